@@ -1,0 +1,43 @@
+import type { JsonObject } from './json';
+import type { Tier } from './policy';
+
+/** What the audit log tells, one fact an event. Source: operating model §2.1, §2.2, §6. */
+export const AUDIT_EVENT_TYPES = [
+  'poa_requested',
+  'poa_denied',
+  'poa_verdict_recorded',
+  'poa_verdict_refused',
+  'poa_signal_rejected',
+  'poa_escalated',
+  'poa_issued',
+  'poa_issued_dual_control',
+  'poa_rejected',
+  'poa_withdrawn',
+  'poa_expired',
+  'poa_cancelled',
+  'poa_revoked',
+] as const;
+
+export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];
+
+export interface AuditEvent {
+  /** Derived from the workflow and the fact, so that a retried write changes nothing. */
+  readonly id: string;
+  readonly type: AuditEventType;
+  readonly time: Date;
+  readonly requestId: string | null;
+  /** Who did it: a SPIFFE ID, or null where nobody could be authenticated. */
+  readonly actor: string | null;
+  /** The agent that the mandate is for. */
+  readonly subject: string | null;
+  readonly action: string | null;
+  readonly tier: Tier | null;
+  readonly reasons: readonly string[];
+  /** What else this type of event tells. */
+  readonly data: JsonObject;
+}
+
+/** An event as it was stored: `seq` is its place in the log. */
+export interface StoredAuditEvent extends AuditEvent {
+  readonly seq: number;
+}

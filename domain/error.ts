@@ -1,0 +1,156 @@
+/**
+ * Every way in which ATB refuses or fails, with what follows from it. The code is stable and public: it alone
+ * decides the HTTP status (RFC 9110 §15), whether trying again can help, and the command line's exit code.
+ */
+interface Consequence {
+  readonly status: number;
+  /** True where the same request may succeed later, unchanged. */
+  readonly retry?: true;
+}
+
+const CONSEQUENCES = {
+  // The request's form.
+  action_malformed: { status: 400 },
+  approver_is_requester: { status: 400 },
+  approver_unknown: { status: 400 },
+  approvers_not_distinct: { status: 400 },
+  approvers_too_few: { status: 400 },
+  body_not_json: { status: 400 },
+  body_too_deep: { status: 400 },
+  body_too_large: { status: 413 },
+  duplicate_key: { status: 400 },
+  idempotency_key_malformed: { status: 400 },
+  idempotency_key_reused: { status: 422 },
+  invalid_request: { status: 400 },
+  limits_malformed: { status: 400 },
+  lone_surrogate: { status: 400 },
+  media_type_unsupported: { status: 415 },
+  method_not_allowed: { status: 405 },
+  not_found: { status: 404 },
+  number_not_exact: { status: 400 },
+  self_asserted_approval: { status: 400 },
+  ttl_above_cap: { status: 400 },
+  ttl_malformed: { status: 400 },
+  unknown_field: { status: 400 },
+  // The caller's identity.
+  agent_mismatch: { status: 403 },
+  certificate_expired: { status: 401 },
+  certificate_malformed: { status: 401 },
+  certificate_missing: { status: 401 },
+  certificate_not_yet_valid: { status: 401 },
+  spiffe_id_malformed: { status: 401 },
+  svid_malformed: { status: 401 },
+  trust_domain_unknown: { status: 401 },
+  untrusted_svid: { status: 401 },
+  // What policy says.
+  agent_not_allowed: { status: 403 },
+  agent_unknown: { status: 403 },
+  limit_unknown: { status: 403 },
+  limit_wider: { status: 403 },
+  policy_denied: { status: 403 },
+  rejected: { status: 403 },
+  ticket_missing: { status: 403 },
+  ticket_not_open: { status: 403 },
+  too_many_pending: { status: 429, retry: true },
+  too_many_requests: { status: 429, retry: true },
+  unknown_action: { status: 403 },
+  // Verdicts.
+  approval_missing: { status: 409 },
+  verdict_already_used: { status: 409 },
+  verdict_digest_mismatch: { status: 422 },
+  verdict_from_future: { status: 422 },
+  verdict_malformed: { status: 400 },
+  verdict_not_for_request: { status: 422 },
+  verdict_not_independent: { status: 403 },
+  verdict_role_not_held: { status: 403 },
+  verdict_role_not_eligible: { status: 403 },
+  verdict_not_counted: { status: 403 },
+  verdict_signature_invalid: { status: 422 },
+  verdict_stale: { status: 422 },
+  verdict_by_unknown_person: { status: 403 },
+  verdict_second_from_person: { status: 409 },
+  verdict_not_nominated: { status: 403 },
+  release_not_due: { status: 409 },
+  // A request's state.
+  already_issued: { status: 409 },
+  mandate_lapsed: { status: 410 },
+  not_approved: { status: 409 },
+  request_finished: { status: 409 },
+  request_unknown: { status: 404 },
+  // A mandate.
+  mandate_invalid: { status: 400 },
+  // What cannot be reached: refused now, and nothing accepted is lost.
+  audit_unavailable: { status: 503, retry: true },
+  policy_unavailable: { status: 503, retry: true },
+  temporal_unavailable: { status: 503, retry: true },
+  ticket_system_unavailable: { status: 503, retry: true },
+  worker_unavailable: { status: 503, retry: true },
+  // Ours.
+  configuration_invalid: { status: 500 },
+  evidence_mismatch: { status: 500 },
+  internal: { status: 500 },
+  payload_refused: { status: 500 },
+} as const satisfies Record<string, Consequence>;
+
+export type ErrorCode = keyof typeof CONSEQUENCES;
+
+/** All codes, for documents and tests that must not miss one. */
+export const ERROR_CODES = Object.keys(CONSEQUENCES) as ErrorCode[];
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(CONSEQUENCES, text);
+}
+
+/** The HTTP status of a code. */
+export function statusOf(code: ErrorCode): number {
+  return CONSEQUENCES[code].status;
+}
+
+/** Whether the same request may succeed later, unchanged. */
+export function isRetryable(code: ErrorCode): boolean {
+  return 'retry' in CONSEQUENCES[code];
+}
+
+/** One fault in a request: an RFC 6901 pointer to the place, a code, a sentence. */
+export interface Fault {
+  readonly pointer: string;
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+export interface AtbErrorOptions {
+  readonly cause?: unknown;
+  /** All faults of a request, where there are several (RFC 9457 §3.2 extension `errors`). */
+  readonly errors?: readonly Fault[];
+  /** Policy's reasons (extension `reasons`). */
+  readonly reasons?: readonly string[];
+  /** The request that this is about, so that a caller can come back to it. */
+  readonly requestId?: string;
+  /** When trying again makes sense, in seconds (RFC 9110 §10.2.3). */
+  readonly retryAfterSeconds?: number;
+}
+
+/** What went wrong, for two readers: `code` and `message` are safe to show, `cause` is for us. */
+export class AtbError extends Error {
+  override readonly name = 'AtbError';
+  readonly errors: readonly Fault[];
+  readonly reasons: readonly string[];
+  readonly requestId: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: AtbErrorOptions = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.errors = options.errors ?? [];
+    this.reasons = options.reasons ?? [];
+    this.requestId = options.requestId;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}
+
+export function isAtbError(error: unknown): error is AtbError {
+  return error instanceof Error && error.name === 'AtbError';
+}

@@ -1,0 +1,109 @@
+import type { AuditEvent, StoredAuditEvent } from './audit-event';
+import type { MandateClaims } from './mandate';
+import type { PolicyDecision, PolicyInput, Principal } from './policy';
+
+/** Tells the time, so that what depends on it can be tested. */
+export type Clock = () => Date;
+
+/** Evaluates the one policy. Throws `policy_unavailable`: whoever cannot ask refuses. */
+export interface PolicyEngine {
+  readonly revision: string;
+  decide(input: PolicyInput): Promise<PolicyDecision>;
+  principal(id: string): Promise<Principal>;
+}
+
+/** An admitted request, as the database remembers it whatever a workflow's history says. */
+export interface RequestEntry {
+  readonly requestId: string;
+  readonly subject: string;
+  /** Base64url SHA-256 of the RFC 8785 form of what was asked. */
+  readonly askedDigest: string;
+  /** Until when it counts as pending at the most; null where nobody has to be waited for. */
+  readonly pendingUntil: Date | null;
+}
+
+export interface VerdictEntry {
+  readonly jti: string;
+  readonly requestId: string;
+  /** Base64url SHA-256 of the compact JWS. */
+  readonly statementDigest: string;
+  readonly by: string;
+  readonly receivedAt: Date;
+}
+
+export interface MandateEntry {
+  readonly requestId: string;
+  readonly jti: string;
+  readonly claims: MandateClaims;
+}
+
+/** All that the signing step needs to know of a request, read at one instant. */
+export interface RequestRecord {
+  readonly request: RequestEntry | null;
+  readonly closed: boolean;
+  readonly verdicts: readonly VerdictEntry[];
+  readonly mandate: MandateEntry | null;
+}
+
+export interface PendingCaps {
+  readonly perAgent: number;
+  readonly total: number;
+}
+
+export interface AuditFilter {
+  readonly requestId?: string;
+  readonly type?: string;
+  readonly afterSeq?: number;
+  readonly limit: number;
+}
+
+/**
+ * The durable record: audit events and what they establish, written together or not at all. Every write is
+ * insert-once: repeating it changes nothing and answers what the first one wrote. Throws `audit_unavailable`.
+ */
+export interface Ledger {
+  /** Records a request and its event; refuses above the caps (attack 12). Two at once cannot both take the last place. */
+  admit(entry: RequestEntry, event: AuditEvent, caps: PendingCaps): Promise<'admitted' | 'too_many_pending'>;
+  /** Records a verdict; answers the first entry under that `jti`, which may be another's. */
+  recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry>;
+  /** Records the mandate that is about to be signed; answers the request's one mandate, which may be an earlier one.
+   *  Refuses with `request_finished` a request that was closed before. */
+  recordMandate(entry: MandateEntry, event: AuditEvent): Promise<MandateEntry>;
+  /** Records a request's end without a mandate; false where a mandate was recorded before. */
+  close(requestId: string, event: AuditEvent): Promise<boolean>;
+  /** Records a revocation. */
+  revoke(jti: string, event: AuditEvent): Promise<void>;
+  /** Records an event that establishes nothing else. */
+  append(event: AuditEvent): Promise<void>;
+  recordOf(requestId: string): Promise<RequestRecord>;
+  isRevoked(jti: string): Promise<boolean>;
+  /** Events in order of `seq`. */
+  events(filter: AuditFilter): Promise<readonly StoredAuditEvent[]>;
+}
+
+export interface TicketFact {
+  readonly id: string;
+  readonly state: string;
+}
+
+/** The customer's ticket system. Null means that it knows no such ticket. Throws `ticket_system_unavailable`. */
+export interface TicketSystem {
+  lookUp(ticket: string): Promise<TicketFact | null>;
+}
+
+export interface Notification {
+  /** The same notification sent again carries the same id. */
+  readonly id: string;
+  readonly requestId: string;
+  readonly roles: readonly string[];
+  readonly text: string;
+}
+
+export interface Notifier {
+  notify(notification: Notification): Promise<void>;
+}
+
+/** Signs mandates with the one active key; the same claims give the same bytes (RFC 8032 §5.1). */
+export interface MandateSigner {
+  sign(claims: MandateClaims): Promise<string>;
+}

@@ -1,0 +1,22 @@
+// NestJS 12 and jose 6 publish ES modules only; jest's CommonJS runtime needs them transformed.
+const esmOnlyPackages = ['jose', '@nestjs', 'cookie'];
+const swc = {
+  jsc: {
+    target: 'es2023',
+    parser: { syntax: 'typescript', decorators: true },
+    transform: { legacyDecorator: true, decoratorMetadata: true },
+    keepClassNames: true,
+  },
+  module: { type: 'commonjs' },
+};
+const project = (displayName) => ({
+  displayName,
+  testEnvironment: 'node',
+  testMatch: [`<rootDir>/test/${displayName}/**/*.spec.ts`],
+  transform: { '^.+\\.(ts|js|mjs)$': ['@swc/jest', swc] },
+  transformIgnorePatterns: [`/node_modules/(?!(${esmOnlyPackages.join('|')})/)`],
+});
+module.exports = {
+  testTimeout: 60_000,
+  projects: ['unit', 'workflow', 'replay', 'integration', 'e2e'].map(project),
+};

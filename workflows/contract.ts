@@ -1,0 +1,73 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
+import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
+import type { Answer, RequestStatus } from '../domain/request-status';
+
+/**
+ * What clients and workers agree on. A released name never changes its meaning: recorded histories and other
+ * versions of our own processes rely on it.
+ */
+export const TASK_QUEUE = 'poa';
+
+export const POA_REQUEST = 'poaRequest';
+export const REVOCATION = 'revocation';
+export const INTROSPECTION = 'introspection';
+export const READINESS = 'readiness';
+
+export function poaRequestWorkflowId(requestId: string): string {
+  return `poa-request/${requestId}`;
+}
+
+/** A request's id from its workflow's id, or undefined where the workflow is no PoA request. */
+export function requestIdOf(workflowId: string): string | undefined {
+  return /^poa-request\/(.+)$/.exec(workflowId)?.[1];
+}
+
+/** The body of the verdict signal and update: an approver's signed statement, a compact JWS. */
+export interface VerdictSubmission {
+  readonly verdict: string;
+}
+
+/** The caller's proof of identity goes with each of these: the worker believes no name. */
+export interface CallerSubmission {
+  readonly evidence: IdentityEvidence;
+}
+
+/** An approver's signed verdict, straight to Temporal. What is not a sealed, valid statement is recorded and ignored. */
+export const verdictSignal = defineSignal<[VerdictSubmission]>('verdict');
+
+export const statusQuery = defineQuery<RequestStatus>('status');
+
+/** Answers as soon as policy has looked at the request: it waits for no human. */
+export const decisionUpdate = defineUpdate<RequestStatus>('decision');
+export const verdictUpdate = defineUpdate<Answer, [VerdictSubmission]>('submitVerdict');
+export const collectUpdate = defineUpdate<Answer, [CallerSubmission]>('collect');
+export const withdrawUpdate = defineUpdate<Answer, [CallerSubmission]>('withdraw');
+
+/** Search attributes are stored in plain: no personal data goes here. */
+export const ATB_ACTION = defineSearchAttributeKey('AtbAction', 'KEYWORD');
+export const ATB_TIER = defineSearchAttributeKey('AtbTier', 'KEYWORD');
+export const ATB_STATE = defineSearchAttributeKey('AtbState', 'KEYWORD');
+export const ATB_AGENT = defineSearchAttributeKey('AtbAgent', 'KEYWORD');
+export const ATB_WAITING_ON = defineSearchAttributeKey('AtbWaitingOn', 'KEYWORD_LIST');
+export const ATB_TICKET = defineSearchAttributeKey('AtbTicket', 'KEYWORD');
+export const ATB_POLICY_REVISION = defineSearchAttributeKey('AtbPolicyRevision', 'KEYWORD');
+
+export type PoaRequestWorkflow = (request: PoaRequest) => Promise<RequestStatus>;
+
+/** Asks the worker to revoke a mandate (RFC 7009). */
+export interface RevocationRequest {
+  readonly token: string;
+  readonly evidence: IdentityEvidence;
+}
+export type RevocationWorkflow = (request: RevocationRequest) => Promise<Answer>;
+
+/** Asks the worker what became of a mandate (RFC 7662). */
+export interface IntrospectionRequest {
+  readonly token: string;
+  readonly evidence: IdentityEvidence;
+}
+/** RFC 7662 §2.2: claims only of an active mandate. */
+export type Introspection =
+  | { readonly active: false }
+  | { readonly active: true; readonly claims: Readonly<Record<string, unknown>> };
