@@ -1,6 +1,7 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { MandateClaims } from './mandate';
 import type { PolicyDecision, PolicyInput, Principal } from './policy';
+import type { SignedVerdict } from './verdict';
 
 /** Tells the time, so that what depends on it can be tested. */
 export type Clock = () => Date;
@@ -101,6 +102,29 @@ export interface Notification {
 
 export interface Notifier {
   notify(notification: Notification): Promise<void>;
+}
+
+/** An X.509-SVID that was found valid (SPIFFE X509-SVID §4, §5). */
+export interface Svid {
+  readonly spiffeId: string;
+  /** Base64url SHA-256 of the leaf's DER (RFC 8705 §3.1). */
+  readonly x5tS256: string;
+  readonly notAfter: Date;
+}
+
+/** Validates a chain (base64 DER, leaf first) against the bundle of the leaf's own trust domain. Throws 401 codes. */
+export interface SvidValidator {
+  validate(chain: readonly string[], at: Date): Svid;
+}
+
+/** Checks form and signature of a verdict. Throws `verdict_malformed`, `verdict_signature_invalid`. */
+export interface VerdictOpener {
+  open(compact: string): Promise<SignedVerdict>;
+}
+
+/** Checks form, signature, issuer and audience of one of our own mandates, whatever its times. Throws `mandate_invalid`. */
+export interface MandateOpener {
+  open(compact: string): Promise<MandateClaims>;
 }
 
 /** Signs mandates with the one active key; the same claims give the same bytes (RFC 8032 §5.1). */

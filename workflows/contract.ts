@@ -1,6 +1,12 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
+import type {
+  Introspection,
+  IntrospectionRequest,
+  Revocation,
+  RevocationRequest,
+} from '../domain/mandate-lifecycle';
 import type { Answer, RequestStatus } from '../domain/request-status';
 
 /**
@@ -55,19 +61,5 @@ export const ATB_POLICY_REVISION = defineSearchAttributeKey('AtbPolicyRevision',
 
 export type PoaRequestWorkflow = (request: PoaRequest) => Promise<RequestStatus>;
 
-/** Asks the worker to revoke a mandate (RFC 7009). */
-export interface RevocationRequest {
-  readonly token: string;
-  readonly evidence: IdentityEvidence;
-}
-export type RevocationWorkflow = (request: RevocationRequest) => Promise<Answer>;
-
-/** Asks the worker what became of a mandate (RFC 7662). */
-export interface IntrospectionRequest {
-  readonly token: string;
-  readonly evidence: IdentityEvidence;
-}
-/** RFC 7662 §2.2: claims only of an active mandate. */
-export type Introspection =
-  | { readonly active: false }
-  | { readonly active: true; readonly claims: Readonly<Record<string, unknown>> };
+export type RevocationWorkflow = (request: RevocationRequest) => Promise<Revocation>;
+export type IntrospectionWorkflow = (request: IntrospectionRequest) => Promise<Introspection>;

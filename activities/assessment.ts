@@ -1,0 +1,87 @@
+import { isErrorCode } from '../domain/error';
+import type { ErrorCode } from '../domain/error';
+import { toApprove } from '../domain/mandate-request';
+import type { AskedMandate } from '../domain/mandate-request';
+import type { PolicyDecision, VerdictFact } from '../domain/policy';
+import type { ActivityPorts } from './ports';
+import type { Assessment, Denial } from './types';
+
+/** A request whose agent is known for certain. */
+export interface IdentifiedRequest {
+  readonly requestId: string;
+  readonly asked: AskedMandate;
+  readonly agent: string;
+}
+
+/** Asks policy about a request, with the ticket as it is now and the verdicts in hand. */
+export async function decide(
+  ports: ActivityPorts,
+  { asked, agent }: IdentifiedRequest,
+  verdicts: readonly VerdictFact[],
+): Promise<PolicyDecision> {
+  return ports.policy.decide({
+    subject: { id: agent },
+    action: { name: asked.act },
+    context: {
+      params: asked.con.params,
+      limits: asked.con.limits,
+      leg: asked.leg,
+      ticket: asked.ticket,
+      ticketFact: asked.ticket === null ? null : await ports.tickets.lookUp(asked.ticket),
+      requiresDualControl: asked.requiresDualControl,
+      approvers: asked.approvers,
+      ttlSeconds: asked.ttlSeconds,
+      verdicts,
+      now: epochSeconds(ports.clock()),
+    },
+  });
+}
+
+type Allowing = Exclude<PolicyDecision, { effect: 'deny' }>;
+
+export function assessmentOf(ports: ActivityPorts, request: IdentifiedRequest, decision: Allowing): Assessment {
+  const { requestId, asked, agent } = request;
+  return {
+    agent,
+    tier: decision.tier,
+    policyRevision: decision.policyRevision,
+    requirement: decision.requirement,
+    outstanding: decision.outstanding,
+    waitingOn: decision.waitingOn,
+    eligibleApprovers: decision.eligibleApprovers,
+    priority: decision.priority,
+    escalation: decision.escalation,
+    expiresAfterSeconds: decision.expiresAfterSeconds,
+    collectWithinSeconds: decision.collectWithinSeconds,
+    toApprove: toApprove(requestId, asked, {
+      subject: agent,
+      limits: decision.limits,
+      audience: ports.audience,
+    }),
+  };
+}
+
+export function denialOf(agent: string, decision: Extract<PolicyDecision, { effect: 'deny' }>): Denial {
+  return {
+    effect: 'deny',
+    agent,
+    tier: decision.tier,
+    policyRevision: decision.policyRevision,
+    code: codeOf(decision.reasons),
+    reasons: decision.reasons,
+  };
+}
+
+/** One known reason is its own code; several, or one that only policy knows, are `policy_denied`. */
+export function codeOf(reasons: readonly string[]): ErrorCode {
+  const [reason] = reasons;
+  return reasons.length === 1 && reason !== undefined && isErrorCode(reason) ? reason : 'policy_denied';
+}
+
+export function epochSeconds(time: Date): number {
+  return Math.floor(time.getTime() / 1000);
+}
+
+export function fromEpochSeconds(seconds: number): Date {
+  return new Date(seconds * 1000);
+}

@@ -1,0 +1,28 @@
+import type { AuditEventType } from '../domain/audit-event';
+import type { ActivityPorts } from './ports';
+import type { ClosingInput } from './types';
+
+const EVENT_OF_STATE = {
+  denied: 'poa_denied',
+  rejected: 'poa_rejected',
+  withdrawn: 'poa_withdrawn',
+  expired: 'poa_expired',
+  cancelled: 'poa_cancelled',
+} as const satisfies Record<ClosingInput['state'], AuditEventType>;
+
+export function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean> {
+  const { request, agent, tier, state, actor, code, reasons } = input;
+  const type = EVENT_OF_STATE[state];
+  return ports.ledger.close(request.requestId, {
+    id: `${request.requestId}/${type}`,
+    type,
+    time: ports.clock(),
+    requestId: request.requestId,
+    actor,
+    subject: agent,
+    action: request.asked.act,
+    tier,
+    reasons,
+    data: { code },
+  });
+}

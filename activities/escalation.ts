@@ -1,0 +1,26 @@
+import type { ActivityPorts } from './ports';
+import type { EscalationInput } from './types';
+
+/** Recorded before it is told: a rung that nobody heard of is worse than one told twice. */
+export async function escalate(ports: ActivityPorts, input: EscalationInput): Promise<void> {
+  const { request, agent, tier, rung, roles, pendingSince } = input;
+  const id = `${request.requestId}/poa_escalated/${pendingSince}/${rung}`;
+  await ports.ledger.append({
+    id,
+    type: 'poa_escalated',
+    time: ports.clock(),
+    requestId: request.requestId,
+    actor: null,
+    subject: agent,
+    action: request.asked.act,
+    tier,
+    reasons: [],
+    data: { rung, roles },
+  });
+  await ports.notifier.notify({
+    id,
+    requestId: request.requestId,
+    roles,
+    text: `${tier} ${request.asked.act} for ${agent} waits for ${roles.join(', ')}: atb show ${request.requestId}`,
+  });
+}

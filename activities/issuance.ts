@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto';
+import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { groundedLeg } from '../domain/mandate';
+import type { MandateClaims } from '../domain/mandate';
+import type { IdentityEvidence } from '../domain/mandate-request';
+import type { RequestRecord, Svid } from '../domain/ports';
+import type { PolicyDecision } from '../domain/policy';
+import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
+import type { IdentifiedRequest } from './assessment';
+import { askedDigest, deniedEvent, identify } from './admission';
+import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
+import type { VerifiedVerdict } from './evidence';
+import type { ActivityPorts } from './ports';
+import type { Denial, IssuanceInput, IssuanceOutcome, WithdrawalInput } from './types';
+
+// 192 bits: far above the 128 that make a guess hopeless.
+const JTI_BYTES = 24;
+
+/**
+ * The signing step. It is handed evidence and believes none of it: the request must be the recorded one, the
+ * collector's certificate must be the requesting agent's, each statement must be recorded and verifies again, and
+ * policy is asked again with the ticket as it is now. Then the database decides, once, and the record comes before
+ * the signature.
+ */
+export async function issueMandate(ports: ActivityPorts, input: IssuanceInput): Promise<IssuanceOutcome> {
+  const { request, statements } = input;
+  const record = await ports.ledger.recordOf(request.requestId);
+  const agent = requireRecorded(record, askedDigest(request));
+
+  let svid: Svid;
+  try {
+    svid = identifyCollector(ports, input.collector, agent);
+  } catch (error) {
+    if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    return { outcome: 'refused', code: error.code, message: error.message };
+  }
+  if (record.mandate) return await reissued(ports, record.mandate.claims);
+  if (record.closed) throw new AtbError('request_finished', 'the request was closed before');
+
+  const identified: IdentifiedRequest = { requestId: request.requestId, asked: request.asked, agent };
+  const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
+  const { decision, counting } = await decideOn(ports, identified, verified);
+  if (decision.effect === 'deny') {
+    const denial = denialOf(agent, decision);
+    if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
+      throw new AtbError('already_issued', 'a mandate was issued for this request before');
+    }
+    return { outcome: 'denied', denial };
+  }
+  if (decision.effect === 'require') {
+    return {
+      outcome: 'outdated',
+      assessment: assessmentOf(ports, identified, decision),
+      kept: counting.map(({ statement }) => statement),
+    };
+  }
+  const claims = mandateClaims(ports, identified, decision, counting, svid);
+  return await recordedThenSigned(ports, claims);
+}
+
+/** The agent of a request that the database remembers with exactly this content. */
+function requireRecorded(record: RequestRecord, digest: string): string {
+  if (!record.request) throw new AtbError('evidence_mismatch', 'the request was never recorded');
+  if (record.request.askedDigest !== digest) {
+    throw new AtbError('evidence_mismatch', 'the request is not the one that was recorded');
+  }
+  return record.request.subject;
+}
+
+/** Whoever collects proves it with a certificate that is valid now, and is the agent that asked (attack 5). */
+function identifyCollector(ports: ActivityPorts, evidence: IdentityEvidence, agent: string): Svid {
+  identify(ports, evidence);
+  const svid = ports.svids.validate(evidence.chain, ports.clock());
+  if (svid.spiffeId !== agent) {
+    throw new AtbError('agent_mismatch', 'only the agent that asked may take the mandate');
+  }
+  return svid;
+}
+
+/** Policy with the verdicts that are for exactly today's content and still count. */
+async function decideOn(
+  ports: ActivityPorts,
+  request: IdentifiedRequest,
+  verified: readonly VerifiedVerdict[],
+): Promise<{ decision: PolicyDecision; counting: readonly VerifiedVerdict[] }> {
+  const first = await decide(ports, request, verified.map(factOf));
+  if (first.effect === 'deny' || verified.length === 0) return { decision: first, counting: [] };
+  const content = assessmentOf(ports, request, first).toApprove;
+  const current = verified.filter(({ signed }) => approves(signed, content));
+  const decision = current.length === verified.length ? first : await decide(ports, request, current.map(factOf));
+  return {
+    decision,
+    counting: current.filter(({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true),
+  };
+}
+
+function mandateClaims(
+  ports: ActivityPorts,
+  { requestId, asked, agent }: IdentifiedRequest,
+  decision: Extract<PolicyDecision, { effect: 'issue' }>,
+  counting: readonly VerifiedVerdict[],
+  svid: Svid,
+): MandateClaims {
+  const iat = epochSeconds(ports.clock());
+  return {
+    iss: ports.issuer,
+    aud: ports.audience,
+    sub: agent,
+    act: asked.act,
+    con: { params: asked.con.params, limits: decision.limits },
+    leg: groundedLeg(asked, decision.requirement, counting.map(recordOf)),
+    tier: decision.tier,
+    pol: decision.policyRevision,
+    req: requestId,
+    jti: randomBytes(JTI_BYTES).toString('base64url'),
+    iat,
+    nbf: iat,
+    exp: iat + decision.ttlSeconds,
+    cnf: { 'x5t#S256': svid.x5tS256 },
+  };
+}
+
+/** Audit first: no record, no mandate. A repeat finds the first record and signs that, to the same bytes. */
+async function recordedThenSigned(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
+  const approvers = approverIds(claims);
+  const type = 'dual_control' in claims.leg ? 'poa_issued_dual_control' : 'poa_issued';
+  const recorded = await ports.ledger.recordMandate(
+    { requestId: claims.req, jti: claims.jti, claims },
+    {
+      id: `${claims.req}/poa_issued`,
+      type,
+      time: fromEpochSeconds(claims.iat),
+      requestId: claims.req,
+      actor: ports.issuer,
+      subject: claims.sub,
+      action: claims.act,
+      tier: claims.tier,
+      reasons: [],
+      data: { jti: claims.jti, exp: claims.exp, policy_revision: claims.pol, approvers },
+    },
+  );
+  return await issued(ports, recorded.claims);
+}
+
+async function reissued(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
+  if (epochSeconds(ports.clock()) >= claims.exp) {
+    return { outcome: 'refused', code: 'mandate_lapsed', message: 'the one mandate of this request has lapsed' };
+  }
+  return await issued(ports, claims);
+}
+
+async function issued(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
+  return {
+    outcome: 'issued',
+    mandate: await ports.signer.sign(claims),
+    jti: claims.jti,
+    expiresAt: claims.exp,
+    tier: claims.tier,
+    policyRevision: claims.pol,
+  };
+}
+
+function approverIds(claims: MandateClaims): readonly string[] {
+  const { leg } = claims;
+  const dual = leg.dual_control as { readonly approvers: readonly { readonly id: string }[] } | undefined;
+  const single = leg.approval as { readonly approver_id: string } | undefined;
+  const release = leg.manual_release as { readonly releaser_id: string } | undefined;
+  return [
+    ...(dual?.approvers.map(({ id }) => id) ?? []),
+    ...(single ? [single.approver_id] : []),
+    ...(release ? [release.releaser_id] : []),
+  ];
+}
+
+/** Null where the evidence proves the requesting agent, valid now; else the refusal. */
+export function confirmCaller(
+  ports: ActivityPorts,
+  { agent, caller }: WithdrawalInput,
+): { code: Denial['code']; message: string } | null {
+  try {
+    identifyCollector(ports, caller, agent);
+    return null;
+  } catch (error) {
+    if (!isAtbError(error)) throw error;
+    return { code: error.code, message: error.message };
+  }
+}

@@ -1,0 +1,30 @@
+import type {
+  Clock,
+  Ledger,
+  MandateOpener,
+  MandateSigner,
+  Notifier,
+  PendingCaps,
+  PolicyEngine,
+  SvidValidator,
+  TicketSystem,
+  VerdictOpener,
+} from '../domain/ports';
+
+/** All that the activities reach, handed in once when a worker starts. */
+export interface ActivityPorts {
+  readonly clock: Clock;
+  readonly ledger: Ledger;
+  readonly policy: PolicyEngine;
+  readonly svids: SvidValidator;
+  readonly verdicts: VerdictOpener;
+  readonly mandates: MandateOpener;
+  readonly signer: MandateSigner;
+  readonly tickets: TicketSystem;
+  readonly notifier: Notifier;
+  /** `iss` of the mandates. */
+  readonly issuer: string;
+  /** `aud` of the mandates: the broker's SPIFFE ID. */
+  readonly audience: string;
+  readonly pendingCaps: PendingCaps;
+}

@@ -1,0 +1,138 @@
+import type { ErrorCode } from '../domain/error';
+import type { IdentityEvidence, PoaRequest, ToApprove } from '../domain/mandate-request';
+import type { EscalationRung, Outstanding, Priority, Requirement, Tier } from '../domain/policy';
+import type {
+  Introspection,
+  IntrospectionRequest,
+  Revocation,
+  RevocationRequest,
+} from '../domain/mandate-lifecycle';
+import type { Ended, RecordedVerdict } from '../domain/request-status';
+
+/** What policy says of a request that it does not deny, with what people are asked to sign. */
+export interface Assessment {
+  readonly agent: string;
+  readonly tier: Tier;
+  readonly policyRevision: string;
+  readonly requirement: Requirement;
+  readonly outstanding: Outstanding;
+  readonly waitingOn: readonly string[];
+  readonly eligibleApprovers: readonly string[];
+  readonly priority: Priority;
+  readonly escalation: readonly EscalationRung[];
+  readonly expiresAfterSeconds: number;
+  readonly collectWithinSeconds: number;
+  readonly toApprove: ToApprove;
+}
+
+export interface Denial {
+  readonly effect: 'deny';
+  readonly agent: string | null;
+  readonly tier: Tier | null;
+  readonly policyRevision: string | null;
+  readonly code: ErrorCode;
+  readonly reasons: readonly string[];
+}
+
+export type Admission = { readonly effect: 'issue' | 'require'; readonly assessment: Assessment } | Denial;
+
+export interface VerdictInput {
+  readonly request: PoaRequest;
+  /** Statements that were counted before, as received. */
+  readonly counted: readonly string[];
+  readonly statement: string;
+}
+
+export type VerdictOutcome =
+  | {
+      readonly outcome: 'counted';
+      readonly verdict: RecordedVerdict;
+      /** Issue: nothing is outstanding any more. */
+      readonly effect: 'issue' | 'require';
+      readonly assessment: Assessment;
+    }
+  | { readonly outcome: 'rejected'; readonly verdict: RecordedVerdict }
+  | {
+      readonly outcome: 'refused';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly reasons: readonly string[];
+    };
+
+export interface IssuanceInput {
+  readonly request: PoaRequest;
+  readonly statements: readonly string[];
+  /** Who takes the mandate, as proven now; the mandate is bound to this certificate. */
+  readonly collector: IdentityEvidence;
+}
+
+export type IssuanceOutcome =
+  | {
+      readonly outcome: 'issued';
+      readonly mandate: string;
+      readonly jti: string;
+      readonly expiresAt: number;
+      readonly tier: Tier;
+      readonly policyRevision: string;
+    }
+  /** Something that was there is missing now; `kept` are the statements that still count. */
+  | { readonly outcome: 'outdated'; readonly assessment: Assessment; readonly kept: readonly string[] }
+  | { readonly outcome: 'denied'; readonly denial: Denial }
+  /** The caller's fault: the request stands as before. */
+  | { readonly outcome: 'refused'; readonly code: ErrorCode; readonly message: string };
+
+export interface ClosingInput {
+  readonly request: PoaRequest;
+  readonly agent: string | null;
+  readonly tier: Tier | null;
+  readonly state: Ended['state'];
+  /** Who ended it, or null where time or an operator did. */
+  readonly actor: string | null;
+  readonly code: ErrorCode;
+  readonly reasons: readonly string[];
+}
+
+export interface EscalationInput {
+  readonly request: PoaRequest;
+  readonly agent: string;
+  readonly tier: Tier;
+  /** 0 when the request starts to wait, then 1 for the first rung. */
+  readonly rung: number;
+  readonly roles: readonly string[];
+  /** Epoch seconds: when the request started to wait; a new wait is a new notification. */
+  readonly pendingSince: number;
+}
+
+export interface RejectedSignalInput {
+  readonly request: PoaRequest;
+  /** Distinguishes signals of one request. */
+  readonly position: number;
+  readonly signal: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export interface WithdrawalInput {
+  readonly agent: string;
+  readonly caller: IdentityEvidence;
+}
+
+/** One side-effecting, idempotent step each. What cannot be reached is thrown as a retryable failure. */
+export interface Activities {
+  /** Validates the requester's SVID, evaluates policy and records the request. */
+  admitRequest(request: PoaRequest): Promise<Admission>;
+  /** Verifies a verdict, asks policy whether it counts and records it; what does not count is recorded as refused. */
+  recordVerdict(input: VerdictInput): Promise<VerdictOutcome>;
+  /** The signing step: believes no history, verifies everything again, records, then signs. Once a request. */
+  issueMandate(input: IssuanceInput): Promise<IssuanceOutcome>;
+  /** Records a request's end. False where a mandate was issued before. */
+  closeRequest(input: ClosingInput): Promise<boolean>;
+  /** Records a rung of the escalation ladder and tells its people. */
+  escalate(input: EscalationInput): Promise<void>;
+  /** Records a signal that is no sealed, signed verdict: a security event. */
+  recordRejectedSignal(input: RejectedSignalInput): Promise<void>;
+  /** Checks that the caller is the requesting agent; answers null, or the refusal. */
+  confirmCaller(input: WithdrawalInput): Promise<{ readonly code: ErrorCode; readonly message: string } | null>;
+  revokeMandate(request: RevocationRequest): Promise<Revocation>;
+  introspectMandate(request: IntrospectionRequest): Promise<Introspection>;
+}

@@ -1,0 +1,121 @@
+import { sha256Base64url } from '../domain/digest';
+import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { assessmentOf, codeOf, decide } from './assessment';
+import type { IdentifiedRequest } from './assessment';
+import { askedDigest } from './admission';
+import { approves, factOf, recordedVerdicts, recordOf, requireApproves, verifyVerdict } from './evidence';
+import type { VerifiedVerdict } from './evidence';
+import type { ActivityPorts } from './ports';
+import type { Assessment, VerdictInput, VerdictOutcome } from './types';
+
+/** A verdict is recorded only when it counts; one that does not is refused with the reason, and changes nothing. */
+export async function recordVerdict(ports: ActivityPorts, input: VerdictInput): Promise<VerdictOutcome> {
+  try {
+    return await counted(ports, input);
+  } catch (error) {
+    if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    await recordRefusal(ports, input, error);
+    return { outcome: 'refused', code: error.code, message: error.message, reasons: error.reasons };
+  }
+}
+
+async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput): Promise<VerdictOutcome> {
+  const now = ports.clock();
+  const record = await ports.ledger.recordOf(request.requestId);
+  if (!record.request || record.request.askedDigest !== askedDigest(request)) {
+    throw new AtbError('request_unknown', 'no such request was recorded');
+  }
+  if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
+
+  const digest = sha256Base64url(input.statement);
+  const earlier = record.verdicts.find(({ statementDigest }) => statementDigest === digest);
+  const verified = await verifyVerdict(ports, input.statement, earlier?.receivedAt ?? now);
+  const identified: IdentifiedRequest = {
+    requestId: request.requestId,
+    asked: request.asked,
+    agent: record.request.subject,
+  };
+  const before = await recordedVerdicts(ports, request.requestId, input.counted, record.verdicts);
+  const { decision, assessment } = await judged(ports, identified, before, verified);
+
+  const entry = await ports.ledger.recordVerdict(
+    {
+      jti: verified.signed.claims.jti,
+      requestId: request.requestId,
+      statementDigest: digest,
+      by: verified.by,
+      receivedAt: verified.receivedAt,
+    },
+    {
+      id: `${request.requestId}/poa_verdict_recorded/${verified.signed.claims.jti}`,
+      type: 'poa_verdict_recorded',
+      time: now,
+      requestId: request.requestId,
+      actor: verified.by,
+      subject: identified.agent,
+      action: request.asked.act,
+      tier: decision.tier,
+      reasons: [],
+      data: {
+        verdict: verified.signed.claims.verdict,
+        role: verified.signed.claims.role,
+        jti: verified.signed.claims.jti,
+        attests: verified.signed.claims.attests,
+        statement_digest: digest,
+        policy_revision: decision.policyRevision,
+      },
+    },
+  );
+  if (entry.requestId !== request.requestId || entry.statementDigest !== digest) {
+    throw new AtbError('verdict_already_used', 'a verdict with this jti was recorded before');
+  }
+  const verdict = recordOf({ ...verified, receivedAt: entry.receivedAt });
+  if (assessment === 'rejected') return { outcome: 'rejected', verdict };
+  return { outcome: 'counted', verdict, effect: decision.effect === 'issue' ? 'issue' : 'require', assessment };
+}
+
+/** What policy makes of the new verdict beside those that count already. Throws where it does not count. */
+async function judged(
+  ports: ActivityPorts,
+  request: IdentifiedRequest,
+  before: readonly VerifiedVerdict[],
+  verified: VerifiedVerdict,
+) {
+  const current = await decide(ports, request, []);
+  const content = current.effect === 'deny' ? undefined : assessmentOf(ports, request, current).toApprove;
+  if (!content) throw new AtbError(codeOf(current.reasons ?? []), 'policy denies the request now', { reasons: current.reasons ?? [] });
+  requireApproves(verified, content);
+
+  const standing = before.filter(({ signed }) => approves(signed, content));
+  const decision = await decide(ports, request, [...standing, verified].map(factOf));
+  const judgement = decision.verdicts[verified.signed.claims.jti];
+  if (!judgement?.counts) {
+    const reasons = judgement?.reasons ?? [];
+    const known = codeOf(reasons.slice(0, 1));
+    throw new AtbError(known === 'policy_denied' ? 'verdict_not_counted' : known, 'the verdict does not count', {
+      reasons,
+    });
+  }
+  const assessment: Assessment | 'rejected' =
+    decision.effect === 'deny' ? 'rejected' : assessmentOf(ports, request, decision);
+  if (decision.effect === 'deny' && !decision.rejected) {
+    throw new AtbError(codeOf(decision.reasons), 'policy denies the request now', { reasons: decision.reasons });
+  }
+  return { decision, assessment };
+}
+
+async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: AtbError): Promise<void> {
+  const { request, statement } = input;
+  await ports.ledger.append({
+    id: `${request.requestId}/poa_verdict_refused/${sha256Base64url(statement).slice(0, 22)}/${error.code}`,
+    type: 'poa_verdict_refused',
+    time: ports.clock(),
+    requestId: request.requestId,
+    actor: null,
+    subject: null,
+    action: request.asked.act,
+    tier: null,
+    reasons: error.reasons.length > 0 ? error.reasons : [error.code],
+    data: { code: error.code, statement_digest: sha256Base64url(statement) },
+  });
+}

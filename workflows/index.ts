@@ -1,0 +1,4 @@
+export { poaRequest } from './poa-request';
+export { introspection } from './introspection';
+export { readiness } from './readiness';
+export { revocation } from './revocation';

@@ -1,0 +1,389 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  proxyLocalActivities,
+  setDefaultSignalHandler,
+  setHandler,
+} from '@temporalio/workflow';
+import type { Activities, Assessment, Denial } from '../activities/types';
+import type { ErrorCode } from '../domain/error';
+import type { PoaRequest } from '../domain/mandate-request';
+import { isRefusedPayload } from '../domain/refused-payload';
+import { isFinal } from '../domain/request-status';
+import type { Answer, Assessed, Ended, Interruption, RecordedVerdict, RequestStatus } from '../domain/request-status';
+import { collectUpdate, decisionUpdate, statusQuery, verdictSignal, verdictUpdate, withdrawUpdate } from './contract';
+import type { CallerSubmission, VerdictSubmission } from './contract';
+import { epochSecondsNow, persistently, retryableCodeOf } from './persistence';
+import { present } from './presentation';
+import { Turns } from './turns';
+
+// A certificate chain and a reason of 2,000 characters fit several times.
+const LONGEST_STATEMENT = 32_768;
+
+const activities = proxyLocalActivities<Activities>({
+  // A round trip or two to the database; under 80 % of the workflow task's ten seconds, so that signals are not held up.
+  startToCloseTimeout: '7 seconds',
+  // `persistently` repeats, with a timer between, so that the request can say meanwhile what it waits for. A repeat is
+  // harmless: every step is insert-once in the database.
+  retry: { maximumAttempts: 1 },
+});
+
+/**
+ * One request for a mandate, from asking to its end. Its result is where the request stands at last, with the mandate
+ * when one was issued.
+ */
+export async function poaRequest(input: PoaRequest): Promise<RequestStatus> {
+  return new RequestProcedure(requireSealed(input)).run();
+}
+
+class RequestProcedure {
+  private status: RequestStatus;
+  private readonly turns = new Turns();
+  private statements: readonly string[] = [];
+  private assessment: Assessment | undefined;
+  private rung = 0;
+  private rejectedSignals = 0;
+
+  constructor(private readonly request: PoaRequest) {
+    this.status = { ...this.asked(), state: 'pending', assessed: false, interruption: null };
+    setHandler(statusQuery, () => this.status);
+    setHandler(decisionUpdate, () => this.decision());
+    setHandler(verdictUpdate, ({ verdict }) => this.answering(() => this.verdict(verdict)), {
+      validator: requireStatement,
+    });
+    setHandler(collectUpdate, (submission) => this.answering(() => this.collect(submission)), {
+      validator: requireSealed,
+    });
+    setHandler(withdrawUpdate, (submission) => this.answering(() => this.withdraw(submission)), {
+      validator: requireSealed,
+    });
+    setHandler(verdictSignal, (submission) => this.signalled('verdict', submission));
+    setDefaultSignalHandler((name, submission) => this.signalled(name, submission));
+  }
+
+  async run(): Promise<RequestStatus> {
+    await this.turns.take(() => this.admit());
+    try {
+      while (!isFinal(this.status)) {
+        if (this.status.state === 'pending') await this.climbLadder();
+        else await this.awaitCollection();
+      }
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+      await this.turns.take(() => this.end('cancelled', 'request_finished', ['cancelled_by_operator']));
+    }
+    await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+    return this.status;
+  }
+
+  private async admit(): Promise<void> {
+    const admission = await this.step(() => activities.admitRequest(this.request));
+    switch (admission.effect) {
+      case 'deny':
+        this.become(this.ended('denied', admission));
+        return;
+      case 'require':
+        this.wait(admission.assessment);
+        return;
+      case 'issue':
+        this.assessment = admission.assessment;
+        await this.issueAtOnce();
+    }
+  }
+
+  /** Nothing is required: the mandate goes to the certificate that asked. */
+  private async issueAtOnce(): Promise<void> {
+    const refusal = await this.issue(this.request.evidence);
+    if (refusal) await this.end('denied', refusal.code, [refusal.code]);
+  }
+
+  /** The signing step; answers the refusal where the caller's proof was not enough, and the request stands as before. */
+  private async issue(collector: CallerSubmission['evidence'], tryOnce = false): Promise<Refusal | null> {
+    const step = () => activities.issueMandate({ request: this.request, statements: this.statements, collector });
+    const outcome = await (tryOnce ? CancellationScope.nonCancellable(step) : this.step(step));
+    switch (outcome.outcome) {
+      case 'issued': {
+        const { mandate, jti, expiresAt, tier, policyRevision } = outcome;
+        this.become({ ...this.assessed(), state: 'issued', tier, policyRevision, mandate, jti, expiresAt });
+        return null;
+      }
+      case 'outdated':
+        this.keepOnly(outcome.kept, outcome.assessment);
+        return { code: 'approval_missing', message: 'what was approved is not enough any more; people are asked again' };
+      case 'denied':
+        this.become(this.ended('denied', outcome.denial));
+        return { code: outcome.denial.code, message: 'policy denies the request now', reasons: outcome.denial.reasons };
+      case 'refused':
+        return outcome;
+    }
+  }
+
+  private async verdict(statement: string): Promise<Answer> {
+    if (this.statements.includes(statement)) return refused('verdict_already_used', 'this verdict was counted before');
+    if (this.status.state !== 'pending') return refused(...notPending(this.status));
+    const input = { request: this.request, counted: this.statements, statement };
+    const outcome = await CancellationScope.nonCancellable(() => activities.recordVerdict(input));
+    switch (outcome.outcome) {
+      case 'refused':
+        return refused(outcome.code, outcome.message, outcome.reasons);
+      case 'rejected':
+        this.countVerdict(statement, outcome.verdict);
+        await this.end('rejected', 'rejected', ['rejected'], outcome.verdict.by);
+        break;
+      case 'counted':
+        this.countVerdict(statement, outcome.verdict);
+        this.assessment = outcome.assessment;
+        if (outcome.effect === 'issue') this.approve(outcome.assessment);
+        else this.stillWait(outcome.assessment);
+    }
+    return { done: true, status: this.status };
+  }
+
+  private async collect({ evidence }: CallerSubmission): Promise<Answer> {
+    if (this.status.state !== 'approved') {
+      if (this.status.state === 'issued') return { done: true, status: this.status };
+      return this.status.state === 'pending'
+        ? refused('not_approved', 'the request still waits for people')
+        : refused(...notPending(this.status));
+    }
+    const refusal = await this.issue(evidence, true);
+    return refusal ? refused(refusal.code, refusal.message, refusal.reasons) : { done: true, status: this.status };
+  }
+
+  private async withdraw({ evidence }: CallerSubmission): Promise<Answer> {
+    if (isFinal(this.status)) return refused(...notPending(this.status));
+    const { agent } = this.assessed();
+    const refusal = await CancellationScope.nonCancellable(() => activities.confirmCaller({ agent, caller: evidence }));
+    if (refusal) return refused(refusal.code, refusal.message);
+    await this.end('withdrawn', 'request_finished', ['withdrawn_by_agent'], agent);
+    return { done: true, status: this.status };
+  }
+
+  /** A signal has no answer: what is wrong with it is recorded, and nothing else happens. */
+  private async signalled(name: string, submission: unknown): Promise<void> {
+    await this.turns.take(async () => {
+      const refusal = await this.signalledVerdict(name, submission);
+      if (!refusal) return;
+      const rejected = { position: ++this.rejectedSignals, signal: name, code: refusal.code, message: refusal.message };
+      await this.step(() => activities.recordRejectedSignal({ request: this.request, ...rejected }));
+    });
+  }
+
+  private async signalledVerdict(name: string, submission: unknown): Promise<Refusal | null> {
+    if (isRefusedPayload(submission)) return { code: 'payload_refused', message: submission.reason };
+    if (name !== verdictSignal.name || !isStatement(submission)) {
+      return { code: 'verdict_malformed', message: 'the signal carries no signed verdict' };
+    }
+    const answer = await this.step(() => this.verdict(submission.verdict));
+    return answer.done ? null : answer;
+  }
+
+  private async decision(): Promise<RequestStatus> {
+    await condition(() => !isUnassessed(this.status) || this.status.interruption !== null);
+    return this.status;
+  }
+
+  /** An update takes its turn; what cannot be reached is answered at once, and the caller may come again. */
+  private async answering(work: () => Promise<Answer>): Promise<Answer> {
+    await this.decision();
+    if (isUnassessed(this.status)) return refused(this.status.interruption?.code ?? 'internal', 'not assessed yet');
+    return this.turns.take(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        const code = retryableCodeOf(error);
+        if (code === undefined) throw error;
+        return refused(code, 'what this needs cannot be reached now; try again');
+      }
+    });
+  }
+
+  private async climbLadder(): Promise<void> {
+    const { status } = this;
+    if (status.state !== 'pending' || !status.assessed) return;
+    const { pendingSince } = status;
+    if (this.rung === 0) {
+      this.rung = 1;
+      await this.tell(0, status.waitingOn, pendingSince);
+    }
+    const stillHere = () =>
+      this.status.state === 'pending' && this.status.assessed && this.status.pendingSince === pendingSince;
+    const due = status.nextRung?.at ?? status.expiresAt;
+    const left = await condition(() => !stillHere(), Math.max(0, due * 1000 - Date.now()));
+    if (left || !stillHere()) return;
+    const { nextRung } = status;
+    if (!nextRung) {
+      await this.turns.take(async () => {
+        if (stillHere()) await this.end('expired', 'request_finished', ['not_approved_in_time']);
+      });
+      return;
+    }
+    await this.tell(this.rung++, nextRung.roles, pendingSince);
+    if (stillHere() && this.assessment) this.stillWait(this.assessment);
+  }
+
+  private async tell(rung: number, roles: readonly string[], pendingSince: number): Promise<void> {
+    const { agent, tier } = this.assessed();
+    await this.step(() => activities.escalate({ request: this.request, agent, tier, rung, roles, pendingSince }));
+  }
+
+  private async awaitCollection(): Promise<void> {
+    const { status } = this;
+    if (status.state !== 'approved') return;
+    const gone = () => this.status !== status;
+    if (await condition(gone, Math.max(0, status.approvedUntil * 1000 - Date.now()))) return;
+    await this.turns.take(async () => {
+      if (!gone()) await this.end('expired', 'request_finished', ['not_collected_in_time']);
+    });
+  }
+
+  private approve(assessment: Assessment): void {
+    const approvedUntil = epochSecondsNow() + assessment.collectWithinSeconds;
+    this.become({ ...this.assessed(), state: 'approved', approvedUntil });
+  }
+
+  /** Starts to wait for people: the ladder begins anew. */
+  private wait(assessment: Assessment): void {
+    this.rung = 0;
+    this.pendingFrom(assessment, epochSecondsNow());
+  }
+
+  private stillWait(assessment: Assessment): void {
+    const { status } = this;
+    this.pendingFrom(
+      assessment,
+      status.state === 'pending' && status.assessed ? status.pendingSince : epochSecondsNow(),
+    );
+  }
+
+  private pendingFrom(assessment: Assessment, pendingSince: number): void {
+    this.assessment = assessment;
+    const next = assessment.escalation[Math.max(0, this.rung - 1)];
+    this.become({
+      ...this.assessed(),
+      state: 'pending',
+      assessed: true,
+      outstanding: assessment.outstanding,
+      waitingOn: assessment.waitingOn,
+      eligibleApprovers: assessment.eligibleApprovers,
+      pendingSince,
+      expiresAt: pendingSince + assessment.expiresAfterSeconds,
+      nextRung: next ? { at: pendingSince + next.afterSeconds, roles: next.roles } : null,
+      interruption: null,
+    });
+  }
+
+  /** Verdicts that no longer count are dropped; what is missing now is asked for. */
+  private keepOnly(kept: readonly string[], assessment: Assessment): void {
+    const verdicts = this.verdicts().filter((_, index) => kept.includes(this.statements[index] ?? ''));
+    this.statements = this.statements.filter((statement) => kept.includes(statement));
+    this.status = { ...this.status, verdicts } as RequestStatus;
+    this.wait(assessment);
+  }
+
+  private countVerdict(statement: string, verdict: RecordedVerdict): void {
+    this.statements = [...this.statements, statement];
+    this.status = { ...this.status, verdicts: [...this.verdicts(), verdict] } as RequestStatus;
+  }
+
+  private async end(
+    state: Ended['state'],
+    code: ErrorCode,
+    reasons: readonly string[],
+    actor: string | null = null,
+  ): Promise<void> {
+    if (isFinal(this.status)) return;
+    const agent = this.assessment?.agent ?? null;
+    const tier = this.assessment?.tier ?? null;
+    const input = { request: this.request, agent, tier, state, actor, code, reasons };
+    if (!(await this.step(() => activities.closeRequest(input)))) {
+      throw ApplicationFailure.nonRetryable('a mandate was issued for this request before', 'already_issued');
+    }
+    this.become(
+      this.ended(state, { agent, tier, policyRevision: this.assessment?.policyRevision ?? null, code, reasons }),
+    );
+  }
+
+  private ended(state: Ended['state'], why: Omit<Denial, 'effect'>): Ended {
+    const { agent, tier, policyRevision, code, reasons } = why;
+    return { ...this.asked(), state, agent, tier, policyRevision, code, reasons, verdicts: this.verdicts() };
+  }
+
+  private become(status: RequestStatus): void {
+    this.status = status;
+    present(status);
+  }
+
+  private step<T>(work: () => Promise<T>): Promise<T> {
+    return persistently(work, (interruption) => {
+      this.interrupt(interruption);
+    });
+  }
+
+  private interrupt(interruption: Interruption | null): void {
+    const { status } = this;
+    if (status.state !== 'pending' || status.interruption === interruption) return;
+    this.become({ ...status, interruption });
+  }
+
+  private verdicts(): readonly RecordedVerdict[] {
+    return 'verdicts' in this.status ? this.status.verdicts : [];
+  }
+
+  private asked() {
+    const { requestId, asked, evidence } = this.request;
+    return {
+      requestId,
+      requestedAt: evidence.presentedAt,
+      act: asked.act,
+      ticket: asked.ticket,
+      justification: asked.justification,
+    };
+  }
+
+  private assessed(): Assessed {
+    const { assessment } = this;
+    if (!assessment) throw ApplicationFailure.nonRetryable('the request was not assessed', 'internal');
+    const { agent, tier, policyRevision, requirement, toApprove } = assessment;
+    return { ...this.asked(), agent, tier, policyRevision, requirement, toApprove, verdicts: this.verdicts() };
+  }
+}
+
+interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly reasons?: readonly string[];
+}
+
+function refused(code: ErrorCode, message: string, reasons: readonly string[] = []): Answer {
+  return { done: false, code, message, reasons };
+}
+
+function notPending(status: RequestStatus): [ErrorCode, string] {
+  return ['request_finished', `the request is ${status.state}`];
+}
+
+function isUnassessed(status: RequestStatus) {
+  return status.state === 'pending' && !status.assessed;
+}
+
+function isStatement(submission: unknown): submission is VerdictSubmission {
+  const verdict = (submission as Partial<VerdictSubmission> | null | undefined)?.verdict;
+  return typeof verdict === 'string' && verdict.length <= LONGEST_STATEMENT;
+}
+
+function requireStatement(submission: unknown): void {
+  requireSealed(submission);
+  if (!isStatement(submission)) {
+    throw ApplicationFailure.nonRetryable('the verdict is not a compact JWS', 'verdict_malformed');
+  }
+}
+
+/** What was not sealed for this workflow is refused, never looked at. */
+function requireSealed<T>(submission: T): T {
+  if (isRefusedPayload(submission)) throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
+  return submission;
+}
