@@ -13,6 +13,7 @@ const project = (displayName) => ({
   displayName,
   testEnvironment: 'node',
   testMatch: [`<rootDir>/test/${displayName}/**/*.spec.ts`],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.atb/', '<rootDir>/.cache/'],
   transform: { '^.+\\.(ts|js|mjs)$': ['@swc/jest', swc] },
   transformIgnorePatterns: [`/node_modules/(?!(${esmOnlyPackages.join('|')})/)`],
 });
