@@ -20,12 +20,18 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
     if (!isAtbError(error)) throw error;
     return await unidentified(ports, request, error);
   }
-  const identified: IdentifiedRequest = { requestId: request.requestId, asked: request.asked, agent: svid.spiffeId };
+  const identified: IdentifiedRequest = {
+    requestId: request.requestId,
+    asked: request.asked,
+    agent: svid.spiffeId,
+  };
   const decision = await decide(ports, identified, []);
   const requested = requestedEvent(ports, identified, decision.tier);
   const pendingUntil =
     decision.effect === 'require'
-      ? new Date(ports.clock().getTime() + (decision.expiresAfterSeconds + decision.collectWithinSeconds) * 1000)
+      ? new Date(
+          ports.clock().getTime() + (decision.expiresAfterSeconds + decision.collectWithinSeconds) * 1000,
+        )
       : null;
   const entry = {
     requestId: request.requestId,
@@ -83,7 +89,11 @@ async function unidentified(ports: ActivityPorts, request: PoaRequest, error: At
   return denial;
 }
 
-function requestedEvent(ports: ActivityPorts, request: IdentifiedRequest, tier: AuditEvent['tier']): AuditEvent {
+function requestedEvent(
+  ports: ActivityPorts,
+  request: IdentifiedRequest,
+  tier: AuditEvent['tier'],
+): AuditEvent {
   return {
     id: `${request.requestId}/poa_requested`,
     type: 'poa_requested',

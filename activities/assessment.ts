@@ -2,7 +2,7 @@ import { isErrorCode } from '../domain/error';
 import type { ErrorCode } from '../domain/error';
 import { toApprove } from '../domain/mandate-request';
 import type { AskedMandate } from '../domain/mandate-request';
-import type { PolicyDecision, VerdictFact } from '../domain/policy';
+import type { AllowingDecision, DenyingDecision, PolicyDecision, VerdictFact } from '../domain/policy';
 import type { ActivityPorts } from './ports';
 import type { Assessment, Denial } from './types';
 
@@ -37,9 +37,11 @@ export async function decide(
   });
 }
 
-type Allowing = Exclude<PolicyDecision, { effect: 'deny' }>;
-
-export function assessmentOf(ports: ActivityPorts, request: IdentifiedRequest, decision: Allowing): Assessment {
+export function assessmentOf(
+  ports: ActivityPorts,
+  request: IdentifiedRequest,
+  decision: AllowingDecision,
+): Assessment {
   const { requestId, asked, agent } = request;
   return {
     agent,
@@ -61,7 +63,7 @@ export function assessmentOf(ports: ActivityPorts, request: IdentifiedRequest, d
   };
 }
 
-export function denialOf(agent: string, decision: Extract<PolicyDecision, { effect: 'deny' }>): Denial {
+export function denialOf(agent: string, decision: DenyingDecision): Denial {
   return {
     effect: 'deny',
     agent,

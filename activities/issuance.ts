@@ -4,7 +4,7 @@ import { groundedLeg } from '../domain/mandate';
 import type { MandateClaims } from '../domain/mandate';
 import type { IdentityEvidence } from '../domain/mandate-request';
 import type { RequestRecord, Svid } from '../domain/ports';
-import type { PolicyDecision } from '../domain/policy';
+import type { AllowingDecision, PolicyDecision } from '../domain/policy';
 import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest, deniedEvent, identify } from './admission';
@@ -87,7 +87,8 @@ async function decideOn(
   if (first.effect === 'deny' || verified.length === 0) return { decision: first, counting: [] };
   const content = assessmentOf(ports, request, first).toApprove;
   const current = verified.filter(({ signed }) => approves(signed, content));
-  const decision = current.length === verified.length ? first : await decide(ports, request, current.map(factOf));
+  const decision =
+    current.length === verified.length ? first : await decide(ports, request, current.map(factOf));
   return {
     decision,
     counting: current.filter(({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true),
@@ -97,7 +98,7 @@ async function decideOn(
 function mandateClaims(
   ports: ActivityPorts,
   { requestId, asked, agent }: IdentifiedRequest,
-  decision: Extract<PolicyDecision, { effect: 'issue' }>,
+  decision: AllowingDecision,
   counting: readonly VerifiedVerdict[],
   svid: Svid,
 ): MandateClaims {
@@ -144,7 +145,11 @@ async function recordedThenSigned(ports: ActivityPorts, claims: MandateClaims): 
 
 async function reissued(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
   if (epochSeconds(ports.clock()) >= claims.exp) {
-    return { outcome: 'refused', code: 'mandate_lapsed', message: 'the one mandate of this request has lapsed' };
+    return {
+      outcome: 'refused',
+      code: 'mandate_lapsed',
+      message: 'the one mandate of this request has lapsed',
+    };
   }
   return await issued(ports, claims);
 }

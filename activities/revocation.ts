@@ -16,7 +16,10 @@ export async function revokeMandate(ports: ActivityPorts, request: RevocationReq
   }
   const caller = identify(ports, request.evidence).spiffeId;
   if (caller !== claims.sub && !(await ports.policy.principal(caller)).mayRevokeAny) {
-    const { code, message } = new AtbError('agent_mismatch', 'only its agent or Security may revoke a mandate');
+    const { code, message } = new AtbError(
+      'agent_mismatch',
+      'only its agent or Security may revoke a mandate',
+    );
     return { done: false, code, message };
   }
   await ports.ledger.revoke(claims.jti, {

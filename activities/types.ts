@@ -132,7 +132,9 @@ export interface Activities {
   /** Records a signal that is no sealed, signed verdict: a security event. */
   recordRejectedSignal(input: RejectedSignalInput): Promise<void>;
   /** Checks that the caller is the requesting agent; answers null, or the refusal. */
-  confirmCaller(input: WithdrawalInput): Promise<{ readonly code: ErrorCode; readonly message: string } | null>;
+  confirmCaller(
+    input: WithdrawalInput,
+  ): Promise<{ readonly code: ErrorCode; readonly message: string } | null>;
   revokeMandate(request: RevocationRequest): Promise<Revocation>;
   introspectMandate(request: IntrospectionRequest): Promise<Introspection>;
 }

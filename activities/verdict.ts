@@ -1,6 +1,7 @@
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { assessmentOf, codeOf, decide } from './assessment';
+import type { DenyingDecision } from '../domain/policy';
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest } from './admission';
 import { approves, factOf, recordedVerdicts, recordOf, requireApproves, verifyVerdict } from './evidence';
@@ -71,7 +72,12 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
   }
   const verdict = recordOf({ ...verified, receivedAt: entry.receivedAt });
   if (assessment === 'rejected') return { outcome: 'rejected', verdict };
-  return { outcome: 'counted', verdict, effect: decision.effect === 'issue' ? 'issue' : 'require', assessment };
+  return {
+    outcome: 'counted',
+    verdict,
+    effect: decision.effect === 'issue' ? 'issue' : 'require',
+    assessment,
+  };
 }
 
 /** What policy makes of the new verdict beside those that count already. Throws where it does not count. */
@@ -82,8 +88,8 @@ async function judged(
   verified: VerifiedVerdict,
 ) {
   const current = await decide(ports, request, []);
-  const content = current.effect === 'deny' ? undefined : assessmentOf(ports, request, current).toApprove;
-  if (!content) throw new AtbError(codeOf(current.reasons ?? []), 'policy denies the request now', { reasons: current.reasons ?? [] });
+  if (current.effect === 'deny') throw deniedNow(current);
+  const content = assessmentOf(ports, request, current).toApprove;
   requireApproves(verified, content);
 
   const standing = before.filter(({ signed }) => approves(signed, content));
@@ -92,16 +98,22 @@ async function judged(
   if (!judgement?.counts) {
     const reasons = judgement?.reasons ?? [];
     const known = codeOf(reasons.slice(0, 1));
-    throw new AtbError(known === 'policy_denied' ? 'verdict_not_counted' : known, 'the verdict does not count', {
-      reasons,
-    });
+    throw new AtbError(
+      known === 'policy_denied' ? 'verdict_not_counted' : known,
+      'the verdict does not count',
+      {
+        reasons,
+      },
+    );
   }
+  if (decision.effect === 'deny' && !decision.rejected) throw deniedNow(decision);
   const assessment: Assessment | 'rejected' =
     decision.effect === 'deny' ? 'rejected' : assessmentOf(ports, request, decision);
-  if (decision.effect === 'deny' && !decision.rejected) {
-    throw new AtbError(codeOf(decision.reasons), 'policy denies the request now', { reasons: decision.reasons });
-  }
   return { decision, assessment };
+}
+
+function deniedNow({ reasons }: DenyingDecision): AtbError {
+  return new AtbError(codeOf(reasons), 'policy denies the request now', { reasons });
 }
 
 async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: AtbError): Promise<void> {

@@ -10,8 +10,7 @@ export interface RevocationRequest {
 
 /** RFC 7009 §2.2: an unknown token counts as revoked; a known one of somebody else's is refused. */
 export type Revocation =
-  | { readonly done: true }
-  | { readonly done: false; readonly code: ErrorCode; readonly message: string };
+  { readonly done: true } | { readonly done: false; readonly code: ErrorCode; readonly message: string };
 
 /** Asks the worker what became of a mandate (RFC 7662 §2.1). */
 export interface IntrospectionRequest {

@@ -27,7 +27,13 @@ export interface MandateClaims {
 }
 
 /** Claims of `leg` that only the broker fills in: nobody may ask with them (attack 7). */
-export const LEG_CLAIMS_OF_APPROVAL = ['approval', 'dual_control', 'manual_release', 'ticket', 'attested'] as const;
+export const LEG_CLAIMS_OF_APPROVAL = [
+  'approval',
+  'dual_control',
+  'manual_release',
+  'ticket',
+  'attested',
+] as const;
 
 /** The legal ground as the mandate states it: as asked, with the approvals that were verified (operating model §3). */
 export function groundedLeg(
@@ -44,10 +50,19 @@ export function groundedLeg(
   return {
     ...asked.leg,
     ...(requirement.dualControl
-      ? { dual_control: { required: true, approvers: approvals.map(({ by, role }) => ({ id: by, type: role })) } }
+      ? {
+          dual_control: {
+            required: true,
+            approvers: approvals.map(({ by, role }) => ({ id: by, type: role })),
+          },
+        }
       : first && { approval: { approver_id: first.by, approved_at: rfc3339(first.receivedAt) } }),
     ...(release && {
-      manual_release: { releaser_id: release.by, type: release.role, released_at: rfc3339(release.receivedAt) },
+      manual_release: {
+        releaser_id: release.by,
+        type: release.role,
+        released_at: rfc3339(release.receivedAt),
+      },
     }),
     ...(requirement.ticket && asked.ticket !== null && { ticket: asked.ticket }),
     ...(attested.length > 0 && { attested }),

@@ -101,4 +101,9 @@ export function isFinal(status: RequestStatus): status is Issued | Ended {
 /** An update's answer: the new standing, or the refusal that changed nothing. */
 export type Answer =
   | { readonly done: true; readonly status: RequestStatus }
-  | { readonly done: false; readonly code: ErrorCode; readonly message: string; readonly reasons: readonly string[] };
+  | {
+      readonly done: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly reasons: readonly string[];
+    };

@@ -17,7 +17,11 @@ export async function persistently<T>(
 ): Promise<T> {
   return CancellationScope.nonCancellable(async () => {
     const since = epochSecondsNow();
-    for (let waitSeconds = FIRST_WAIT_SECONDS; ; waitSeconds = Math.min(2 * waitSeconds, LONGEST_WAIT_SECONDS)) {
+    for (
+      let waitSeconds = FIRST_WAIT_SECONDS;
+      ;
+      waitSeconds = Math.min(2 * waitSeconds, LONGEST_WAIT_SECONDS)
+    ) {
       try {
         const result = await step();
         report(null);

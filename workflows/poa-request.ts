@@ -13,8 +13,22 @@ import type { ErrorCode } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
 import { isRefusedPayload } from '../domain/refused-payload';
 import { isFinal } from '../domain/request-status';
-import type { Answer, Assessed, Ended, Interruption, RecordedVerdict, RequestStatus } from '../domain/request-status';
-import { collectUpdate, decisionUpdate, statusQuery, verdictSignal, verdictUpdate, withdrawUpdate } from './contract';
+import type {
+  Answer,
+  Assessed,
+  Ended,
+  Interruption,
+  RecordedVerdict,
+  RequestStatus,
+} from '../domain/request-status';
+import {
+  collectUpdate,
+  decisionUpdate,
+  statusQuery,
+  verdictSignal,
+  verdictUpdate,
+  withdrawUpdate,
+} from './contract';
 import type { CallerSubmission, VerdictSubmission } from './contract';
 import { epochSecondsNow, persistently, retryableCodeOf } from './persistence';
 import { present } from './presentation';
@@ -102,7 +116,8 @@ class RequestProcedure {
 
   /** The signing step; answers the refusal where the caller's proof was not enough, and the request stands as before. */
   private async issue(collector: CallerSubmission['evidence'], tryOnce = false): Promise<Refusal | null> {
-    const step = () => activities.issueMandate({ request: this.request, statements: this.statements, collector });
+    const step = () =>
+      activities.issueMandate({ request: this.request, statements: this.statements, collector });
     const outcome = await (tryOnce ? CancellationScope.nonCancellable(step) : this.step(step));
     switch (outcome.outcome) {
       case 'issued': {
@@ -112,17 +127,25 @@ class RequestProcedure {
       }
       case 'outdated':
         this.keepOnly(outcome.kept, outcome.assessment);
-        return { code: 'approval_missing', message: 'what was approved is not enough any more; people are asked again' };
+        return {
+          code: 'approval_missing',
+          message: 'what was approved is not enough any more; people are asked again',
+        };
       case 'denied':
         this.become(this.ended('denied', outcome.denial));
-        return { code: outcome.denial.code, message: 'policy denies the request now', reasons: outcome.denial.reasons };
+        return {
+          code: outcome.denial.code,
+          message: 'policy denies the request now',
+          reasons: outcome.denial.reasons,
+        };
       case 'refused':
         return outcome;
     }
   }
 
   private async verdict(statement: string): Promise<Answer> {
-    if (this.statements.includes(statement)) return refused('verdict_already_used', 'this verdict was counted before');
+    if (this.statements.includes(statement))
+      return refused('verdict_already_used', 'this verdict was counted before');
     if (this.status.state !== 'pending') return refused(...notPending(this.status));
     const input = { request: this.request, counted: this.statements, statement };
     const outcome = await CancellationScope.nonCancellable(() => activities.recordVerdict(input));
@@ -150,13 +173,17 @@ class RequestProcedure {
         : refused(...notPending(this.status));
     }
     const refusal = await this.issue(evidence, true);
-    return refusal ? refused(refusal.code, refusal.message, refusal.reasons) : { done: true, status: this.status };
+    return refusal
+      ? refused(refusal.code, refusal.message, refusal.reasons)
+      : { done: true, status: this.status };
   }
 
   private async withdraw({ evidence }: CallerSubmission): Promise<Answer> {
     if (isFinal(this.status)) return refused(...notPending(this.status));
     const { agent } = this.assessed();
-    const refusal = await CancellationScope.nonCancellable(() => activities.confirmCaller({ agent, caller: evidence }));
+    const refusal = await CancellationScope.nonCancellable(() =>
+      activities.confirmCaller({ agent, caller: evidence }),
+    );
     if (refusal) return refused(refusal.code, refusal.message);
     await this.end('withdrawn', 'request_finished', ['withdrawn_by_agent'], agent);
     return { done: true, status: this.status };
@@ -167,7 +194,12 @@ class RequestProcedure {
     await this.turns.take(async () => {
       const refusal = await this.signalledVerdict(name, submission);
       if (!refusal) return;
-      const rejected = { position: ++this.rejectedSignals, signal: name, code: refusal.code, message: refusal.message };
+      const rejected = {
+        position: ++this.rejectedSignals,
+        signal: name,
+        code: refusal.code,
+        message: refusal.message,
+      };
       await this.step(() => activities.recordRejectedSignal({ request: this.request, ...rejected }));
     });
   }
@@ -189,7 +221,8 @@ class RequestProcedure {
   /** An update takes its turn; what cannot be reached is answered at once, and the caller may come again. */
   private async answering(work: () => Promise<Answer>): Promise<Answer> {
     await this.decision();
-    if (isUnassessed(this.status)) return refused(this.status.interruption?.code ?? 'internal', 'not assessed yet');
+    if (isUnassessed(this.status))
+      return refused(this.status.interruption?.code ?? 'internal', 'not assessed yet');
     return this.turns.take(async () => {
       try {
         return await work();
@@ -227,7 +260,9 @@ class RequestProcedure {
 
   private async tell(rung: number, roles: readonly string[], pendingSince: number): Promise<void> {
     const { agent, tier } = this.assessed();
-    await this.step(() => activities.escalate({ request: this.request, agent, tier, rung, roles, pendingSince }));
+    await this.step(() =>
+      activities.escalate({ request: this.request, agent, tier, rung, roles, pendingSince }),
+    );
   }
 
   private async awaitCollection(): Promise<void> {
@@ -303,7 +338,13 @@ class RequestProcedure {
       throw ApplicationFailure.nonRetryable('a mandate was issued for this request before', 'already_issued');
     }
     this.become(
-      this.ended(state, { agent, tier, policyRevision: this.assessment?.policyRevision ?? null, code, reasons }),
+      this.ended(state, {
+        agent,
+        tier,
+        policyRevision: this.assessment?.policyRevision ?? null,
+        code,
+        reasons,
+      }),
     );
   }
 
@@ -348,7 +389,15 @@ class RequestProcedure {
     const { assessment } = this;
     if (!assessment) throw ApplicationFailure.nonRetryable('the request was not assessed', 'internal');
     const { agent, tier, policyRevision, requirement, toApprove } = assessment;
-    return { ...this.asked(), agent, tier, policyRevision, requirement, toApprove, verdicts: this.verdicts() };
+    return {
+      ...this.asked(),
+      agent,
+      tier,
+      policyRevision,
+      requirement,
+      toApprove,
+      verdicts: this.verdicts(),
+    };
   }
 }
 
@@ -384,6 +433,7 @@ function requireStatement(submission: unknown): void {
 
 /** What was not sealed for this workflow is refused, never looked at. */
 function requireSealed<T>(submission: T): T {
-  if (isRefusedPayload(submission)) throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
+  if (isRefusedPayload(submission))
+    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
   return submission;
 }

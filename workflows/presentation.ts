@@ -35,7 +35,9 @@ export function details(status: RequestStatus): string {
 function lines(status: RequestStatus): readonly string[] {
   switch (status.state) {
     case 'pending':
-      return status.assessed ? pendingLines(status) : ['Identity and policy are being looked at.', ...interrupted(status)];
+      return status.assessed
+        ? pendingLines(status)
+        : ['Identity and policy are being looked at.', ...interrupted(status)];
     case 'approved':
       return [
         `Tier ${status.tier}, asked by \`${status.agent}\`.`,
@@ -79,7 +81,9 @@ function verdictLine(verdict: RecordedVerdict): string {
 function interrupted({ interruption }: Pick<Pending, 'interruption'>): readonly string[] {
   if (!interruption) return [];
   const { code, since, nextTryAt } = interruption;
-  return [`**Interrupted** since ${utc(since)}: \`${code}\`. Tried again at ${utc(nextTryAt)}; nothing is lost.`];
+  return [
+    `**Interrupted** since ${utc(since)}: \`${code}\`. Tried again at ${utc(nextTryAt)}; nothing is lost.`,
+  ];
 }
 
 function utc(epochSeconds: number): string {

@@ -33,7 +33,10 @@ export async function readCodecKeys(file: string): Promise<CodecKeys> {
     }
     const key = new Uint8Array(Buffer.from(entry.k, 'base64url'));
     if (key.length !== KEY_BYTES || keys.has(entry.kid)) {
-      throw new AtbError('configuration_invalid', `codec key ${entry.kid} is not ${KEY_BYTES} bytes, or stands twice`);
+      throw new AtbError(
+        'configuration_invalid',
+        `codec key ${entry.kid} is not ${KEY_BYTES} bytes, or stands twice`,
+      );
     }
     keys.set(entry.kid, key);
   }

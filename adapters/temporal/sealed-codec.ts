@@ -67,7 +67,9 @@ export class SealedCodec implements PayloadCodec {
       const error =
         cause instanceof AtbError
           ? cause
-          : new AtbError('payload_refused', 'the payload was changed, or sealed for another workflow', { cause });
+          : new AtbError('payload_refused', 'the payload was changed, or sealed for another workflow', {
+              cause,
+            });
       if (this.onRefusal === 'throw') throw error;
       return {
         metadata: { encoding: Buffer.from('json/plain') },
@@ -85,9 +87,14 @@ export class SealedCodec implements PayloadCodec {
     if (workflowId !== undefined && boundTo !== workflowId) {
       throw new AtbError('payload_refused', 'the payload was sealed for another workflow');
     }
-    const decipher = createDecipheriv('aes-256-gcm', this.key(text(metadata?.kid)), data.subarray(0, IV_BYTES), {
-      authTagLength: TAG_BYTES,
-    });
+    const decipher = createDecipheriv(
+      'aes-256-gcm',
+      this.key(text(metadata?.kid)),
+      data.subarray(0, IV_BYTES),
+      {
+        authTagLength: TAG_BYTES,
+      },
+    );
     decipher.setAAD(Buffer.from(boundTo));
     decipher.setAuthTag(data.subarray(data.length - TAG_BYTES));
     return PayloadMessage.decode(

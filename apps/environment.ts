@@ -1,0 +1,57 @@
+import { AtbError } from '../domain/error';
+import type { Fault } from '../domain/error';
+
+/**
+ * Reads settings from the environment and collects every fault, so that a first start names all that is missing at
+ * once. Nothing that matters has a default that opens anything (attack 2).
+ */
+export class Environment {
+  private readonly faults: Fault[] = [];
+
+  constructor(private readonly variables: Readonly<Record<string, string | undefined>>) {}
+
+  required(name: string): string {
+    const value = this.variables[name]?.trim();
+    if (!value) {
+      this.fault(name, 'is required');
+      return '';
+    }
+    return value;
+  }
+
+  optional(name: string): string | undefined {
+    const value = this.variables[name]?.trim();
+    return value === '' ? undefined : value;
+  }
+
+  text(name: string, fallback: string): string {
+    return this.optional(name) ?? fallback;
+  }
+
+  integer(
+    name: string,
+    fallback: number,
+    { min, max }: { readonly min: number; readonly max: number },
+  ): number {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(number >= min && number <= max)) this.fault(name, `must be a whole number from ${min} to ${max}`);
+    return number;
+  }
+
+  port(name: string, fallback: number): number {
+    return this.integer(name, fallback, { min: 0, max: 65_535 });
+  }
+
+  /** Throws `configuration_invalid` with every fault that was found. */
+  finish(process: string): void {
+    if (this.faults.length === 0) return;
+    const list = this.faults.map(({ pointer, detail }) => `${pointer.slice(1)} ${detail}`).join('; ');
+    throw new AtbError('configuration_invalid', `${process} cannot start: ${list}`, { errors: this.faults });
+  }
+
+  private fault(name: string, detail: string): void {
+    this.faults.push({ pointer: `/${name}`, code: 'configuration_invalid', detail });
+  }
+}

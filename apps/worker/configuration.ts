@@ -1,0 +1,68 @@
+import { Environment } from '../environment';
+
+/** What a worker must be told. Every value is read once, here. */
+export interface WorkerConfiguration {
+  readonly temporal: {
+    readonly address: string;
+    readonly namespace: string;
+    /** Client certificate, key and CA for Temporal; undefined on loopback only. */
+    readonly tls:
+      { readonly certFile: string; readonly keyFile: string; readonly caFile: string } | undefined;
+  };
+  readonly codecKeysFile: string;
+  readonly databaseUrlFile: string;
+  readonly trustBundleFile: string;
+  readonly signingKeysFile: string;
+  /** An OPA sidecar's base URL; undefined for the policy as wasm in the process. */
+  readonly opaUrl: string | undefined;
+  readonly ticketsFile: string;
+  readonly notificationsFile: string;
+  readonly issuer: string;
+  readonly audience: string;
+  readonly pendingPerAgent: number;
+  readonly pendingTotal: number;
+  readonly maxConcurrentWorkflowTasks: number;
+  readonly maxCachedWorkflows: number;
+  readonly admin: { readonly host: string; readonly port: number };
+}
+
+/** Reads ATB_* variables; docs/configuration.md lists them. Throws `configuration_invalid` naming every fault. */
+export function workerConfiguration(
+  variables: Readonly<Record<string, string | undefined>>,
+): WorkerConfiguration {
+  const environment = new Environment(variables);
+  const tlsCert = environment.optional('ATB_TEMPORAL_TLS_CERT_FILE');
+  const configuration: WorkerConfiguration = {
+    temporal: {
+      address: environment.required('ATB_TEMPORAL_ADDRESS'),
+      namespace: environment.text('ATB_TEMPORAL_NAMESPACE', 'atb'),
+      tls:
+        tlsCert === undefined
+          ? undefined
+          : {
+              certFile: tlsCert,
+              keyFile: environment.required('ATB_TEMPORAL_TLS_KEY_FILE'),
+              caFile: environment.required('ATB_TEMPORAL_TLS_CA_FILE'),
+            },
+    },
+    codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
+    databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
+    trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
+    signingKeysFile: environment.required('ATB_SIGNING_KEYS_FILE'),
+    opaUrl: environment.optional('ATB_OPA_URL'),
+    ticketsFile: environment.required('ATB_TICKETS_FILE'),
+    notificationsFile: environment.required('ATB_NOTIFICATIONS_FILE'),
+    issuer: environment.required('ATB_ISSUER'),
+    audience: environment.required('ATB_AUDIENCE'),
+    pendingPerAgent: environment.integer('ATB_PENDING_PER_AGENT', 50, { min: 1, max: 1_000_000 }),
+    pendingTotal: environment.integer('ATB_PENDING_TOTAL', 5_000, { min: 1, max: 10_000_000 }),
+    maxConcurrentWorkflowTasks: environment.integer('ATB_MAX_WORKFLOW_TASKS', 100, { min: 2, max: 10_000 }),
+    maxCachedWorkflows: environment.integer('ATB_MAX_CACHED_WORKFLOWS', 1_000, { min: 0, max: 1_000_000 }),
+    admin: {
+      host: environment.text('ATB_WORKER_ADMIN_HOST', '127.0.0.1'),
+      port: environment.port('ATB_WORKER_ADMIN_PORT', 9465),
+    },
+  };
+  environment.finish('the worker');
+  return configuration;
+}

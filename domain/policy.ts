@@ -1,0 +1,246 @@
+import { AtbError } from './error';
+import { isJsonObject } from './json';
+import type { Json, JsonObject } from './json';
+
+/** The risk tiers of the operating model §3, lowest first. */
+export const TIERS = ['low', 'medium', 'high', 'critical'] as const;
+export type Tier = (typeof TIERS)[number];
+
+/** The severities of the operating model §5. */
+export const PRIORITIES = ['P1', 'P2', 'P3', 'P4'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** A signature-verified verdict, as policy is told of it. Times are epoch seconds. */
+export interface VerdictFact {
+  readonly jti: string;
+  readonly by: string;
+  readonly verdict: 'approve' | 'reject' | 'release';
+  readonly role: string;
+  readonly attests: readonly string[];
+  readonly issuedAt: number;
+  readonly receivedAt: number;
+}
+
+/** What policy is asked. It knows nothing else, the time included. */
+export interface PolicyInput {
+  readonly subject: { readonly id: string };
+  readonly action: { readonly name: string };
+  readonly context: {
+    readonly params: JsonObject;
+    readonly limits: JsonObject;
+    readonly leg: JsonObject;
+    readonly ticket: string | null;
+    /** What the ticket system says right now; null where there is no such ticket. */
+    readonly ticketFact: { readonly id: string; readonly state: string } | null;
+    readonly requiresDualControl: boolean;
+    readonly approvers: readonly string[];
+    readonly ttlSeconds: number | null;
+    /** In order of receipt. */
+    readonly verdicts: readonly VerdictFact[];
+    /** Epoch seconds. */
+    readonly now: number;
+  };
+}
+
+/** What must be there before a mandate may be signed. */
+export interface Requirement {
+  readonly approvals: number;
+  readonly roles: readonly string[];
+  readonly dualControl: boolean;
+  readonly nominated: readonly string[];
+  readonly ticket: boolean;
+  /** Empty where no manual release is demanded. */
+  readonly releaseRoles: readonly string[];
+  /** Facts that approvers must vouch for. */
+  readonly attest: readonly string[];
+}
+
+/** What of the requirement the verdicts in hand do not meet yet. */
+export interface Outstanding {
+  readonly approvals: number;
+  readonly attest: readonly string[];
+  readonly release: boolean;
+}
+
+export interface EscalationRung {
+  readonly afterSeconds: number;
+  readonly roles: readonly string[];
+}
+
+export interface VerdictJudgement {
+  readonly counts: boolean;
+  readonly reasons: readonly string[];
+}
+
+interface Decided {
+  readonly policyRevision: string;
+  /** By `jti`. */
+  readonly verdicts: Readonly<Record<string, VerdictJudgement>>;
+  /** True when a counting verdict rejects. */
+  readonly rejected: boolean;
+}
+
+/** Nothing speaks against the request; `issue` when nothing is outstanding either. */
+export interface AllowingDecision extends Decided {
+  readonly effect: 'issue' | 'require';
+  readonly tier: Tier;
+  readonly limits: JsonObject;
+  readonly ttlSeconds: number;
+  readonly requirement: Requirement;
+  readonly outstanding: Outstanding;
+  readonly waitingOn: readonly string[];
+  readonly eligibleApprovers: readonly string[];
+  readonly priority: Priority;
+  readonly escalation: readonly EscalationRung[];
+  readonly expiresAfterSeconds: number;
+  readonly collectWithinSeconds: number;
+}
+
+export interface DenyingDecision extends Decided {
+  readonly effect: 'deny';
+  /** Null where the action is not in the catalogue. */
+  readonly tier: Tier | null;
+  readonly reasons: readonly string[];
+}
+
+export type PolicyDecision = AllowingDecision | DenyingDecision;
+
+/** What the directory knows of a SPIFFE ID. */
+export interface Principal {
+  readonly known: boolean;
+  readonly kind: 'agent' | 'person' | null;
+  readonly roles: readonly string[];
+  readonly team: string | null;
+  /** Whether this person may revoke a mandate that is not their own. */
+  readonly mayRevokeAny: boolean;
+}
+
+/** The input in the words of the Rego rules. */
+export function policyInputJson({ subject, action, context }: PolicyInput): JsonObject {
+  return {
+    subject: { id: subject.id },
+    action: { name: action.name },
+    context: {
+      params: context.params,
+      limits: context.limits,
+      leg: context.leg,
+      ticket: context.ticket,
+      ticket_fact: context.ticketFact && { id: context.ticketFact.id, state: context.ticketFact.state },
+      requires_dual_control: context.requiresDualControl,
+      approvers: context.approvers,
+      ttl_seconds: context.ttlSeconds,
+      verdicts: context.verdicts.map((verdict) => ({
+        jti: verdict.jti,
+        by: verdict.by,
+        verdict: verdict.verdict,
+        role: verdict.role,
+        attests: verdict.attests,
+        issued_at: verdict.issuedAt,
+        received_at: verdict.receivedAt,
+      })),
+      now: context.now,
+    },
+  };
+}
+
+/** Reads a decision of `atb/poa/decision`. Throws `policy_unavailable` where it is not of the form: no guess is made. */
+export function parsePolicyDecision(value: unknown): PolicyDecision {
+  const decision = object(value, 'decision');
+  const decided: Decided = {
+    policyRevision: text(decision.policy_revision, 'policy_revision'),
+    verdicts: Object.fromEntries(
+      Object.entries(object(decision.verdicts ?? {}, 'verdicts')).map(([jti, judgement]) => {
+        const { counts, reasons } = object(judgement, 'verdicts');
+        return [jti, { counts: boolean(counts, 'counts'), reasons: texts(reasons, 'reasons') }];
+      }),
+    ),
+    rejected: boolean(decision.rejected ?? false, 'rejected'),
+  };
+  const effect = oneOf(['issue', 'require', 'deny'] as const, decision.effect, 'effect');
+  if (effect === 'deny') {
+    const tier = decision.tier == null ? null : oneOf(TIERS, decision.tier, 'tier');
+    return { ...decided, effect, tier, reasons: texts(decision.reasons, 'reasons') };
+  }
+  return {
+    ...decided,
+    effect,
+    tier: oneOf(TIERS, decision.tier, 'tier'),
+    limits: object(decision.limits, 'limits'),
+    ttlSeconds: wholeNumber(decision.ttl_seconds, 'ttl_seconds'),
+    requirement: requirement(object(decision.requirement, 'requirement')),
+    outstanding: outstanding(object(decision.outstanding, 'outstanding')),
+    waitingOn: texts(decision.waiting_on, 'waiting_on'),
+    eligibleApprovers: texts(decision.eligible_approvers, 'eligible_approvers'),
+    priority: oneOf(PRIORITIES, decision.priority, 'priority'),
+    escalation: list(decision.escalation, 'escalation').map((rung) => {
+      const { after_seconds, roles } = object(rung, 'escalation');
+      return { afterSeconds: wholeNumber(after_seconds, 'after_seconds'), roles: texts(roles, 'roles') };
+    }),
+    expiresAfterSeconds: wholeNumber(decision.expires_after_seconds, 'expires_after_seconds'),
+    collectWithinSeconds: wholeNumber(decision.collect_within_seconds, 'collect_within_seconds'),
+  };
+}
+
+/** Reads an answer of `atb/directory/principal`. Throws `policy_unavailable`. */
+export function parsePrincipal(value: unknown): Principal {
+  const principal = object(value, 'principal');
+  return {
+    known: boolean(principal.known, 'known'),
+    kind: principal.kind == null ? null : oneOf(['agent', 'person'] as const, principal.kind, 'kind'),
+    roles: texts(principal.roles, 'roles'),
+    team: principal.team == null ? null : text(principal.team, 'team'),
+    mayRevokeAny: boolean(principal.may_revoke_any, 'may_revoke_any'),
+  };
+}
+
+function requirement(value: JsonObject): Requirement {
+  return {
+    approvals: wholeNumber(value.approvals, 'approvals'),
+    roles: texts(value.roles, 'roles'),
+    dualControl: boolean(value.dual_control, 'dual_control'),
+    nominated: texts(value.nominated, 'nominated'),
+    ticket: boolean(value.ticket, 'ticket'),
+    releaseRoles: texts(value.release_roles, 'release_roles'),
+    attest: texts(value.attest, 'attest'),
+  };
+}
+
+function outstanding(value: JsonObject): Outstanding {
+  return {
+    approvals: wholeNumber(value.approvals, 'approvals'),
+    attest: texts(value.attest, 'attest'),
+    release: boolean(value.release, 'release'),
+  };
+}
+
+function object(value: unknown, name: string): JsonObject {
+  return isJsonObject(value) ? value : malformed(name);
+}
+
+function list(value: unknown, name: string): readonly Json[] {
+  return Array.isArray(value) ? (value as readonly Json[]) : malformed(name);
+}
+
+function texts(value: unknown, name: string): readonly string[] {
+  return list(value, name).map((item) => text(item, name));
+}
+
+function text(value: unknown, name: string): string {
+  return typeof value === 'string' ? value : malformed(name);
+}
+
+function boolean(value: unknown, name: string): boolean {
+  return typeof value === 'boolean' ? value : malformed(name);
+}
+
+function wholeNumber(value: unknown, name: string): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : malformed(name);
+}
+
+function oneOf<T extends string>(allowed: readonly T[], value: unknown, name: string): T {
+  return allowed.find((candidate) => candidate === value) ?? malformed(name);
+}
+
+function malformed(name: string): never {
+  throw new AtbError('policy_unavailable', `policy answered without a proper ${name}`);
+}
