@@ -271,8 +271,6 @@ function runLong(command: string, args: readonly string[], options: LongRun): Pr
       cwd: options.cwd,
       env: options.env,
       stdio: ['ignore', 'ignore', 'pipe'],
-      timeout: options.timeoutMs,
-      killSignal: 'SIGKILL',
     });
     let complaint = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -281,15 +279,19 @@ function runLong(command: string, args: readonly string[], options: LongRun): Pr
     const ticking = setInterval(() => {
       options.onProgress(`${Math.round((Date.now() - startedAt) / 1_000)} s`);
     }, 15_000);
-    child.on('error', (error) => {
+    // Not spawn's own `timeout`, whose timer stays on when there is nothing to spawn.
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
+    const settle = (failure?: Error) => {
       clearInterval(ticking);
-      reject(error);
-    });
-    child.on('close', (code, signal) => {
-      clearInterval(ticking);
-      if (code === 0) resolve();
+      clearTimeout(tooLong);
+      if (failure === undefined) resolve();
+      else reject(failure);
+    };
+    child.once('error', settle);
+    child.once('close', (code, signal) => {
+      if (code === 0) settle();
       else
-        reject(
+        settle(
           new Error(complaint.trim().split('\n').at(-1) || `${command} ended with ${code ?? signal ?? ''}`),
         );
     });

@@ -1,0 +1,158 @@
+// npm test [-- SUITE...]: runs the suites, a summary line for each, and `N passed, N failed` over all of them at last.
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { build, executables, install, program, root, run } from './prepare.mjs';
+
+const report = (line) => process.stderr.write(`${line}\n`);
+const node = process.execPath;
+
+/** A check that passes or fails as a whole. */
+const check = (packageName, path, args) => async (env) =>
+  outcomeOf(await run(node, [program(packageName, path), ...args], { env }));
+
+const SUITES = {
+  format: {
+    run: check('prettier', 'bin/prettier.cjs', [
+      '--check',
+      '--cache',
+      '--cache-location',
+      '.cache/prettier',
+      '.',
+    ]),
+  },
+  lint: {
+    run: check('eslint', 'bin/eslint.js', [
+      '--cache',
+      '--cache-location',
+      '.cache/eslint/',
+      '--max-warnings',
+      '0',
+      '.',
+    ]),
+  },
+  types: { run: check('typescript', 'bin/tsc', ['-p', 'tsconfig.json', '--noEmit']) },
+  imports: {
+    run: (env) =>
+      check('dependency-cruiser', 'bin/dependency-cruise.mjs', [
+        '--config',
+        '.dependency-cruiser.cjs',
+        ...['apps', 'workflows', 'activities', 'domain', 'adapters', 'bench', 'test'].filter((folder) =>
+          existsSync(join(root, folder)),
+        ),
+      ])(env),
+  },
+  knip: { run: check('knip', 'bin/knip.js', ['--no-progress']) },
+  policy: {
+    needs: ['opa'],
+    run: async (env) => outcomeOf(await run(node, ['tools/policy-build.mjs', '--check'], { env })),
+  },
+  opa: { needs: ['opa'], run: opaTest },
+  unit: { run: jest('unit') },
+  workflow: { needs: ['temporal'], run: jest('workflow') },
+  replay: { run: jest('replay') },
+  integration: { needs: ['temporal', 'opa'], run: jest('integration') },
+  e2e: { needs: ['temporal', 'opa'], run: jest('e2e') },
+};
+
+function outcomeOf({ code, stdout, stderr }) {
+  return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1, output: stdout + stderr };
+}
+
+/** Every test counts; a file that cannot be loaded, and a suite without any test, count as one failure each. */
+function jest(name) {
+  return async (env) => {
+    const results = join(root, '.cache', 'jest', `${name}.json`);
+    mkdirSync(join(root, '.cache', 'jest'), { recursive: true });
+    rmSync(results, { force: true });
+    const { code } = await run(
+      node,
+      [
+        ...[program('jest', 'bin/jest.js'), '--selectProjects', name, '--json', '--outputFile', results],
+        // Servers of their own beside two workers are more than two cores carry.
+        ...['--maxWorkers', name === 'unit' ? '2' : '1'],
+      ],
+      { env, show: true },
+    );
+    if (!existsSync(results)) return { passed: 0, failed: 1, output: `jest wrote no results for ${name}\n` };
+    const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(
+      readFileSync(results, 'utf8'),
+    );
+    const passed = numPassedTests;
+    const failed = numFailedTests + numRuntimeErrorTestSuites;
+    if (passed + failed === 0) return { passed, failed: 1, output: `${name}: no test ran\n` };
+    if (code !== 0 && failed === 0)
+      return { passed, failed: 1, output: `${name}: jest ended with ${code}\n` };
+    return { passed, failed };
+  };
+}
+
+async function opaTest(env) {
+  const folders = ['policy', 'test/policy'].filter((folder) => existsSync(join(root, folder)));
+  const { code, stdout, stderr } = await run(
+    env.ATB_OPA,
+    ['test', ...folders, '--ignore', 'dist', '--ignore', '*.ts', '--format', 'json'],
+    { env },
+  );
+  let tests = [];
+  try {
+    tests = JSON.parse(stdout);
+  } catch {
+    // Not JSON: the policy did not compile, and the exit code and the error stream say so.
+  }
+  if (!Array.isArray(tests) || tests.length === 0)
+    return { passed: 0, failed: 1, output: stdout + stderr || 'no test ran\n' };
+  const failures = tests.filter((test) => test.fail || test.error);
+  const output = failures.map((test) => `${test.package}.${test.name}\n`).join('');
+  const failed = code !== 0 && failures.length === 0 ? 1 : failures.length;
+  return { passed: tests.length - failures.length, failed, output: output || stderr };
+}
+
+async function main() {
+  const names = process.argv.slice(2);
+  const unknown = names.filter((name) => !(name in SUITES));
+  if (unknown.length > 0) {
+    report(`no suite is called ${unknown.join(', ')}; there are ${Object.keys(SUITES).join(', ')}`);
+    return 64;
+  }
+  const chosen = Object.entries(SUITES).filter(([name]) => names.length === 0 || names.includes(name));
+  const total = { passed: 0, failed: 0 };
+  const summaries = [];
+  const summarise = (name, { passed, failed, output = '' }, seconds) => {
+    total.passed += passed;
+    total.failed += failed;
+    if (failed > 0 && output !== '') process.stderr.write(output);
+    const line = `${failed === 0 ? 'ok  ' : 'FAIL'} ${name.padEnd(12)} ${passed} passed, ${failed} failed, ${seconds.toFixed(1)} s`;
+    report(line);
+    summaries.push(line);
+  };
+
+  const env = { ...process.env };
+  const needed = new Set(chosen.flatMap(([, suite]) => suite.needs ?? []));
+  await install(report);
+  if (needed.size > 0) {
+    // What does not compile is told, and counted, here; the suites that can still run do.
+    await build(report).catch((error) =>
+      summarise('build', { passed: 0, failed: 1, output: `${error.message}\n` }, 0),
+    );
+    const { obtainExecutable, variableOf } = executables();
+    for (const name of needed) env[variableOf(name)] = await obtainExecutable(name, { onProgress: report });
+  }
+
+  for (const [name, suite] of chosen) {
+    report(`---- ${name}`);
+    const startedAt = Date.now();
+    const outcome = await suite.run(env);
+    summarise(name, outcome, (Date.now() - startedAt) / 1_000);
+  }
+  process.stdout.write(`\n${summaries.join('\n')}\n${total.passed} passed, ${total.failed} failed\n`);
+  return total.failed === 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  report(error.message);
+  process.stdout.write('0 passed, 1 failed\n');
+  process.exitCode = 1;
+}
