@@ -1,0 +1,143 @@
+import { decodeBase64url, parseCompactJws } from '../../domain/compact-jws';
+import type { CompactJwsForm } from '../../domain/compact-jws';
+import { AtbError } from '../../domain/error';
+import { isJsonObject } from '../../domain/json';
+import type { Json, JsonObject } from '../../domain/json';
+import type { MandateClaims } from '../../domain/mandate';
+import { TIERS } from '../../domain/policy';
+import type { Tier } from '../../domain/policy';
+import type { MandateOpener } from '../../domain/ports';
+import type { MandateVerificationKeys } from './mandate-keys';
+import { MANDATE_TYP } from './mandate-signer';
+import { isSignedBy } from './signature';
+
+/** Who must have issued a mandate, and for whom. */
+export interface MandateParties {
+  readonly issuer: string;
+  readonly audience: string;
+}
+
+export interface MandateTime {
+  readonly now: Date;
+  /** How far the verifier's clock may be behind or ahead (RFC 7519 §4.1.4, §4.1.5); none unless told. */
+  readonly clockSkewSeconds?: number;
+}
+
+const FORM: CompactJwsForm = {
+  typ: MANDATE_TYP,
+  headerParameters: ['kid'],
+  // A request's body is at most 64 KiB, and base64 makes four characters of three bytes.
+  maxLength: 128 * 1024,
+  code: 'mandate_invalid',
+};
+
+const SHA256_BYTES = 32;
+
+/**
+ * Checks form, signature, issuer and audience of a mandate, whatever its times. The key that `kid` names has one
+ * algorithm, and `alg` must say the same. Throws `mandate_invalid`.
+ */
+export function openMandate(
+  compact: string,
+  keys: MandateVerificationKeys,
+  { issuer, audience }: MandateParties,
+): MandateClaims {
+  const { header, claims, signingInput, signature } = parseCompactJws(compact, FORM);
+  if (header.alg !== 'EdDSA') throw invalid('its alg is not EdDSA');
+  const key = typeof header.kid === 'string' ? keys.get(header.kid) : undefined;
+  if (!key) throw invalid('its key is unknown');
+  if (!isSignedBy(key, Buffer.from(signingInput), signature)) throw invalid('its signature does not verify');
+  const mandate = parseClaims(claims);
+  if (mandate.iss !== issuer) throw invalid('it was issued by somebody else');
+  if (mandate.aud !== audience) throw invalid('it is for somebody else');
+  return mandate;
+}
+
+/** As openMandate, and the mandate is good now. Throws `mandate_invalid`, and `mandate_lapsed` where it was good once. */
+export function verifyMandate(
+  compact: string,
+  keys: MandateVerificationKeys,
+  { now, clockSkewSeconds = 0, ...parties }: MandateParties & MandateTime,
+): MandateClaims {
+  const mandate = openMandate(compact, keys, parties);
+  const seconds = now.getTime() / 1000;
+  // Said this way round so that a clock that tells no number refuses.
+  if (!(seconds + clockSkewSeconds >= mandate.nbf)) throw invalid('it is not good yet');
+  if (!(seconds - clockSkewSeconds < mandate.exp))
+    throw new AtbError('mandate_lapsed', 'the mandate has lapsed');
+  return mandate;
+}
+
+/** The port's way to say it. */
+export function mandateOpener(keys: MandateVerificationKeys, parties: MandateParties): MandateOpener {
+  // eslint-disable-next-line @typescript-eslint/require-await -- async turns what is thrown into a rejection.
+  return { open: async (compact) => openMandate(compact, keys, parties) };
+}
+
+function parseClaims(claims: JsonObject): MandateClaims {
+  const { iss, aud, sub, act, con, leg, tier, pol, req, jti, iat, nbf, exp, cnf, ...unknown } = claims;
+  if (Object.keys(unknown).length > 0) throw invalid('it has a claim that does not belong there');
+  const mandate = {
+    iss: text(iss, 'iss'),
+    aud: text(aud, 'aud'),
+    sub: text(sub, 'sub'),
+    act: text(act, 'act'),
+    con: constraints(con),
+    leg: object(leg, 'leg'),
+    tier: knownTier(tier),
+    pol: text(pol, 'pol'),
+    req: text(req, 'req'),
+    jti: text(jti, 'jti'),
+    iat: numericDate(iat, 'iat'),
+    nbf: numericDate(nbf, 'nbf'),
+    exp: numericDate(exp, 'exp'),
+    cnf: confirmation(cnf),
+  };
+  if (mandate.exp <= mandate.nbf || mandate.exp <= mandate.iat) throw invalid('it ends before it begins');
+  return mandate;
+}
+
+function constraints(con: Json | undefined): MandateClaims['con'] {
+  const { params, limits, ...unknown } = object(con, 'con');
+  if (Object.keys(unknown).length > 0) throw invalid('its con has a member that does not belong there');
+  return { params: object(params, 'con.params'), limits: object(limits, 'con.limits') };
+}
+
+function confirmation(cnf: Json | undefined): MandateClaims['cnf'] {
+  const { 'x5t#S256': thumbprint, ...unknown } = object(cnf, 'cnf');
+  if (
+    Object.keys(unknown).length > 0 ||
+    typeof thumbprint !== 'string' ||
+    decodeBase64url(thumbprint)?.length !== SHA256_BYTES
+  ) {
+    throw invalid('its cnf is not the thumbprint of a certificate');
+  }
+  return { 'x5t#S256': thumbprint };
+}
+
+function knownTier(value: Json | undefined): Tier {
+  const tier = TIERS.find((known) => known === value);
+  if (tier === undefined) throw invalid('its tier is unknown');
+  return tier;
+}
+
+function text(value: Json | undefined, name: string): string {
+  if (typeof value !== 'string' || value === '') throw invalid(`its ${name} is not a text`);
+  return value;
+}
+
+function object(value: Json | undefined, name: string): JsonObject {
+  if (!isJsonObject(value)) throw invalid(`its ${name} is not an object`);
+  return value;
+}
+
+function numericDate(value: Json | undefined, name: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw invalid(`its ${name} is not a whole number of seconds`);
+  }
+  return value;
+}
+
+function invalid(why: string): AtbError {
+  return new AtbError('mandate_invalid', `the mandate is not valid: ${why}`);
+}

@@ -1,0 +1,26 @@
+import type { KeyObject } from 'node:crypto';
+import { CompactSign } from 'jose';
+import { canonicalJson } from '../../domain/canonical-json';
+import type { MandateClaims } from '../../domain/mandate';
+import type { MandateSigner } from '../../domain/ports';
+
+export const MANDATE_TYP = 'poa+jwt';
+
+/**
+ * Signs mandates. Ed25519 is deterministic (RFC 8032 §5.1) and the payload is canonical, so the same claims give the
+ * same bytes, whatever the order in which they were put together.
+ */
+export class Ed25519MandateSigner implements MandateSigner {
+  constructor(
+    private readonly privateKey: KeyObject,
+    readonly publicKey: KeyObject,
+    /** The public key's RFC 7638 thumbprint. */
+    readonly kid: string,
+  ) {}
+
+  sign(claims: MandateClaims): Promise<string> {
+    return new CompactSign(new TextEncoder().encode(canonicalJson(claims)))
+      .setProtectedHeader({ alg: 'EdDSA', typ: MANDATE_TYP, kid: this.kid })
+      .sign(this.privateKey);
+  }
+}

@@ -1,0 +1,144 @@
+import { X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { CompactSign } from 'jose';
+import { canonicalJson } from '../../domain/canonical-json';
+import { decodeBase64url, parseCompactJws } from '../../domain/compact-jws';
+import type { CompactJwsForm } from '../../domain/compact-jws';
+import { AtbError } from '../../domain/error';
+import type { Json, JsonObject } from '../../domain/json';
+import type { VerdictOpener } from '../../domain/ports';
+import { VERDICT_TYP } from '../../domain/verdict';
+import type { SignedVerdict, VerdictClaims } from '../../domain/verdict';
+import { algorithmOf, isSignedBy } from './signature';
+
+const FORM: CompactJwsForm = {
+  typ: VERDICT_TYP,
+  headerParameters: ['x5c'],
+  // Room for the longest reason and a chain of eight certificates.
+  maxLength: 48 * 1024,
+  code: 'verdict_malformed',
+};
+
+const MAX_CHAIN = 8;
+const MAX_REASON = 2000;
+const MAX_ATTESTS = 32;
+const REQUEST_ID = /^[A-Za-z0-9_-]{1,128}$/;
+const JTI = /^[A-Za-z0-9._~-]{16,128}$/;
+/** Roles and facts are names in policy's data. */
+const NAME = /^[a-z][a-z0-9_]{0,63}$/;
+const SHA256_BYTES = 32;
+
+/**
+ * Signs a verdict with the private key of an approver's SVID (ES256, ES384 or Ed25519, as the key is). `chain` is that
+ * SVID's, DER, leaf first. Throws `verdict_malformed` for claims that nobody would accept, and
+ * `configuration_invalid` for a key that is not the certificate's.
+ */
+export async function signVerdict(
+  privateKey: KeyObject,
+  chain: readonly Uint8Array[],
+  claims: VerdictClaims,
+): Promise<string> {
+  const [leaf] = chain;
+  const alg = algorithmOf(privateKey);
+  if (!leaf || alg === undefined || !new X509Certificate(leaf).checkPrivateKey(privateKey)) {
+    throw new AtbError('configuration_invalid', 'the private key is not the one of the certificate');
+  }
+  const text = canonicalJson(claims);
+  parseClaims(JSON.parse(text) as JsonObject);
+  return new CompactSign(new TextEncoder().encode(text))
+    .setProtectedHeader({
+      alg,
+      typ: VERDICT_TYP,
+      x5c: chain.map((der) => Buffer.from(der).toString('base64')),
+    })
+    .sign(privateKey);
+}
+
+/**
+ * Checks form, claims and signature of a verdict. The signature is checked with the key of the leaf in `x5c`: whose
+ * that is, and whether it may be trusted, is for the SVID's validation to say. Throws `verdict_malformed`,
+ * `verdict_signature_invalid`.
+ */
+export function openVerdict(compact: string): SignedVerdict {
+  const { header, claims, signingInput, signature } = parseCompactJws(compact, FORM);
+  const chain = parseChain(header.x5c);
+  const key = publicKeyOf(chain[0]);
+  if (header.alg !== algorithmOf(key)) {
+    throw malformed("its alg is not the one of the certificate's key (ES256, ES384 or EdDSA)");
+  }
+  const verdict = parseClaims(claims);
+  if (!isSignedBy(key, Buffer.from(signingInput), signature)) {
+    throw new AtbError(
+      'verdict_signature_invalid',
+      "the verdict's signature is not by the key of its certificate",
+    );
+  }
+  return { claims: verdict, chain };
+}
+
+/** The port's way to say it. */
+export const verdictOpener: VerdictOpener = {
+  // eslint-disable-next-line @typescript-eslint/require-await -- async turns what is thrown into a rejection.
+  open: async (compact) => openVerdict(compact),
+};
+
+function parseChain(x5c: Json | undefined): readonly [string, ...string[]] {
+  if (!Array.isArray(x5c)) throw malformed('its x5c is not a list');
+  const [leaf, ...others] = (x5c as readonly Json[]).map((element) => {
+    // RFC 7515 §4.1.6: base64 here, with padding, and not base64url.
+    if (typeof element !== 'string' || Buffer.from(element, 'base64').toString('base64') !== element) {
+      throw malformed('its x5c is not a list of base64 texts');
+    }
+    return element;
+  });
+  if (leaf === undefined || others.length >= MAX_CHAIN)
+    throw malformed(`its x5c has none or over ${MAX_CHAIN} elements`);
+  return [leaf, ...others];
+}
+
+function publicKeyOf(leaf: string): KeyObject {
+  try {
+    return new X509Certificate(Buffer.from(leaf, 'base64')).publicKey;
+  } catch (cause) {
+    throw malformed('the first element of its x5c is not a certificate', cause);
+  }
+}
+
+function parseClaims(claims: JsonObject): VerdictClaims {
+  const { req, dig, verdict, role, reason, attests, iat, jti, ...unknown } = claims;
+  if (Object.keys(unknown).length > 0) throw malformed('it has a claim that does not belong there');
+  if (typeof req !== 'string' || !REQUEST_ID.test(req)) throw malformed('its req is not the id of a request');
+  if (typeof dig !== 'string' || decodeBase64url(dig)?.length !== SHA256_BYTES) {
+    throw malformed('its dig is not a SHA-256 digest in base64url');
+  }
+  if (verdict !== 'approve' && verdict !== 'reject' && verdict !== 'release') {
+    throw malformed('its verdict is none of approve, reject, release');
+  }
+  if (typeof role !== 'string' || !NAME.test(role)) throw malformed('its role is not the name of a role');
+  if (typeof reason !== 'string' || reason.length > MAX_REASON) {
+    throw malformed(`its reason is not a text of at most ${MAX_REASON} characters`);
+  }
+  if (typeof iat !== 'number' || !Number.isSafeInteger(iat) || iat < 0) {
+    throw malformed('its iat is not a whole number of seconds');
+  }
+  if (typeof jti !== 'string' || !JTI.test(jti))
+    throw malformed('its jti is not an id of 16 to 128 characters');
+  return { req, dig, verdict, role, reason, attests: parseAttests(attests), iat, jti };
+}
+
+function parseAttests(attests: Json | undefined): readonly string[] {
+  if (!Array.isArray(attests)) throw malformed('its attests is not a list');
+  const facts = (attests as readonly Json[]).map((fact) => {
+    if (typeof fact !== 'string' || !NAME.test(fact))
+      throw malformed('its attests has what is not the name of a fact');
+    return fact;
+  });
+  if (facts.length > MAX_ATTESTS || new Set(facts).size < facts.length) {
+    throw malformed(`its attests has a fact twice, or more than ${MAX_ATTESTS}`);
+  }
+  return facts;
+}
+
+function malformed(why: string, cause?: unknown): AtbError {
+  return new AtbError('verdict_malformed', `the verdict is malformed: ${why}`, { cause });
+}
