@@ -50,7 +50,11 @@ function lines(status: RequestStatus): readonly string[] {
         ...status.verdicts.map(verdictLine),
         `Mandate \`${status.jti}\` was issued; it lapses at ${utc(status.expiresAt)}.`,
       ];
-    default:
+    case 'denied':
+    case 'rejected':
+    case 'withdrawn':
+    case 'expired':
+    case 'cancelled':
       return [`Ended without a mandate: ${status.reasons.map((reason) => `\`${reason}\``).join(', ')}.`];
   }
 }

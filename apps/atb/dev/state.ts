@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** The files of a development stack; everything in them was made on this machine. */
+export interface StateFiles {
+  readonly directory: string;
+  readonly devJson: string;
+  readonly codecKeys: string;
+  readonly codecToken: string;
+  readonly signingKeys: string;
+  readonly databaseUrl: string;
+  readonly trustBundle: string;
+  readonly tickets: string;
+  readonly notifications: string;
+  readonly identities: string;
+  readonly caCertificate: string;
+  readonly caKey: string;
+}
+
+export async function stateFiles(directory: string): Promise<StateFiles> {
+  await mkdir(directory, { recursive: true });
+  const at = (name: string) => join(directory, name);
+  return {
+    directory,
+    devJson: at('dev.json'),
+    codecKeys: at('codec-keys.json'),
+    codecToken: at('codec-token'),
+    signingKeys: at('signing-keys.json'),
+    databaseUrl: at('database-url'),
+    trustBundle: at('trust-bundle.json'),
+    tickets: at('tickets.json'),
+    notifications: at('notifications.jsonl'),
+    identities: at('identities'),
+    caCertificate: at('ca.pem'),
+    caKey: at('ca-key.pem'),
+  };
+}
+
+/** Writes a file that nobody else may read, whole or not at all. */
+export async function writePrivate(file: string, content: string): Promise<void> {
+  const temporary = `${file}.${randomBytes(4).toString('hex')}`;
+  await writeFile(temporary, content, { mode: 0o600 });
+  await rename(temporary, file);
+}
+
+/** A file's content, made by `create` when it is not there yet. */
+export async function readOrCreate(file: string, create: () => string | Promise<string>): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const content = await create();
+  await writePrivate(file, content);
+  return content;
+}
+
+export async function removeQuietly(file: string): Promise<void> {
+  await rm(file, { force: true });
+}
