@@ -37,5 +37,9 @@ CMD ["node", "dist/apps/agentauth/main.js"]
 # Holds the signing key, the policy and the audit writer: no public port.
 FROM runtime AS worker
 COPY policy policy
-EXPOSE 9464
+# Tickets and notifications of the file adapters: a new volume mounted here takes over this owner.
+USER root
+RUN install --directory --owner=65532 --group=65532 /var/lib/atb
+USER 65532:65532
+EXPOSE 9465
 CMD ["node", "dist/apps/worker/main.js"]
