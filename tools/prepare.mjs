@@ -40,9 +40,12 @@ export function program(packageName, path) {
 /** Installs the packages of package-lock.json where they are missing or of another version. */
 export async function install(onProgress) {
   if (packagesMatchLock()) return;
-  onProgress('installing packages (npm ci)');
-  const { code } = await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { show: true });
-  if (code !== 0) throw new Error('npm ci failed');
+  onProgress('installing packages (npm install)');
+  // Not `npm ci`: it refuses a lock file that lacks another platform's optional package, as ours does where the
+  // registry that made it had none. The versions and sums of the lock file hold all the same.
+  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
+  const { code } = await run('npm', args, { show: true });
+  if (code !== 0) throw new Error('npm install failed');
 }
 
 function packagesMatchLock() {

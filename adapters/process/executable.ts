@@ -76,9 +76,13 @@ const EXECUTABLES: Readonly<Record<ExecutableName, Executable>> = {
   },
 };
 
+/** @public used by tools/servers.mjs, which loads the compiled file. */
 export const EXECUTABLE_NAMES = Object.keys(EXECUTABLES) as ExecutableName[];
 
-/** The environment variable that names this executable. */
+/**
+ * The environment variable that names this executable.
+ * @public used by tools/test.mjs, which loads the compiled file.
+ */
 export function variableOf(name: ExecutableName): string {
   return EXECUTABLES[name].variable;
 }
