@@ -1,0 +1,43 @@
+# Who is who. Data: directory.persons, directory.agents (operating model §1).
+package atb.directory
+
+person(id) := data.directory.persons[id]
+
+agent(id) := data.directory.agents[id]
+
+roles(id) := {role | some role in person(id).roles}
+
+# A person and the one they deputise for, or are an alias of, count as one.
+canonical(id) := person(id).deputy_for
+
+canonical(id) := id if {
+	person(id)
+	not person(id).deputy_for
+}
+
+same_person(a, b) if canonical(a) == canonical(b)
+
+# The requester's side of an agent: the people whose word on its requests is worth nothing.
+on_requesters_side(id, agent_id) if id == agent_id
+
+on_requesters_side(id, agent_id) if same_person(id, agent(agent_id).owner)
+
+on_requesters_side(id, agent_id) if same_person(id, agent(agent_id).deployed_by)
+
+default principal := {"known": false, "kind": null, "roles": [], "team": null, "may_revoke_any": false}
+
+principal := {
+	"known": true,
+	"kind": "person",
+	"roles": sort(person(input.id).roles),
+	"team": person(input.id).team,
+	"may_revoke_any": may_revoke_any,
+} if {
+	person(input.id)
+}
+
+principal := {"known": true, "kind": "agent", "roles": [], "team": null, "may_revoke_any": false} if agent(input.id)
+
+default may_revoke_any := false
+
+may_revoke_any if person(input.id).team in data.directory.teams_that_may_revoke

@@ -1,0 +1,226 @@
+# The one decision, asked at admission, at each verdict and at signing. A pure function of input and data.
+# Everything starts denied; a reason is phrased as "not proven good", so that a missing field denies.
+package atb.poa
+
+import data.atb.directory
+import data.atb.limits
+import data.atb.requirement
+import data.atb.verdicts
+
+default decision := {"effect": "deny", "reasons": ["policy_denied"], "policy_revision": "", "verdicts": {}, "rejected": false}
+
+context := input.context
+
+action := requirement.action
+
+tier := requirement.tier
+
+decision := object.union(common, {"effect": "deny", "reasons": sort(reasons)}) if count(reasons) > 0
+
+decision := object.union_n([common, allowing, {"effect": "issue"}]) if {
+	count(reasons) == 0
+	nothing_outstanding
+}
+
+decision := object.union_n([common, allowing, {"effect": "require"}]) if {
+	count(reasons) == 0
+	not nothing_outstanding
+}
+
+common := {
+	"tier": object.get(data.catalogue.actions, [input.action.name, "tier"], null),
+	"policy_revision": data.revision,
+	"verdicts": verdicts.judgements,
+	"rejected": rejected,
+}
+
+allowing := {
+	"limits": limits.effective,
+	"ttl_seconds": ttl_seconds,
+	"requirement": requirement.document,
+	"outstanding": outstanding,
+	"waiting_on": sort(waiting_on),
+	"eligible_approvers": sort(eligible_approvers),
+	"priority": tier.priority,
+	"escalation": rungs,
+	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
+	"collect_within_seconds": data.collect_within_seconds,
+}
+
+# --- Who asks for what ---
+
+reasons contains "unknown_action" if not data.catalogue.actions[input.action.name]
+
+reasons contains "agent_unknown" if not directory.agent(input.subject.id)
+
+reasons contains "agent_not_allowed" if {
+	action
+	directory.agent(input.subject.id)
+	not agent_allowed
+}
+
+agent_allowed if {
+	some pattern in directory.agent(input.subject.id).actions
+	glob.match(pattern, null, input.action.name)
+}
+
+agent_allowed if action.tier in data.directory.every_agent.tiers
+
+reasons contains reason if {
+	action
+	some reason in limits.reasons
+}
+
+# --- Lifetime ---
+
+ttl_seconds := tier.ttl_seconds if context.ttl_seconds == null
+
+ttl_seconds := context.ttl_seconds if {
+	ttl_well_formed
+	context.ttl_seconds <= tier.ttl_seconds
+}
+
+ttl_well_formed if {
+	is_number(context.ttl_seconds)
+	context.ttl_seconds >= 1
+	context.ttl_seconds == floor(context.ttl_seconds)
+}
+
+reasons contains "ttl_malformed" if {
+	object.get(context, "ttl_seconds", "absent") != null
+	not ttl_well_formed
+}
+
+reasons contains "ttl_above_cap" if {
+	ttl_well_formed
+	context.ttl_seconds > tier.ttl_seconds
+}
+
+# --- Ticket ---
+
+reasons contains "ticket_missing" if {
+	tier.ticket
+	not ticket_given
+}
+
+ticket_given if {
+	is_string(context.ticket)
+	trim_space(context.ticket) != ""
+}
+
+reasons contains "ticket_not_open" if {
+	tier.ticket
+	ticket_given
+	not ticket_open
+}
+
+ticket_open if {
+	context.ticket_fact.id == context.ticket
+	context.ticket_fact.state in data.open_ticket_states
+}
+
+# --- Approvers that the agent nominates ---
+
+nominated := context.approvers
+
+reasons contains "approvers_too_few" if {
+	count(nominated) == 1
+}
+
+reasons contains "approver_unknown" if {
+	some id in nominated
+	not directory.person(id)
+	not id == input.subject.id
+}
+
+reasons contains "approver_is_requester" if {
+	some id in nominated
+	directory.on_requesters_side(id, input.subject.id)
+}
+
+reasons contains "approvers_not_distinct" if {
+	some i, j
+	i < j
+	same_principal(nominated[i], nominated[j])
+}
+
+same_principal(a, b) if a == b
+
+same_principal(a, b) if directory.same_person(a, b)
+
+reasons contains "invalid_request" if not well_formed
+
+well_formed if {
+	is_array(context.approvers)
+	is_boolean(context.requires_dual_control)
+	is_object(context.params)
+	is_array(context.verdicts)
+	is_number(context.now)
+}
+
+# --- Verdicts ---
+
+default rejected := false
+
+rejected if count(verdicts.rejections) > 0
+
+reasons contains "rejected" if rejected
+
+missing_approvals := max([0, requirement.approvals - count(verdicts.approvals)])
+
+missing_facts := requirement.attest - verdicts.attested
+
+default approvals_complete := false
+
+approvals_complete if {
+	missing_approvals == 0
+	count(missing_facts) == 0
+}
+
+default release_missing := false
+
+release_missing if {
+	count(requirement.release_roles) > 0
+	count(verdicts.releases) == 0
+}
+
+outstanding := {
+	"approvals": missing_approvals,
+	"attest": sort(missing_facts),
+	"release": release_missing,
+}
+
+nothing_outstanding if {
+	approvals_complete
+	not release_missing
+}
+
+waiting_on := requirement.roles if not approvals_complete
+
+waiting_on := requirement.release_roles if {
+	approvals_complete
+	release_missing
+}
+
+waiting_on := set() if nothing_outstanding
+
+eligible_approvers contains id if {
+	not nothing_outstanding
+	some id, person in data.directory.persons
+	count({role | some role in person.roles} & waiting_on) > 0
+	not directory.on_requesters_side(id, input.subject.id)
+	not verdicts.approver(id)
+	nominated_for_now(id)
+}
+
+nominated_for_now(_) if count(nominated) == 0
+
+nominated_for_now(id) if id in nominated
+
+nominated_for_now(_) if approvals_complete
+
+# --- Escalation (operating model §5) ---
+
+severity := data.escalation[tier.priority]
+
+rungs := [{"after_seconds": severity.response_seconds * (i + 1), "roles": roles} | some i, roles in severity.ladder]

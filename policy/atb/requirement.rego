@@ -1,0 +1,44 @@
+# What has to be there before a mandate may be signed: the tier's, and what the agent asked beyond it.
+package atb.requirement
+
+action := data.catalogue.actions[input.action.name]
+
+tier := data.tiers[action.tier]
+
+roles := {role | some role in tier.approver_roles}
+
+release_roles := {role | some role in tier.release_roles}
+
+nominated := input.context.approvers
+
+attest := {name |
+	some name, param in object.get(action, "params", {})
+	param.attested == true
+}
+
+default dual_control := false
+
+dual_control if tier.approvals >= 2
+
+dual_control if input.context.requires_dual_control == true
+
+dual_control if count(nominated) > 0
+
+approvals := max([tier.approvals, 2]) if dual_control
+
+approvals := max([tier.approvals, facts]) if {
+	not dual_control
+
+	# Somebody has to vouch where a fact is to be attested.
+	facts := min([count(attest), 1])
+}
+
+document := {
+	"approvals": approvals,
+	"roles": sort(roles),
+	"dual_control": dual_control,
+	"nominated": nominated,
+	"ticket": tier.ticket,
+	"release_roles": sort(release_roles),
+	"attest": sort(attest),
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+// Builds policy/dist from policy/atb and policy/data: `policy.wasm` and `data.json`, with the revision in it.
+// `--check` builds aside and fails when the committed files would change. Needs OPA (see `tools/servers.mjs opa`).
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ENTRYPOINTS = ['atb/poa/decision', 'atb/directory/principal'];
+const REVISION_CHARACTERS = 16;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const policy = join(root, 'policy');
+const dist = join(policy, 'dist');
+const opa = process.env.ATB_OPA || 'opa';
+
+const sources = [
+  ...files('atb', (name) => name.endsWith('.rego') && !name.endsWith('_test.rego')),
+  ...files('data', (name) => name.endsWith('.json')),
+];
+
+const work = mkdtempSync(join(tmpdir(), 'atb-policy-'));
+try {
+  const built = { 'policy.wasm': wasm(), 'data.json': `${JSON.stringify(data(), null, 1)}\n` };
+  if (process.argv.includes('--check')) check(built);
+  else write(built);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+/** The rules alone: data is handed in when they run, so that a change of data changes no wasm. */
+function wasm() {
+  cpSync(join(policy, 'atb'), join(work, 'atb'), { recursive: true, filter: (path) => !path.endsWith('_test.rego') });
+  const entrypoints = ENTRYPOINTS.flatMap((entrypoint) => ['-e', entrypoint]);
+  // Relative paths, from the work folder: where this project lies must not show in what is built.
+  execFileSync(opa, ['build', '-t', 'wasm', ...entrypoints, '-o', 'bundle.tar.gz', 'atb'], { cwd: work, stdio: 'inherit' });
+  execFileSync('tar', ['-xzf', 'bundle.tar.gz', '/policy.wasm'], { cwd: work });
+  return readFileSync(join(work, 'policy.wasm'));
+}
+
+function data() {
+  const merged = { revision: revision() };
+  for (const source of sources.filter((name) => name.startsWith('data/'))) {
+    for (const [key, value] of Object.entries(JSON.parse(readFileSync(join(policy, source), 'utf8')))) {
+      if (key in merged) throw new Error(`${source}: ${key} stands in two files`);
+      merged[key] = value;
+    }
+  }
+  return merged;
+}
+
+function revision() {
+  const hash = createHash('sha256');
+  for (const source of sources) hash.update(source).update('\0').update(readFileSync(join(policy, source))).update('\0');
+  return hash.digest('hex').slice(0, REVISION_CHARACTERS);
+}
+
+function files(folder, wanted) {
+  return readdirSync(join(policy, folder), { recursive: true })
+    .filter(wanted)
+    .map((name) => `${folder}/${name}`)
+    .sort();
+}
+
+function write(built) {
+  mkdirSync(dist, { recursive: true });
+  for (const [name, content] of Object.entries(built)) writeFileSync(join(dist, name), content);
+  console.log(`policy ${revision()}: policy/dist is built`);
+}
+
+function check(built) {
+  const stale = Object.entries(built).filter(([name, content]) => {
+    try {
+      return !readFileSync(join(dist, name)).equals(Buffer.from(content));
+    } catch {
+      return true;
+    }
+  });
+  if (stale.length > 0) {
+    console.error(`policy/dist is stale (${stale.map(([name]) => name).join(', ')}): npm run policy:build, and commit it`);
+    process.exitCode = 1;
+  } else {
+    console.log(`policy ${revision()}: policy/dist is what building gives`);
+  }
+}
