@@ -17,7 +17,8 @@ export class SidecarPolicy implements PolicyEngine {
   /** Connects to an OPA; its address must be loopback or the sidecar's own network. Throws `policy_unavailable`. */
   static async connect(url: string): Promise<SidecarPolicy> {
     const revision = await ask(url, 'revision', {});
-    if (typeof revision !== 'string') throw new AtbError('policy_unavailable', 'OPA has no policy with a revision');
+    if (typeof revision !== 'string')
+      throw new AtbError('policy_unavailable', 'OPA has no policy with a revision');
     return new SidecarPolicy(url, revision);
   }
 

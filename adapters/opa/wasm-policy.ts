@@ -21,7 +21,8 @@ export class WasmPolicy implements PolicyEngine {
     try {
       const policy = await loadPolicy(await readFile(join(folder, 'policy.wasm')));
       const data: unknown = JSON.parse(await readFile(join(folder, 'data.json'), 'utf8'));
-      if (!isJsonObject(data) || typeof data.revision !== 'string') throw new Error('data.json has no revision');
+      if (!isJsonObject(data) || typeof data.revision !== 'string')
+        throw new Error('data.json has no revision');
       policy.setData(data);
       return new WasmPolicy(policy, data.revision);
     } catch (cause) {

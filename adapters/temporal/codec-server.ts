@@ -76,25 +76,40 @@ async function answer(
     response.setHeader('access-control-allow-methods', 'POST,OPTIONS');
     response.setHeader('vary', 'origin');
   }
-  if (request.method === 'OPTIONS') { end(response, 204); return; }
+  if (request.method === 'OPTIONS') {
+    end(response, 204);
+    return;
+  }
   const segments = (request.url ?? '').split('?')[0]?.split('/').slice(1) ?? [];
   const operation = segments.pop();
-  if (request.method !== 'POST' || (operation !== 'decode' && operation !== 'encode'))
-    { end(response, 404); return; }
+  if (request.method !== 'POST' || (operation !== 'decode' && operation !== 'encode')) {
+    end(response, 404);
+    return;
+  }
   const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
   const who = await options.authenticate(bearer ?? segments[0] ?? '');
-  if (who === null) { end(response, 401); return; }
+  if (who === null) {
+    end(response, 401);
+    return;
+  }
   const body = await readBody(request);
-  if (body === undefined) { end(response, 413); return; }
+  if (body === undefined) {
+    end(response, 413);
+    return;
+  }
 
   let payloads: readonly unknown[];
   try {
     payloads = (JSON.parse(body) as { payloads?: readonly unknown[] }).payloads ?? [];
   } catch {
-    end(response, 400); return;
+    end(response, 400);
+    return;
   }
   const workflowId = decodeURIComponent(segments.at(-1) ?? '');
-  if (operation === 'encode' && !workflowId.includes('/')) { end(response, 400); return; }
+  if (operation === 'encode' && !workflowId.includes('/')) {
+    end(response, 400);
+    return;
+  }
   try {
     const converted = payloads.map((json) => {
       const payload = PayloadMessage.fromObject(json as Record<string, unknown>);

@@ -1,0 +1,319 @@
+import { Pool } from 'pg';
+import type { QueryResultRow } from 'pg';
+import type { AuditEvent, AuditEventType, StoredAuditEvent } from '../../domain/audit-event';
+import { AtbError } from '../../domain/error';
+import type { JsonObject } from '../../domain/json';
+import type { MandateClaims } from '../../domain/mandate';
+import type { Tier } from '../../domain/policy';
+import type {
+  AuditFilter,
+  Ledger,
+  MandateEntry,
+  PendingCaps,
+  RequestEntry,
+  RequestRecord,
+  VerdictEntry,
+} from '../../domain/ports';
+
+// Above this a caller is told that the store is out of reach; steps have seven seconds.
+const CONNECT_TIMEOUT_MS = 2_000;
+const STATEMENT_TIMEOUT_MS = 3_000;
+const POOL_SIZE = 16;
+
+// One lock for all who count pending requests: two at once cannot both take the last place.
+const PENDING_LOCK = 731_410_226;
+
+/** `$1`…`$10` are an event; the same id again changes nothing. */
+const EVENT_VALUES = 'id, type, time, request_id, actor, subject, action, tier, reasons, data';
+const EVENT_PARAMETERS = '$1, $2, $3::timestamptz, $4, $5, $6, $7, $8, $9::text[], $10::json';
+const EVENT = `insert into audit_event (${EVENT_VALUES}) values (${EVENT_PARAMETERS}) on conflict (id) do nothing`;
+/** The event, where the statement that it belongs to wrote something. */
+const eventWhere = (written: string) =>
+  `insert into audit_event (${EVENT_VALUES}) select ${EVENT_PARAMETERS} where exists (select from ${written}) on conflict (id) do nothing`;
+
+const ADMIT = `
+  with admitted as (
+    insert into poa_request (request_id, subject, asked_digest, pending_until)
+    values ($4, $11, $12, null) on conflict (request_id) do nothing returning 1
+  ), event as (${eventWhere('admitted')})
+  select exists (select from admitted) as fresh, true as room`;
+
+/** As ADMIT, where somebody has to be waited for: only while there is room, or the request is known already. */
+const ADMIT_PENDING = `
+  with pending as (
+    select subject from poa_request
+    where pending_until > $3::timestamptz and closed_at is null and jti is null
+  ), room as (
+    select 1 where exists (select from poa_request where request_id = $4)
+      or ((select count(*) from pending where subject = $11) < $14::bigint
+        and (select count(*) from pending) < $15::bigint)
+  ), admitted as (
+    insert into poa_request (request_id, subject, asked_digest, pending_until)
+    select $4, $11, $12, $13::timestamptz where exists (select from room)
+    on conflict (request_id) do nothing returning 1
+  ), event as (${eventWhere('admitted')})
+  select exists (select from admitted) as fresh, exists (select from room) as room`;
+
+const RECORD_VERDICT = `
+  with recorded as (
+    insert into verdict (jti, request_id, statement_digest, by, received_at)
+    values ($11, $4, $12, $13, $14::timestamptz) on conflict (jti) do nothing returning *
+  ), event as (${eventWhere('recorded')})
+  select * from recorded union all select * from verdict where jti = $11 limit 1`;
+
+/** The first claims win; a closed request takes none. */
+const RECORD_MANDATE = `
+  with recorded as (
+    update poa_request set jti = coalesce(jti, $11), claims = coalesce(claims, $12)
+    where request_id = $4 and closed_at is null returning jti, claims
+  ), fresh as (
+    select 1 from recorded where jti = $11
+  ), event as (${eventWhere('fresh')})
+  select jti, claims from recorded`;
+
+const CLOSE = `
+  with closing as (
+    update poa_request set closed_at = coalesce(closed_at, $3::timestamptz)
+    where request_id = $4 and jti is null returning 1
+  ), event as (${eventWhere('closing')})
+  select exists (select from closing) as closed`;
+
+const REVOKE = `
+  with revoked as (
+    insert into revocation (jti, revoked_at) values ($11, $3::timestamptz) on conflict (jti) do nothing returning 1
+  )
+  ${eventWhere('revoked')}`;
+
+const RECORD_OF = `
+  select r.subject, r.asked_digest, r.pending_until, r.closed_at, r.jti, r.claims,
+    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000)
+       order by v.received_at, v.jti) from verdict v where v.request_id = r.request_id) as verdicts
+  from poa_request r where r.request_id = $1`;
+
+/** The ledger in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
+export class PostgresLedger implements Ledger {
+  private readonly pool: Pool;
+
+  constructor(url: string) {
+    this.pool = new Pool({
+      connectionString: url,
+      max: POOL_SIZE,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: STATEMENT_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    // An idle connection that breaks is replaced at its next use; that use reports what is wrong.
+    this.pool.on('error', () => undefined);
+  }
+
+  async admit(
+    entry: RequestEntry,
+    event: AuditEvent,
+    caps: PendingCaps,
+  ): Promise<'admitted' | 'too_many_pending'> {
+    const { requestId, subject, askedDigest, pendingUntil } = entry;
+    const parameters = [...eventParameters({ ...event, requestId }), subject, askedDigest];
+    const [row] =
+      pendingUntil === null
+        ? await this.query<Admitted>('admit', ADMIT, parameters)
+        : await this.locked<Admitted>(PENDING_LOCK, 'admit-pending', ADMIT_PENDING, [
+            ...parameters,
+            ...[pendingUntil, caps.perAgent, caps.total],
+          ]);
+    if (row?.room !== true) return 'too_many_pending';
+    if (!row.fresh) {
+      const { request } = await this.recordOf(requestId);
+      if (request?.subject !== subject || request.askedDigest !== askedDigest) {
+        throw new AtbError('evidence_mismatch', 'another request was recorded under this id');
+      }
+    }
+    return 'admitted';
+  }
+
+  async recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
+    const [row] = await this.query<{
+      jti: string;
+      request_id: string;
+      statement_digest: string;
+      by: string;
+      received_at: Date;
+    }>('record-verdict', RECORD_VERDICT, [
+      ...eventParameters({ ...event, requestId: entry.requestId }),
+      ...[entry.jti, entry.statementDigest, entry.by, entry.receivedAt],
+    ]);
+    // None: the first writer's row was not visible to this statement yet; the next try sees it.
+    if (!row) throw unavailable(new Error('a verdict is being recorded by another'));
+    return {
+      jti: row.jti,
+      requestId: row.request_id,
+      statementDigest: row.statement_digest,
+      by: row.by,
+      receivedAt: row.received_at,
+    };
+  }
+
+  async recordMandate(entry: MandateEntry, event: AuditEvent): Promise<MandateEntry> {
+    const parameters = [
+      ...eventParameters({ ...event, requestId: entry.requestId }),
+      ...[entry.jti, JSON.stringify(entry.claims)],
+    ];
+    const [row] = await this.query<{ jti: string; claims: string }>(
+      'record-mandate',
+      RECORD_MANDATE,
+      parameters,
+    );
+    if (!row) throw new AtbError('request_finished', 'the request was closed before');
+    return { requestId: entry.requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims };
+  }
+
+  async close(requestId: string, event: AuditEvent): Promise<boolean> {
+    const parameters = eventParameters({ ...event, requestId });
+    const [row] = await this.query<{ closed: boolean }>('close', CLOSE, parameters);
+    return row?.closed === true;
+  }
+
+  async revoke(jti: string, event: AuditEvent): Promise<void> {
+    await this.query('revoke', REVOKE, [...eventParameters(event), jti]);
+  }
+
+  async append(event: AuditEvent): Promise<void> {
+    await this.query('append', EVENT, eventParameters(event));
+  }
+
+  async recordOf(requestId: string): Promise<RequestRecord> {
+    const [row] = await this.query<{
+      subject: string;
+      asked_digest: string;
+      pending_until: Date | null;
+      closed_at: Date | null;
+      jti: string | null;
+      claims: string | null;
+      verdicts: readonly [string, string, string, number][] | null;
+    }>('record-of', RECORD_OF, [requestId]);
+    if (!row) return { request: null, closed: false, verdicts: [], mandate: null };
+    return {
+      request: {
+        requestId,
+        subject: row.subject,
+        askedDigest: row.asked_digest,
+        pendingUntil: row.pending_until,
+      },
+      closed: row.closed_at !== null,
+      verdicts: (row.verdicts ?? []).map(([jti, statementDigest, by, receivedAt]) => ({
+        ...{ jti, requestId, statementDigest, by },
+        receivedAt: new Date(receivedAt),
+      })),
+      mandate:
+        row.jti === null || row.claims === null
+          ? null
+          : { requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims },
+    };
+  }
+
+  async isRevoked(jti: string): Promise<boolean> {
+    const rows = await this.query('is-revoked', 'select 1 from revocation where jti = $1', [jti]);
+    return rows.length > 0;
+  }
+
+  async events({ requestId, type, afterSeq, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
+    const rows = await this.query<EventRow>(
+      'events',
+      `select seq, ${EVENT_VALUES} from audit_event
+       where ($1::text is null or request_id = $1) and ($2::text is null or type = $2) and seq > $3
+       order by seq limit $4`,
+      [requestId ?? null, type ?? null, afterSeq ?? 0, limit],
+    );
+    return rows.map((row) => ({
+      seq: Number(row.seq),
+      id: row.id,
+      type: row.type,
+      time: row.time,
+      requestId: row.request_id,
+      actor: row.actor,
+      subject: row.subject,
+      action: row.action,
+      tier: row.tier,
+      reasons: row.reasons,
+      data: row.data,
+    }));
+  }
+
+  /** Answers when the store does. Throws `audit_unavailable`. */
+  async ping(): Promise<void> {
+    await this.query('ping', 'select 1', []);
+  }
+
+  async end(): Promise<void> {
+    await this.pool.end();
+  }
+
+  /** One statement under a lock: the lock is taken first, so that the statement sees what its last holder wrote. */
+  private async locked<Row extends QueryResultRow>(
+    lock: number,
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Row[]> {
+    let broken: Error | undefined;
+    const client = await this.pool.connect().catch((cause: unknown) => {
+      throw unavailable(cause);
+    });
+    try {
+      await client.query('begin');
+      await client.query('select pg_advisory_xact_lock($1)', [lock]);
+      const { rows } = await client.query<Row>({ name, text, values: [...values] });
+      await client.query('commit');
+      return rows;
+    } catch (cause) {
+      // Not given back: its transaction may still be open.
+      broken = cause instanceof Error ? cause : new Error(String(cause));
+      throw unavailable(cause);
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  private async query<Row extends QueryResultRow>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Row[]> {
+    try {
+      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+interface Admitted {
+  readonly fresh: boolean;
+  readonly room: boolean;
+}
+
+interface EventRow {
+  readonly seq: string;
+  readonly id: string;
+  readonly type: AuditEventType;
+  readonly time: Date;
+  readonly request_id: string | null;
+  readonly actor: string | null;
+  readonly subject: string | null;
+  readonly action: string | null;
+  readonly tier: Tier | null;
+  readonly reasons: readonly string[];
+  readonly data: JsonObject;
+}
+
+function eventParameters(event: AuditEvent): readonly unknown[] {
+  return [
+    ...[event.id, event.type, event.time, event.requestId, event.actor],
+    ...[event.subject, event.action, event.tier, event.reasons, JSON.stringify(event.data)],
+  ];
+}
+
+/** Whatever the database refuses, nothing was recorded: the step waits and tries again. */
+function unavailable(cause: unknown): AtbError {
+  return new AtbError('audit_unavailable', 'the audit store cannot be reached', { cause });
+}
