@@ -181,8 +181,9 @@ describe('the validator', () => {
   it('does not remember what it refused', async () => {
     const validator = new X509SvidValidator(bundles);
     const chain = base64(await chainOf({}, await createDevelopmentCa('corp.example', 1)));
-    for (const _ of [1, 2])
-      expect(() => validator.validate(chain, new Date())).toThrow(refusal('untrusted_svid'));
+    const validate = () => validator.validate(chain, new Date());
+    expect(validate).toThrow(refusal('untrusted_svid'));
+    expect(validate).toThrow(refusal('untrusted_svid'));
   });
 
   it.each(['', ' ', 'AAAA ', 'AA', 'A-_A', 'not base64'])('refuses %j in place of base64', (text) => {
