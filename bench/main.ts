@@ -19,7 +19,7 @@ import { BenchAgent, loadIdentities } from './agent';
 import type { Identities } from './agent';
 import { joined, measure, percentile, perSecond } from './measure';
 import type { Series } from './measure';
-import { startPostgresTemporal } from './postgres-temporal';
+import { startPostgresTemporal } from '../adapters/temporal/postgres-server';
 
 const NAMES = ['noop', 'issue-low', 'issue-high'] as const;
 type Name = (typeof NAMES)[number];
@@ -195,11 +195,24 @@ async function startStackProcess(temporalAddress: string, stateDirectory: string
     process.execPath,
     [
       join(projectRoot(), 'dist', 'apps', 'atb', 'main.js'),
-      ...['dev', '--temporal', temporalAddress, '--state-dir', stateDirectory, '--port-base', String(portBase)],
+      ...[
+        'dev',
+        '--temporal',
+        temporalAddress,
+        '--state-dir',
+        stateDirectory,
+        '--port-base',
+        String(portBase),
+      ],
     ],
     {
       stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, ATB_REQUESTS_PER_MINUTE: '10000000', ATB_PENDING_PER_AGENT: '100000', ATB_LOG_LEVEL: 'error' },
+      env: {
+        ...process.env,
+        ATB_REQUESTS_PER_MINUTE: '10000000',
+        ATB_PENDING_PER_AGENT: '100000',
+        ATB_LOG_LEVEL: 'error',
+      },
     },
   );
   return { identities: await ready(child, join(stateDirectory, 'dev.json')), stop: () => ended(child) };
@@ -207,7 +220,8 @@ async function startStackProcess(temporalAddress: string, stateDirectory: string
 
 async function ready(child: ChildProcess, devJson: string): Promise<Identities> {
   for (let tries = 0; tries < 600; tries++) {
-    if (child.exitCode !== null) throw new Error(`the stack ended with ${child.exitCode} before it was ready`);
+    if (child.exitCode !== null)
+      throw new Error(`the stack ended with ${child.exitCode} before it was ready`);
     const text = await readFile(devJson, 'utf8').catch(() => undefined);
     if (text !== undefined) return loadIdentities(text);
     await sleep(200);

@@ -32,10 +32,16 @@ try {
 
 /** The rules alone: data is handed in when they run, so that a change of data changes no wasm. */
 function wasm() {
-  cpSync(join(policy, 'atb'), join(work, 'atb'), { recursive: true, filter: (path) => !path.endsWith('_test.rego') });
+  cpSync(join(policy, 'atb'), join(work, 'atb'), {
+    recursive: true,
+    filter: (path) => !path.endsWith('_test.rego'),
+  });
   const entrypoints = ENTRYPOINTS.flatMap((entrypoint) => ['-e', entrypoint]);
   // Relative paths, from the work folder: where this project lies must not show in what is built.
-  execFileSync(opa, ['build', '-t', 'wasm', ...entrypoints, '-o', 'bundle.tar.gz', 'atb'], { cwd: work, stdio: 'inherit' });
+  execFileSync(opa, ['build', '-t', 'wasm', ...entrypoints, '-o', 'bundle.tar.gz', 'atb'], {
+    cwd: work,
+    stdio: 'inherit',
+  });
   execFileSync('tar', ['-xzf', 'bundle.tar.gz', '/policy.wasm'], { cwd: work });
   return readFileSync(join(work, 'policy.wasm'));
 }
@@ -53,7 +59,12 @@ function data() {
 
 function revision() {
   const hash = createHash('sha256');
-  for (const source of sources) hash.update(source).update('\0').update(readFileSync(join(policy, source))).update('\0');
+  for (const source of sources)
+    hash
+      .update(source)
+      .update('\0')
+      .update(readFileSync(join(policy, source)))
+      .update('\0');
   return hash.digest('hex').slice(0, REVISION_CHARACTERS);
 }
 
@@ -79,7 +90,9 @@ function check(built) {
     }
   });
   if (stale.length > 0) {
-    console.error(`policy/dist is stale (${stale.map(([name]) => name).join(', ')}): npm run policy:build, and commit it`);
+    console.error(
+      `policy/dist is stale (${stale.map(([name]) => name).join(', ')}): npm run policy:build, and commit it`,
+    );
     process.exitCode = 1;
   } else {
     console.log(`policy ${revision()}: policy/dist is what building gives`);

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { isAtbError } from '../../../domain/error';
 import { DEFAULT_PORT_BASE, portsFrom } from './ports';
 import { progressTo } from './progress';
-import { startStack } from './stack';
+import { installTemporalRuntime, startStack } from './stack';
 import type { Stack } from './stack';
 import { runTour, tourAsText } from './tour';
 
@@ -38,6 +38,7 @@ async function dev(options: DevOptions): Promise<number> {
   const write = (line: string) => {
     process.stdout.write(`${line}\n`);
   };
+  installTemporalRuntime();
   const stop = stopSignal();
   let stack: Stack | undefined;
   try {

@@ -17,7 +17,10 @@ const HIGHEST_BASE = 65_000;
 /** The ports from a base upwards. Throws `configuration_invalid` for a base that leaves no room. */
 export function portsFrom(base: number): StackPorts {
   if (!Number.isInteger(base) || base < 1024 || base > HIGHEST_BASE) {
-    throw new AtbError('configuration_invalid', `--port-base must be a whole number from 1024 to ${HIGHEST_BASE}`);
+    throw new AtbError(
+      'configuration_invalid',
+      `--port-base must be a whole number from 1024 to ${HIGHEST_BASE}`,
+    );
   }
   return {
     agentauth: base,

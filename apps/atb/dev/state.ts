@@ -8,12 +8,13 @@ export interface StateFiles {
   readonly devJson: string;
   readonly codecKeys: string;
   readonly codecToken: string;
-  readonly signingKeys: string;
+  /** The folder of the mandate signing keys. */
+  readonly keys: string;
   readonly databaseUrl: string;
-  readonly trustBundle: string;
   readonly tickets: string;
   readonly notifications: string;
   readonly identities: string;
+  /** The trust bundle of corp.example: the development CA's certificate. */
   readonly caCertificate: string;
   readonly caKey: string;
 }
@@ -26,13 +27,12 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
     devJson: at('dev.json'),
     codecKeys: at('codec-keys.json'),
     codecToken: at('codec-token'),
-    signingKeys: at('signing-keys.json'),
+    keys: at('keys'),
     databaseUrl: at('database-url'),
-    trustBundle: at('trust-bundle.json'),
     tickets: at('tickets.json'),
     notifications: at('notifications.jsonl'),
     identities: at('identities'),
-    caCertificate: at('ca.pem'),
+    caCertificate: at('corp.example.pem'),
     caKey: at('ca-key.pem'),
   };
 }

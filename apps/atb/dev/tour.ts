@@ -124,9 +124,7 @@ export function tourAsText(stateDirectory: string): string {
     lines.push('', `# ${heading}`);
     for (const step of steps) {
       const command = ['bin/atb', ...step.argv].map(quoted).join(' ');
-      lines.push(
-        step.keepsAs === undefined ? command : `${step.keepsAs}=$(${command} --quiet)`,
-      );
+      lines.push(step.keepsAs === undefined ? command : `${step.keepsAs}=$(${command} --quiet)`);
     }
   }
   return lines.join('\n');
@@ -148,7 +146,9 @@ export async function runTour(stateDirectory: string, write: (line: string) => v
       }
       allGood &&= wrong.length === 0;
       const said = String(answer.code ?? answer.state ?? '');
-      write(`  ${wrong.length === 0 ? '✓' : '✗'} ${step.title}: exit ${outcome.exitCode}${said && `, ${said}`}`);
+      write(
+        `  ${wrong.length === 0 ? '✓' : '✗'} ${step.title}: exit ${outcome.exitCode}${said && `, ${said}`}`,
+      );
       for (const line of wrong) write(`      ${line}`);
       if (wrong.length > 0) write(`      ${outcome.stdout.trim()} ${outcome.stderr.trim()}`.trimEnd());
     }

@@ -1,0 +1,147 @@
+import 'reflect-metadata';
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:crypto';
+import { Module } from '@nestjs/common';
+import type { DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Client } from '@temporalio/client';
+import type { MandateJwks } from '../../adapters/jose/mandate-keys';
+import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
+import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import type { PolicyEngine } from '../../domain/ports';
+import { startAdminServer } from './admin';
+import { ApprovalsController } from './approvals.controller';
+import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
+import { ClientCertificateGuard } from './caller';
+import type { AgentAuthConfiguration } from './configuration';
+import { IssuanceController } from './issuance.controller';
+import { MandatesController } from './mandates.controller';
+import { metrics } from './metrics';
+import { openApiDocument } from './openapi';
+import { PoaRequests } from './poa-requests';
+import { policyProvider } from './policy';
+import { ProblemFilter } from './problem';
+import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
+import { RequestsController } from './requests.controller';
+
+/** What AgentAuth is handed: no key but its own, no decision. */
+export interface AgentAuthParts {
+  /** On the worker's own NativeConnection where both run in one process: then starts are eager. */
+  readonly client: Client;
+  /** For /plan, and to know how to wait. */
+  readonly policy: PolicyEngine;
+  readonly jwks: MandateJwks;
+}
+
+export interface AgentAuth {
+  readonly url: string;
+  readonly adminUrl: string;
+  close(): Promise<void>;
+}
+
+@Module({})
+class AgentAuthModule {
+  static register(configuration: AgentAuthConfiguration, { client, policy }: AgentAuthParts): DynamicModule {
+    const requests = new PoaRequests(client, policy, configuration.decisionTimeoutMs);
+    return {
+      module: AgentAuthModule,
+      controllers: [IssuanceController, RequestsController, ApprovalsController, MandatesController],
+      providers: [
+        { provide: PoaRequests, useValue: requests },
+        { provide: REQUESTS_PER_MINUTE, useValue: configuration.requestsPerMinute },
+        policyProvider(policy),
+      ],
+    };
+  }
+}
+
+/** Starts the issuing API and its admin server. Throws where a key, a bundle or a port is not to be had. */
+export async function startAgentAuth(
+  configuration: AgentAuthConfiguration,
+  parts: AgentAuthParts,
+): Promise<AgentAuth> {
+  const svids = new X509SvidValidator(TrustBundleSet.load(configuration.trustBundleFile));
+  const adapter = new FastifyAdapter({
+    https: {
+      cert: readFileSync(configuration.certFile),
+      key: readFileSync(configuration.keyFile),
+      // Any certificate may come in, so that the refusal can say what is wrong with it: see ClientCertificateGuard.
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+      // A resumed session shows no certificate chain.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+
+      handshakeTimeout: 5_000,
+      requestTimeout: 15_000,
+      headersTimeout: 10_000,
+      maxHeaderSize: 16_384,
+    },
+    bodyLimit: BODY_LIMIT_BYTES,
+    keepAliveTimeout: 72_000,
+    routerOptions: { maxParamLength: 128, ignoreTrailingSlash: false },
+  } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
+  const application = await NestFactory.create<NestFastifyApplication>(
+    AgentAuthModule.register(configuration, parts),
+    adapter,
+    { bodyParser: false, logger: ['error', 'warn'], forceCloseConnections: true, abortOnError: false },
+  );
+  application.useGlobalGuards(new ClientCertificateGuard(svids));
+  application.useGlobalFilters(new ProblemFilter());
+  const fastify = adapter.getInstance();
+  registerBodyParsers(fastify as never);
+  serveDocuments(fastify as never, configuration, parts.jwks);
+  fastify.addHook('onResponse', (request, reply, done) => {
+    metrics.http.observe(
+      { method: request.method, route: request.routeOptions.url ?? 'none', status: String(reply.statusCode) },
+      reply.elapsedTime / 1000,
+    );
+    done();
+  });
+  await application.listen(configuration.port, configuration.host);
+  const admin = await startAdminServer(configuration.admin.host, configuration.admin.port, () =>
+    application.get(PoaRequests).isReady(),
+  );
+  return {
+    url: configuration.publicUrl,
+    adminUrl: admin.url,
+    async close() {
+      await application.close();
+      await admin.close();
+    },
+  };
+}
+
+interface DocumentServer {
+  get(path: string, handler: () => Promise<unknown>): void;
+}
+
+/** What anybody may read, without a client certificate: public keys, metadata, the API's description. */
+function serveDocuments(
+  server: DocumentServer,
+  configuration: AgentAuthConfiguration,
+  jwks: MandateJwks,
+): void {
+  const { publicUrl, issuer, audience } = configuration;
+  const documents: Record<string, unknown> = {
+    '/.well-known/jwks.json': jwks,
+    '/.well-known/agentauth-configuration': {
+      issuer,
+      audience,
+      jwks_uri: `${publicUrl}/.well-known/jwks.json`,
+      issuance_endpoint: `${publicUrl}/issue`,
+      plan_endpoint: `${publicUrl}/plan`,
+      approvals_endpoint: `${publicUrl}/approvals`,
+      revocation_endpoint: `${publicUrl}/revoke`,
+      introspection_endpoint: `${publicUrl}/introspect`,
+      openapi_uri: `${publicUrl}/openapi.json`,
+      mandate_signing_alg_values_supported: ['EdDSA'],
+      verdict_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA'],
+      tls_client_certificate_bound_access_tokens: true,
+    },
+    '/openapi.json': openApiDocument(publicUrl),
+  };
+  for (const [path, document] of Object.entries(documents)) server.get(path, () => Promise.resolve(document));
+}

@@ -1,0 +1,45 @@
+import { Environment } from '../environment';
+
+/** What AgentAuth must be told. Every value is read once, here. */
+export interface AgentAuthConfiguration {
+  readonly host: string;
+  readonly port: number;
+  /** Where agents reach it, for links and metadata. */
+  readonly publicUrl: string;
+  readonly admin: { readonly host: string; readonly port: number };
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly trustBundleFile: string;
+  readonly issuer: string;
+  readonly audience: string;
+  /** Of POST /issue and /plan, per SPIFFE ID. */
+  readonly requestsPerMinute: number;
+  /** How long POST /issue waits for a decision before it answers 503. */
+  readonly decisionTimeoutMs: number;
+}
+
+/** Reads ATB_* variables. Throws `configuration_invalid` naming every fault. */
+export function agentAuthConfiguration(
+  variables: Readonly<Record<string, string | undefined>>,
+): AgentAuthConfiguration {
+  const environment = new Environment(variables);
+  const port = environment.port('ATB_PORT', 8443);
+  const configuration: AgentAuthConfiguration = {
+    host: environment.text('ATB_HOST', '127.0.0.1'),
+    port,
+    publicUrl: environment.text('ATB_PUBLIC_URL', `https://localhost:${port}`),
+    admin: {
+      host: environment.text('ATB_ADMIN_HOST', '127.0.0.1'),
+      port: environment.port('ATB_ADMIN_PORT', 9464),
+    },
+    certFile: environment.required('ATB_TLS_CERT_FILE'),
+    keyFile: environment.required('ATB_TLS_KEY_FILE'),
+    trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
+    issuer: environment.required('ATB_ISSUER'),
+    audience: environment.required('ATB_AUDIENCE'),
+    requestsPerMinute: environment.integer('ATB_REQUESTS_PER_MINUTE', 600, { min: 1, max: 100_000_000 }),
+    decisionTimeoutMs: environment.integer('ATB_DECISION_TIMEOUT_MS', 5_000, { min: 100, max: 60_000 }),
+  };
+  environment.finish('AgentAuth');
+  return configuration;
+}

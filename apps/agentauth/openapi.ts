@@ -1,0 +1,214 @@
+import { ERROR_CODES } from '../../domain/error';
+import { TIERS } from '../../domain/policy';
+
+type Schema = Readonly<Record<string, unknown>>;
+
+const text: Schema = { type: 'string' };
+const texts: Schema = { type: 'array', items: text };
+const time: Schema = { type: 'string', format: 'date-time' };
+const spiffeIds: Schema = { type: 'array', items: { type: 'string', format: 'uri', pattern: '^spiffe://' } };
+const object = (properties: Record<string, Schema>, required: readonly string[] = []): Schema => ({
+  type: 'object',
+  properties,
+  ...(required.length > 0 && { required }),
+});
+const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
+const json = (schema: Schema) => ({ content: { 'application/json': { schema } } });
+const answer = (description: string, schema: Schema) => ({ description, ...json(schema) });
+const problem = {
+  description: 'RFC 9457 problem',
+  content: { 'application/problem+json': { schema: ref('Problem') } },
+};
+const body = (schema: Schema) => ({ required: true, ...json(schema) });
+const form = { required: true, content: { 'application/x-www-form-urlencoded': { schema: ref('Token') } } };
+const idParameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  schema: { ...text, pattern: '^[A-Za-z0-9_-]{27,64}$' },
+};
+
+const SCHEMAS = {
+  Issuance: {
+    ...object(
+      {
+        act: {
+          ...text,
+          pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)+$',
+          maxLength: 128,
+          description: "the action's name in the catalogue",
+        },
+        con: object({
+          params: { type: 'object' },
+          limits: { type: 'object', description: "narrows policy's ceilings" },
+        }),
+        leg: object({
+          jurisdiction: { ...text, pattern: '^[A-Z]{2}$' },
+          accountable_party: object({ type: text, id: text }, ['type', 'id']),
+          basis: { enum: ['LI', 'CONTRACT', 'CONSENT', 'LEGAL'] },
+          ref: text,
+          description: text,
+          data_subject: text,
+          purpose: text,
+        }),
+        justification: { ...text, maxLength: 2000 },
+        ticket: text,
+        requires_dual_control: { type: 'boolean' },
+        approvers: { ...spiffeIds, minItems: 2, maxItems: 10, uniqueItems: true },
+        ttl_seconds: { type: 'integer', minimum: 1 },
+      },
+      ['act'],
+    ),
+    additionalProperties: false,
+  },
+  Mandate: object({
+    request_id: text,
+    state: { const: 'issued' },
+    tier: { enum: TIERS },
+    mandate: text,
+    jti: text,
+    expires_at: time,
+  }),
+  Requirement: object({
+    approvals: { type: 'integer' },
+    roles: texts,
+    dual_control: { type: 'boolean' },
+    nominated: spiffeIds,
+    ticket: { type: 'boolean' },
+    release_roles: texts,
+    attest: texts,
+  }),
+  Status: object({
+    request_id: text,
+    state: {
+      enum: ['pending', 'approved', 'issued', 'denied', 'rejected', 'withdrawn', 'expired', 'cancelled'],
+    },
+    tier: { enum: TIERS },
+    requirement: ref('Requirement'),
+    to_approve: { type: 'object', description: 'what a verdict signs the RFC 8785 SHA-256 digest of' },
+    verdicts: { type: 'array', items: { type: 'object' } },
+    eligible_approvers: spiffeIds,
+    expires_at: time,
+    approved_until: time,
+    poll_interval_seconds: { type: 'integer' },
+  }),
+  Plan: object({
+    effect: { enum: ['issue', 'require', 'deny'] },
+    tier: { enum: [...TIERS, null] },
+    requirement: ref('Requirement'),
+    limits: { type: 'object' },
+    ttl_seconds: { type: 'integer' },
+    eligible_approvers: spiffeIds,
+    reasons: texts,
+    policy_revision: text,
+  }),
+  Verdict: {
+    ...object({ verdict: { ...text, description: 'compact JWS, typ poa-verdict+jwt' } }, ['verdict']),
+    additionalProperties: false,
+  },
+  Token: object({ token: text }, ['token']),
+  Problem: object(
+    {
+      type: { ...text, format: 'uri' },
+      title: text,
+      status: { type: 'integer' },
+      code: { enum: ERROR_CODES },
+      detail: text,
+      reasons: texts,
+      errors: { type: 'array', items: object({ pointer: text, code: { enum: ERROR_CODES }, detail: text }) },
+      request_id: text,
+    },
+    ['type', 'title', 'status', 'code', 'detail'],
+  ),
+};
+
+/** The OpenAPI 3.1 description of AgentAuth. A test holds it to the routes that there are. */
+export function openApiDocument(publicUrl: string): Record<string, unknown> {
+  const onRequest = (summary: string, schema: Schema, more: Record<string, unknown> = {}) => ({
+    post: {
+      summary,
+      parameters: [idParameter],
+      ...more,
+      responses: { 200: answer('done', schema), default: problem },
+    },
+  });
+  const open = (summary: string) => ({
+    get: { summary, security: [], responses: { 200: answer('the document', { type: 'object' }) } },
+  });
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'AgentAuth',
+      version: '1',
+      description: 'Issues PoA mandates. Every call but the documents needs an X.509-SVID.',
+    },
+    servers: [{ url: publicUrl }],
+    security: [{ svid: [] }],
+    paths: {
+      '/issue': {
+        post: {
+          summary: 'Ask for a mandate',
+          parameters: [{ name: 'Idempotency-Key', in: 'header', schema: text }],
+          requestBody: body(ref('Issuance')),
+          responses: {
+            201: answer('nothing was required: the mandate', ref('Mandate')),
+            202: answer('people are asked; come back to Location', ref('Status')),
+            default: problem,
+          },
+        },
+      },
+      '/plan': {
+        post: {
+          summary: 'What would it take?',
+          requestBody: body(ref('Issuance')),
+          responses: { 200: answer('the forecast', ref('Plan')), default: problem },
+        },
+      },
+      '/requests/{id}': {
+        get: {
+          summary: 'Where the request stands; wait for a change up to 30 seconds',
+          parameters: [
+            idParameter,
+            { name: 'wait', in: 'query', schema: { type: 'integer', minimum: 0, maximum: 30 } },
+          ],
+          responses: { 200: answer('the status', ref('Status')), default: problem },
+        },
+      },
+      '/requests/{id}/verdicts': onRequest('Submit a signed verdict', ref('Status'), {
+        requestBody: body(ref('Verdict')),
+      }),
+      '/requests/{id}/collect': onRequest('Mint and take the mandate', ref('Mandate')),
+      '/requests/{id}/withdraw': onRequest('Give up', ref('Status')),
+      '/approvals': {
+        get: {
+          summary: 'What waits for me',
+          responses: {
+            200: answer('the requests', object({ approvals: { type: 'array', items: ref('Status') } })),
+            default: problem,
+          },
+        },
+      },
+      '/revoke': {
+        post: {
+          summary: 'RFC 7009',
+          requestBody: form,
+          responses: { 200: answer('revoked', { type: 'object' }), default: problem },
+        },
+      },
+      '/introspect': {
+        post: {
+          summary: 'RFC 7662',
+          requestBody: form,
+          responses: {
+            200: answer('active or not', object({ active: { type: 'boolean' } }, ['active'])),
+            default: problem,
+          },
+        },
+      },
+      '/.well-known/jwks.json': open('Public keys of the mandates (RFC 7517)'),
+      '/.well-known/agentauth-configuration': open('Metadata (after RFC 8414)'),
+      '/openapi.json': open('This document'),
+    },
+    components: { schemas: SCHEMAS, securitySchemes: { svid: { type: 'mutualTLS' } } },
+  };
+}

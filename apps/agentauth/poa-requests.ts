@@ -1,0 +1,385 @@
+import { randomBytes } from 'node:crypto';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import {
+  isGrpcServiceError,
+  ServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { canonicalJson } from '../../domain/canonical-json';
+import { sha256Base64url } from '../../domain/digest';
+import { AtbError, isAtbError, isErrorCode } from '../../domain/error';
+import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
+import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
+import type { PolicyDecision } from '../../domain/policy';
+import type { PolicyEngine } from '../../domain/ports';
+import { isFinal } from '../../domain/request-status';
+import type { Answer, RequestStatus } from '../../domain/request-status';
+import {
+  ATB_ACTION,
+  ATB_AGENT,
+  ATB_POLICY_REVISION,
+  ATB_STATE,
+  ATB_TICKET,
+  ATB_TIER,
+  collectUpdate,
+  decisionUpdate,
+  INTROSPECTION,
+  POA_REQUEST,
+  poaRequestWorkflowId,
+  requestIdOf,
+  REVOCATION,
+  statusQuery,
+  TASK_QUEUE,
+  verdictUpdate,
+  withdrawUpdate,
+} from '../../workflows/contract';
+import type { PoaRequestWorkflow } from '../../workflows/contract';
+import type { CallerIdentity } from './caller';
+
+const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
+const REQUEST_ID_BYTES = 20;
+// gRPC status codes.
+const NOT_FOUND = 5;
+const DEADLINE_EXCEEDED = 4;
+const CANCELLED = 1;
+const RESOURCE_EXHAUSTED = 8;
+const FIRST_POLL_MS = 100;
+const SLOWEST_POLL_MS = 1_000;
+// How many of the waiting requests one look at GET /approvals goes through.
+const APPROVALS_SCANNED = 200;
+
+type Handle = WorkflowHandle<PoaRequestWorkflow>;
+
+/** AgentAuth's one way to Temporal. It starts, asks and passes on; it decides nothing. */
+export class PoaRequests {
+  constructor(
+    private readonly client: Client,
+    private readonly policy: PolicyEngine,
+    private readonly decisionTimeoutMs: number,
+  ) {}
+
+  /** What policy would say now, of a request whose ticket is taken to be open: only the worker looks it up. */
+  forecast(caller: CallerIdentity, asked: AskedMandate): Promise<PolicyDecision> {
+    return this.policy.decide({
+      subject: { id: caller.spiffeId },
+      action: { name: asked.act },
+      context: {
+        params: asked.con.params,
+        limits: asked.con.limits,
+        leg: asked.leg,
+        ticket: asked.ticket,
+        ticketFact: asked.ticket === null ? null : { id: asked.ticket, state: 'open' },
+        requiresDualControl: asked.requiresDualControl,
+        approvers: asked.approvers,
+        ttlSeconds: asked.ttlSeconds,
+        verdicts: [],
+        now: Math.floor(Date.now() / 1000),
+      },
+    });
+  }
+
+  /**
+   * Starts a request, or joins the one that the same caller started with the same key and body, and answers as soon as
+   * policy has decided. The forecast only chooses how to wait: for the end where nothing is required (the quickest
+   * way), for the decision where people are.
+   */
+  async issue(
+    caller: CallerIdentity,
+    asked: AskedMandate,
+    idempotencyKey: string | undefined,
+  ): Promise<RequestStatus> {
+    const requestId = requestIdFor(caller.spiffeId, idempotencyKey);
+    const forecast = await this.forecast(caller, asked);
+    const bodyDigest = sha256Base64url(canonicalJson(asked));
+    const handle = await this.start(
+      { requestId, asked, evidence: caller.evidence },
+      caller,
+      forecast,
+      bodyDigest,
+    );
+    try {
+      return await this.within(this.decisionTimeoutMs, () =>
+        forecast.effect === 'require' ? this.decided(handle) : handle.result(),
+      );
+    } catch (error) {
+      throw await this.undecided(requestId, handle, error);
+    }
+  }
+
+  /** Throws `request_unknown`, `worker_unavailable`, `temporal_unavailable`. */
+  status(requestId: string): Promise<RequestStatus> {
+    return this.reaching(() => this.handle(requestId).query(statusQuery), requestId);
+  }
+
+  /** As `status`, but waits for a change for so long. */
+  async changedStatus(requestId: string, waitSeconds: number, gone: () => boolean): Promise<RequestStatus> {
+    const end = Date.now() + waitSeconds * 1000;
+    const first = await this.status(requestId);
+    let last = first;
+    for (
+      let pause = FIRST_POLL_MS;
+      Date.now() + pause < end && !gone();
+      pause = Math.min(pause * 1.5, SLOWEST_POLL_MS)
+    ) {
+      if (isFinal(last) || canonicalJson(last) !== canonicalJson(first)) break;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      last = await this.status(requestId);
+    }
+    return last;
+  }
+
+  /** Whether this caller started the request: all that is known of one that was not assessed yet. */
+  async startedBy(requestId: string, caller: CallerIdentity): Promise<boolean> {
+    const { typedSearchAttributes } = await this.reaching(() => this.handle(requestId).describe(), requestId);
+    return typedSearchAttributes.get(ATB_AGENT) === caller.spiffeId;
+  }
+
+  collect(requestId: string, caller: CallerIdentity): Promise<Answer> {
+    return this.update(requestId, (handle) =>
+      handle.executeUpdate(collectUpdate, { args: [{ evidence: caller.evidence }] }),
+    );
+  }
+
+  withdraw(requestId: string, caller: CallerIdentity): Promise<Answer> {
+    return this.update(requestId, (handle) =>
+      handle.executeUpdate(withdrawUpdate, { args: [{ evidence: caller.evidence }] }),
+    );
+  }
+
+  submitVerdict(requestId: string, verdict: string): Promise<Answer> {
+    return this.update(requestId, (handle) => handle.executeUpdate(verdictUpdate, { args: [{ verdict }] }));
+  }
+
+  /** The requests that wait for people, oldest first, as far as one look goes. */
+  async waiting(): Promise<readonly RequestStatus[]> {
+    const ids = await this.reaching(async () => {
+      const found: string[] = [];
+      const query = `WorkflowType = '${POA_REQUEST}' AND AtbState = 'pending' AND ExecutionStatus = 'Running'`;
+      for await (const { workflowId } of this.client.workflow.list({ query })) {
+        const requestId = requestIdOf(workflowId);
+        if (requestId !== undefined) found.push(requestId);
+        if (found.length === APPROVALS_SCANNED) break;
+      }
+      return found;
+    });
+    const statuses: RequestStatus[] = [];
+    for (const requestId of ids.reverse()) statuses.push(await this.status(requestId));
+    return statuses;
+  }
+
+  revoke(token: string, caller: CallerIdentity): Promise<Revocation> {
+    return this.brief<Revocation>(REVOCATION, token, caller);
+  }
+
+  introspect(token: string, caller: CallerIdentity): Promise<Introspection> {
+    return this.brief<Introspection>(INTROSPECTION, token, caller);
+  }
+
+  /** Whether a worker takes tasks from the queue. */
+  async isReady(): Promise<boolean> {
+    try {
+      const answer = await this.within(2_000, () =>
+        this.client.workflowService.describeTaskQueue({
+          namespace: this.client.options.namespace,
+          taskQueue: { name: TASK_QUEUE },
+          taskQueueType: 1,
+        }),
+      );
+      return (answer.pollers ?? []).length > 0;
+    } catch {
+      // Not ready, whatever the reason: the probe asks nothing more.
+      return false;
+    }
+  }
+
+  private async start(
+    request: PoaRequest,
+    caller: CallerIdentity,
+    forecast: PolicyDecision,
+    bodyDigest: string,
+  ): Promise<Handle> {
+    const { requestId, asked } = request;
+    const handle = this.handle(requestId);
+    try {
+      await this.within(this.decisionTimeoutMs, () =>
+        this.client.workflow.start<PoaRequestWorkflow>(POA_REQUEST, {
+          workflowId: poaRequestWorkflowId(requestId),
+          taskQueue: TASK_QUEUE,
+          args: [request],
+          workflowIdReusePolicy: 'REJECT_DUPLICATE',
+          requestEagerStart: true,
+          memo: { bodyDigest },
+          staticSummary: `${forecast.tier ?? 'unknown'} · ${asked.act} · ${caller.spiffeId}`,
+          typedSearchAttributes: [
+            { key: ATB_ACTION, value: asked.act },
+            { key: ATB_AGENT, value: caller.spiffeId },
+            { key: ATB_STATE, value: 'pending' },
+            { key: ATB_POLICY_REVISION, value: forecast.policyRevision },
+            ...(forecast.tier === null ? [] : [{ key: ATB_TIER, value: forecast.tier }]),
+            ...(asked.ticket === null ? [] : [{ key: ATB_TICKET, value: asked.ticket }]),
+          ],
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw this.outOfReach(error, requestId);
+      const { memo } = await this.reaching(() => handle.describe(), requestId);
+      if (memo?.bodyDigest !== bodyDigest) {
+        throw new AtbError('idempotency_key_reused', 'this Idempotency-Key was used with another body', {
+          requestId,
+        });
+      }
+    }
+    return handle;
+  }
+
+  private async decided(handle: Handle): Promise<RequestStatus> {
+    try {
+      return await handle.executeUpdate(decisionUpdate);
+    } catch (error) {
+      // Over already: the forecast was wrong, or this is a repeat.
+      if (error instanceof WorkflowNotFoundError || isGone(error)) return handle.result();
+      throw error;
+    }
+  }
+
+  /** Why there is no decision yet. The request is accepted all the same, and its id says where to come back. */
+  private async undecided(requestId: string, handle: Handle, error: unknown): Promise<AtbError> {
+    if (error instanceof WorkflowFailedError) return failureOf(error.cause, requestId);
+    const failure = this.outOfReach(error, requestId);
+    if (failure.code !== 'worker_unavailable') return failure;
+    try {
+      const status = await this.within(2_000, () => handle.query(statusQuery));
+      if (status.state === 'pending' && status.interruption) {
+        const { code } = status.interruption;
+        return new AtbError(code, 'the request is accepted and goes on by itself when this is back', {
+          requestId,
+        });
+      }
+    } catch (queryError) {
+      return this.outOfReach(queryError, requestId);
+    }
+    return failure;
+  }
+
+  private async update(requestId: string, call: (handle: Handle) => Promise<Answer>): Promise<Answer> {
+    const handle = this.handle(requestId);
+    try {
+      return await this.within(this.decisionTimeoutMs, () => call(handle));
+    } catch (error) {
+      if (error instanceof WorkflowUpdateFailedError) throw failureOf(error.cause, requestId);
+      if (!(error instanceof WorkflowNotFoundError) && !isGone(error))
+        throw this.outOfReach(error, requestId);
+      const status = await this.status(requestId);
+      if (status.state === 'issued') return { done: true, status };
+      return {
+        done: false,
+        code: 'request_finished',
+        message: `the request is ${status.state}`,
+        reasons: [],
+      };
+    }
+  }
+
+  private async brief<T>(type: string, token: string, caller: CallerIdentity): Promise<T> {
+    return this.reaching(() =>
+      this.client.workflow.execute(type, {
+        workflowId: `${type}/${randomBytes(REQUEST_ID_BYTES).toString('base64url')}`,
+        taskQueue: TASK_QUEUE,
+        args: [{ token, evidence: caller.evidence }],
+        requestEagerStart: true,
+        // Nobody waits longer, and what was revoked by then is asked again.
+        workflowExecutionTimeout: '1 hour',
+      }),
+    ) as Promise<T>;
+  }
+
+  private handle(requestId: string): Handle {
+    if (!REQUEST_ID.test(requestId)) throw unknownRequest();
+    return this.client.workflow.getHandle<PoaRequestWorkflow>(poaRequestWorkflowId(requestId));
+  }
+
+  private async reaching<T>(call: () => Promise<T>, requestId?: string): Promise<T> {
+    try {
+      return await this.within(this.decisionTimeoutMs, call);
+    } catch (error) {
+      if (isAtbError(error)) throw error;
+      if (error instanceof WorkflowNotFoundError || isGone(error)) throw unknownRequest();
+      if (error instanceof WorkflowFailedError) throw failureOf(error.cause, requestId);
+      throw this.outOfReach(error, requestId);
+    }
+  }
+
+  /** Every call to Temporal has an end; the abort takes down long polls too. */
+  private within<T>(ms: number, call: () => Promise<T>): Promise<T> {
+    return this.client.connection.withAbortSignal(AbortSignal.timeout(ms), call);
+  }
+
+  private outOfReach(error: unknown, requestId: string | undefined): AtbError {
+    const options = { cause: error, ...(requestId !== undefined && { requestId }) };
+    const code = grpcCodeOf(error);
+    if (
+      error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
+      code === DEADLINE_EXCEEDED ||
+      code === CANCELLED
+    ) {
+      return new AtbError(
+        'worker_unavailable',
+        'nobody answered in time; what was accepted goes on by itself',
+        options,
+      );
+    }
+    if (code === RESOURCE_EXHAUSTED)
+      return new AtbError('too_many_requests', 'too much at once; try again', options);
+    if (error instanceof ServiceError || code !== undefined) {
+      return new AtbError(
+        'temporal_unavailable',
+        'Temporal cannot be reached; try again with the same key',
+        options,
+      );
+    }
+    return new AtbError('internal', 'something went wrong on our side; it was logged', options);
+  }
+}
+
+/** One id for one caller and key; without a key, a new one. Knowing an id gives nothing: each call proves who asks. */
+function requestIdFor(spiffeId: string, idempotencyKey: string | undefined): string {
+  if (idempotencyKey === undefined) return randomBytes(REQUEST_ID_BYTES).toString('base64url');
+  if (!/^[\x21-\x7e]{1,255}$/.test(idempotencyKey)) {
+    throw new AtbError(
+      'idempotency_key_malformed',
+      'Idempotency-Key must be 1 to 255 visible ASCII characters',
+    );
+  }
+  return sha256Base64url(canonicalJson([spiffeId, idempotencyKey])).slice(0, 27);
+}
+
+function unknownRequest(): AtbError {
+  return new AtbError('request_unknown', 'there is no such request, or it is not yours to see');
+}
+
+function failureOf(cause: unknown, requestId: string | undefined): AtbError {
+  const options = { cause, ...(requestId !== undefined && { requestId }) };
+  // A short workflow's step fails inside; its cause carries the code.
+  const failure =
+    cause instanceof ApplicationFailure ? cause : (cause as { cause?: unknown } | undefined)?.cause;
+  if (failure instanceof ApplicationFailure && failure.type != null && isErrorCode(failure.type)) {
+    return new AtbError(failure.type, failure.message, options);
+  }
+  return new AtbError('internal', 'something went wrong on our side; it was logged', options);
+}
+
+function grpcCodeOf(error: unknown): number | undefined {
+  if (isGrpcServiceError(error)) return error.code;
+  const { cause } = (error ?? {}) as { cause?: unknown };
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : undefined;
+}
+
+function isGone(error: unknown): boolean {
+  return grpcCodeOf(error) === NOT_FOUND;
+}

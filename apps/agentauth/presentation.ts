@@ -1,0 +1,116 @@
+import type { PolicyDecision, Requirement } from '../../domain/policy';
+import type { Answer, RecordedVerdict, RequestStatus } from '../../domain/request-status';
+import { AtbError } from '../../domain/error';
+
+/** Ask again after so long when waiting for people. */
+export const POLL_INTERVAL_SECONDS = 5;
+
+/** What GET /requests/:id shows: everything but the mandate. */
+export function statusJson(status: RequestStatus): Record<string, unknown> {
+  const every = {
+    request_id: status.requestId,
+    state: status.state,
+    act: status.act,
+    ticket: status.ticket,
+    justification: status.justification,
+    requested_at: rfc3339(status.requestedAt),
+  };
+  switch (status.state) {
+    case 'pending':
+      if (!status.assessed) return { ...every, interruption: interruption(status) };
+      return {
+        ...every,
+        ...assessedJson(status),
+        outstanding: status.outstanding,
+        waiting_on: status.waitingOn,
+        eligible_approvers: status.eligibleApprovers,
+        pending_since: rfc3339(status.pendingSince),
+        expires_at: rfc3339(status.expiresAt),
+        next_escalation: status.nextRung && { at: rfc3339(status.nextRung.at), roles: status.nextRung.roles },
+        interruption: interruption(status),
+        poll_interval_seconds: POLL_INTERVAL_SECONDS,
+      };
+    case 'approved':
+      return { ...every, ...assessedJson(status), approved_until: rfc3339(status.approvedUntil) };
+    case 'issued':
+      return { ...every, ...assessedJson(status), jti: status.jti, expires_at: rfc3339(status.expiresAt) };
+    case 'denied':
+    case 'rejected':
+    case 'withdrawn':
+    case 'expired':
+    case 'cancelled':
+      return {
+        ...every,
+        agent: status.agent,
+        tier: status.tier,
+        policy_revision: status.policyRevision,
+        code: status.code,
+        reasons: status.reasons,
+        verdicts: status.verdicts.map(verdictJson),
+      };
+  }
+}
+
+/** What POST /issue and /collect answer with a mandate. */
+export function mandateJson(status: Extract<RequestStatus, { state: 'issued' }>): Record<string, unknown> {
+  const { requestId, state, tier, mandate, jti, expiresAt } = status;
+  return { request_id: requestId, state, tier, mandate, jti, expires_at: rfc3339(expiresAt) };
+}
+
+export function planJson(decision: PolicyDecision): Record<string, unknown> {
+  const every = { effect: decision.effect, tier: decision.tier, policy_revision: decision.policyRevision };
+  if (decision.effect === 'deny') return { ...every, reasons: decision.reasons };
+  return {
+    ...every,
+    requirement: requirementJson(decision.requirement),
+    limits: decision.limits,
+    ttl_seconds: decision.ttlSeconds,
+    eligible_approvers: decision.eligibleApprovers,
+    reasons: [],
+  };
+}
+
+/** The new standing; throws the refusal of an update that changed nothing. */
+export function standingOf(answer: Answer, requestId: string): RequestStatus {
+  if (answer.done) return answer.status;
+  throw new AtbError(answer.code, answer.message, { reasons: answer.reasons, requestId });
+}
+
+function assessedJson(status: Extract<RequestStatus, { toApprove: unknown }>): Record<string, unknown> {
+  return {
+    agent: status.agent,
+    tier: status.tier,
+    policy_revision: status.policyRevision,
+    requirement: requirementJson(status.requirement),
+    to_approve: status.toApprove,
+    verdicts: status.verdicts.map(verdictJson),
+  };
+}
+
+function requirementJson(requirement: Requirement): Record<string, unknown> {
+  const { approvals, roles, dualControl, nominated, ticket, releaseRoles, attest } = requirement;
+  return {
+    approvals,
+    roles,
+    dual_control: dualControl,
+    nominated,
+    ticket,
+    release_roles: releaseRoles,
+    attest,
+  };
+}
+
+function verdictJson(verdict: RecordedVerdict): Record<string, unknown> {
+  const { jti, by, role, verdict: word, reason, attests, receivedAt } = verdict;
+  return { jti, by, role, verdict: word, reason, attests, received_at: rfc3339(receivedAt) };
+}
+
+function interruption(status: Extract<RequestStatus, { state: 'pending' }>): Record<string, unknown> | null {
+  if (!status.interruption) return null;
+  const { code, since, nextTryAt } = status.interruption;
+  return { code, since: rfc3339(since), next_try_at: rfc3339(nextTryAt) };
+}
+
+export function rfc3339(epochSeconds: number): string {
+  return new Date(epochSeconds * 1000).toISOString().replace('.000Z', 'Z');
+}

@@ -1,0 +1,85 @@
+import { Catch, HttpException, Logger } from '@nestjs/common';
+import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AtbError, isAtbError, isRetryable, statusOf } from '../../domain/error';
+import type { ErrorCode } from '../../domain/error';
+
+const DEFAULT_RETRY_AFTER_SECONDS = 5;
+
+/** RFC 9457 problem details, with our extensions `code`, `reasons`, `errors` and `request_id`. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly reasons?: readonly string[];
+  readonly errors?: readonly { readonly pointer: string; readonly code: string; readonly detail: string }[];
+  readonly request_id?: string;
+}
+
+export function problemOf(error: AtbError): Problem {
+  return {
+    type: `urn:atb:problem:${error.code}`,
+    title: error.code.replaceAll('_', ' '),
+    status: statusOf(error.code),
+    code: error.code,
+    detail: error.message,
+    ...(error.reasons.length > 0 && { reasons: error.reasons }),
+    ...(error.errors.length > 0 && { errors: error.errors }),
+    ...(error.requestId !== undefined && { request_id: error.requestId }),
+  };
+}
+
+/** Every error becomes a problem; one that is not ours says nothing of itself outside, and all of it in the log. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  private readonly log = new Logger('AgentAuth');
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const reply = http.getResponse<FastifyReply>();
+    const error = this.known(thrown, http.getRequest<FastifyRequest>());
+    if (isRetryable(error.code)) {
+      void reply.header('retry-after', error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
+    }
+    if (error.requestId !== undefined) void reply.header('location', `/requests/${error.requestId}`);
+    void reply
+      .status(statusOf(error.code))
+      .header('content-type', 'application/problem+json')
+      .send(JSON.stringify(problemOf(error)));
+  }
+
+  private known(thrown: unknown, request: FastifyRequest): AtbError {
+    if (isAtbError(thrown)) return thrown;
+    const code = codeOfFramework(thrown);
+    if (code !== undefined) return new AtbError(code, MESSAGES[code]);
+    this.log.error(
+      `${request.method} ${request.routeOptions.url ?? 'no route'} failed`,
+      thrown instanceof Error ? thrown.stack : String(thrown),
+    );
+    return new AtbError('internal', 'something went wrong on our side; it was logged');
+  }
+}
+
+const MESSAGES = {
+  body_not_json: 'the body is not JSON',
+  body_too_large: 'the body is larger than 64 KiB',
+  invalid_request: 'the request cannot be read',
+  media_type_unsupported: 'the body must be application/json, or a form where the call takes one',
+  not_found: 'there is no such call',
+} as const satisfies Partial<Record<ErrorCode, string>>;
+
+/** What Fastify and Nest themselves refuse, by their codes. */
+function codeOfFramework(thrown: unknown): keyof typeof MESSAGES | undefined {
+  const { code, statusCode } = (thrown ?? {}) as { code?: unknown; statusCode?: unknown };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return 'body_too_large';
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return 'media_type_unsupported';
+  if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return 'body_not_json';
+  const status = thrown instanceof HttpException ? thrown.getStatus() : statusCode;
+  if (status === 404) return 'not_found';
+  if (status === 413) return 'body_too_large';
+  if (status === 415) return 'media_type_unsupported';
+  if (typeof status === 'number' && status >= 400 && status < 500) return 'invalid_request';
+  return undefined;
+}

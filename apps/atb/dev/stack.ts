@@ -1,0 +1,249 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { NestFactory } from '@nestjs/core';
+import { Client } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import { writeNewMandateKeySet } from '../../../adapters/jose/mandate-keys';
+import { startEmbeddedPostgres } from '../../../adapters/postgres/embedded';
+import { obtainExecutable } from '../../../adapters/process/executable';
+import { createCodecKeys, readCodecKeys } from '../../../adapters/temporal/codec-keys';
+import { startCodecServer, tokenAuthenticator } from '../../../adapters/temporal/codec-server';
+import { sealedDataConverter } from '../../../adapters/temporal/data-converter';
+import { startDevServer } from '../../../adapters/temporal/dev-server';
+import { NAMESPACE } from '../../../adapters/temporal/server-settings';
+import { READINESS, TASK_QUEUE } from '../../../workflows/contract';
+import { startAgentAuth } from '../../agentauth/agentauth';
+import { agentAuthConfiguration } from '../../agentauth/configuration';
+import { openWorkerPorts } from '../../worker/ports';
+import { workerConfiguration } from '../../worker/configuration';
+import { WorkerModule } from '../../worker/worker.module';
+import { AGENTAUTH_ID, BROKER_ID, EXAMPLE_TICKETS } from './example-company';
+import { developmentIdentities } from './identities';
+import type { DevelopmentIdentities } from './identities';
+import { requireFree } from './ports';
+import type { StackPorts } from './ports';
+import type { Progress } from './progress';
+import { selfCheck } from './self-check';
+import { readOrCreate, removeQuietly, stateFiles, writePrivate } from './state';
+import type { StateFiles } from './state';
+
+export interface StackOptions {
+  readonly stateDirectory: string;
+  readonly ports: StackPorts;
+  readonly progress: Progress;
+  /** A Temporal server that runs already; undefined to start one. */
+  readonly temporalAddress?: string | undefined;
+  /** Settings that differ from a development stack's, by their ATB_* names. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Told when the worker stops by itself. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** A development stack that is up. */
+export interface Stack {
+  readonly stateDirectory: string;
+  readonly devJson: string;
+  readonly agentauthUrl: string;
+  readonly agentauthAdminUrl: string;
+  readonly temporalAddress: string;
+  readonly temporalUiUrl: string | undefined;
+  /** For the Temporal UI and command line, with its credential. */
+  readonly codecEndpoint: string;
+  readonly identities: DevelopmentIdentities['identities'];
+  /** Stops everything, in order; what is durable stays. */
+  stop(): Promise<void>;
+  /** The parts that a test of their failure stops by themselves. */
+  readonly parts: { readonly stopPostgres: () => Promise<void>; readonly startPostgres: () => Promise<void> };
+}
+
+/** Starts everything on this machine, AgentAuth and worker in one process on one connection (the fast shape). */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { ports, progress } = options;
+  const undo: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    await requireFree(ports);
+    const files = await stateFiles(options.stateDirectory);
+    await removeQuietly(files.devJson);
+    const { identities, server } = await progress.step(
+      'keys and identities of the example company',
+      async () => {
+        await secrets(files);
+        return developmentIdentities(files);
+      },
+    );
+    const codecToken = (
+      await readOrCreate(files.codecToken, () => randomBytes(24).toString('base64url'))
+    ).trim();
+    const codecEndpoint = `http://127.0.0.1:${ports.codec}/${codecToken}`;
+
+    const temporal = await temporalServer(options, codecEndpoint);
+    undo.push(temporal.stop);
+
+    const startPostgres = () =>
+      startEmbeddedPostgres({ stateDirectory: join(files.directory, 'postgres'), port: ports.postgres });
+    let postgres = await progress.step('a private PostgreSQL', startPostgres);
+    undo.push(() => postgres.stop());
+    await writePrivate(files.databaseUrl, `${postgres.url}\n`);
+
+    const environment = {
+      ...process.env,
+      ...stackEnvironment(options, files, temporal.address, server),
+      ...options.environment,
+    };
+    const worker = workerConfiguration(environment);
+    const codecKeys = await readCodecKeys(files.codecKeys);
+    const connection = await NativeConnection.connect({ address: temporal.address });
+    undo.push(() => connection.close());
+    const workerPorts = await openWorkerPorts(worker);
+    undo.push(() => workerPorts.close());
+
+    await progress.step('the worker (bundles the workflows)', async () => {
+      const application = await NestFactory.createApplicationContext(
+        WorkerModule.register({
+          connection,
+          namespace: NAMESPACE,
+          codecKeys,
+          ports: workerPorts,
+          maxConcurrentWorkflowTasks: worker.maxConcurrentWorkflowTasks,
+          maxCachedWorkflows: worker.maxCachedWorkflows,
+          onFatal: options.onFatal,
+        }),
+        { logger: ['error', 'warn'], abortOnError: false },
+      );
+      undo.push(() => application.close());
+    });
+
+    const client = new Client({
+      connection,
+      namespace: NAMESPACE,
+      dataConverter: sealedDataConverter(codecKeys, 'throw'),
+    });
+    const agentauth = await progress.step('AgentAuth', () =>
+      startAgentAuth(agentAuthConfiguration(environment), {
+        client,
+        policy: workerPorts.policy,
+        jwks: workerPorts.jwks,
+      }),
+    );
+    undo.push(() => agentauth.close());
+
+    const codec = await startCodecServer({
+      keys: codecKeys,
+      host: '127.0.0.1',
+      port: ports.codec,
+      uiOrigin: `http://127.0.0.1:${ports.temporalUi}`,
+      authenticate: tokenAuthenticator(codecToken, 'the operator of this development stack'),
+      onAccess: () => undefined,
+    });
+    undo.push(() => codec.close());
+
+    const stack: Stack = {
+      stateDirectory: files.directory,
+      devJson: files.devJson,
+      agentauthUrl: agentauth.url,
+      agentauthAdminUrl: agentauth.adminUrl,
+      temporalAddress: temporal.address,
+      temporalUiUrl: temporal.uiUrl,
+      codecEndpoint,
+      identities,
+      stop,
+      parts: {
+        stopPostgres: () => postgres.stop(),
+        startPostgres: async () => {
+          postgres = await startPostgres();
+        },
+      },
+    };
+    await progress.step('self-check: a low-tier mandate', async (say) => {
+      await client.workflow.execute(READINESS, {
+        taskQueue: TASK_QUEUE,
+        workflowId: `readiness/${randomBytes(8).toString('hex')}`,
+      });
+      say(await selfCheck(stack, files.caCertificate));
+    });
+    undo.push(() => removeQuietly(files.devJson));
+    await writePrivate(files.devJson, devJson(stack, files));
+    return stack;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The Temporal runtime is one a process; ours is quiet and leaves signals to us. */
+export function installTemporalRuntime(): void {
+  Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
+}
+
+async function secrets(files: StateFiles): Promise<void> {
+  await createCodecKeys(files.codecKeys, new Date());
+  if (!existsSync(mandateKeySetFile(files))) await writeNewMandateKeySet(files.keys);
+  await readOrCreate(files.tickets, () => `${JSON.stringify(EXAMPLE_TICKETS, null, 2)}\n`);
+}
+
+function mandateKeySetFile(files: StateFiles): string {
+  return join(files.keys, 'mandate-keys.json');
+}
+
+async function temporalServer(options: StackOptions, codecEndpoint: string) {
+  const { temporalAddress, ports, progress } = options;
+  if (temporalAddress !== undefined) {
+    return { address: temporalAddress, uiUrl: undefined, stop: () => Promise.resolve() };
+  }
+  const executable = await progress.step('the temporal command line', (say) =>
+    obtainExecutable('temporal', { onProgress: say }),
+  );
+  const server = await progress.step('a Temporal server', () =>
+    startDevServer({
+      executable,
+      stateDirectory: options.stateDirectory,
+      port: ports.temporal,
+      uiPort: ports.temporalUi,
+      uiCodecEndpoint: codecEndpoint,
+    }),
+  );
+  return { address: server.address, uiUrl: server.uiUrl, stop: () => server.stop() };
+}
+
+function stackEnvironment(
+  { ports }: StackOptions,
+  files: StateFiles,
+  temporalAddress: string,
+  server: { readonly cert: string; readonly key: string },
+): Record<string, string> {
+  return {
+    ATB_TEMPORAL_ADDRESS: temporalAddress,
+    ATB_TEMPORAL_NAMESPACE: NAMESPACE,
+    ATB_CODEC_KEYS_FILE: files.codecKeys,
+    ATB_DATABASE_URL_FILE: files.databaseUrl,
+    ATB_TRUST_BUNDLE_FILE: files.caCertificate,
+    ATB_SIGNING_KEYS_FILE: mandateKeySetFile(files),
+    ATB_TICKETS_FILE: files.tickets,
+    ATB_NOTIFICATIONS_FILE: files.notifications,
+    ATB_ISSUER: AGENTAUTH_ID,
+    ATB_AUDIENCE: BROKER_ID,
+    ATB_HOST: '127.0.0.1',
+    ATB_PORT: String(ports.agentauth),
+    ATB_ADMIN_HOST: '127.0.0.1',
+    ATB_ADMIN_PORT: String(ports.agentauthAdmin),
+    ATB_PUBLIC_URL: `https://localhost:${ports.agentauth}`,
+    ATB_TLS_CERT_FILE: server.cert,
+    ATB_TLS_KEY_FILE: server.key,
+  };
+}
+
+function devJson(stack: Stack, files: StateFiles): string {
+  const content = {
+    agentauth: { url: stack.agentauthUrl, admin_url: stack.agentauthAdminUrl, spiffe_id: AGENTAUTH_ID },
+    temporal: { address: stack.temporalAddress, namespace: NAMESPACE, ui_url: stack.temporalUiUrl ?? null },
+    codec: { endpoint: stack.codecEndpoint, keys_file: files.codecKeys },
+    audit: { database_url_file: files.databaseUrl },
+    trust_bundle: files.caCertificate,
+    identities: stack.identities,
+  };
+  return `${JSON.stringify(content, null, 2)}\n`;
+}

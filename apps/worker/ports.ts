@@ -1,0 +1,56 @@
+import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import type { ActivityPorts } from '../../activities';
+import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandate-keys';
+import type { MandateJwks } from '../../adapters/jose/mandate-keys';
+import { mandateOpener } from '../../adapters/jose/mandate-jws';
+import { verdictOpener } from '../../adapters/jose/verdict-statement';
+import { Outbox } from '../../adapters/notify/outbox';
+import { SidecarPolicy } from '../../adapters/opa/sidecar-policy';
+import { WasmPolicy } from '../../adapters/opa/wasm-policy';
+import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { migrate } from '../../adapters/postgres/schema';
+import { projectRoot } from '../../adapters/process/project-root';
+import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
+import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { FileTickets } from '../../adapters/ticket/file-tickets';
+import type { WorkerConfiguration } from './configuration';
+
+/** The worker's ports over what is configured; `close` gives the connections back. */
+export interface WorkerPorts extends ActivityPorts {
+  readonly ledger: PostgresLedger;
+  readonly jwks: MandateJwks;
+  close(): Promise<void>;
+}
+
+/** Opens everything that the worker needs. Throws where something is missing: there is no start with less. */
+export async function openWorkerPorts(
+  configuration: Omit<WorkerConfiguration, 'temporal' | 'admin' | 'codecKeysFile'>,
+): Promise<WorkerPorts> {
+  const { issuer, audience } = configuration;
+  const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
+  const bundles = TrustBundleSet.load(configuration.trustBundleFile);
+  const policy =
+    configuration.opaUrl === undefined
+      ? await WasmPolicy.load(join(projectRoot(), 'policy', 'dist'))
+      : await SidecarPolicy.connect(configuration.opaUrl);
+  const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
+  await migrate(databaseUrl);
+  const ledger = new PostgresLedger(databaseUrl);
+  return {
+    clock: () => new Date(),
+    ledger,
+    policy,
+    svids: new X509SvidValidator(bundles),
+    verdicts: verdictOpener,
+    mandates: mandateOpener(importMandateJwks(jwks), { issuer, audience }),
+    signer,
+    jwks,
+    tickets: new FileTickets(configuration.ticketsFile),
+    notifier: new Outbox(configuration.notificationsFile),
+    issuer,
+    audience,
+    pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },
+    close: () => ledger.end(),
+  };
+}

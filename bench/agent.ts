@@ -1,0 +1,115 @@
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { signVerdict } from '../adapters/jose/verdict-statement';
+import { JsonClient } from '../apps/atb/dev/json-client';
+import { canonicalJson } from '../domain/canonical-json';
+import { sha256Base64url } from '../domain/digest';
+
+/** What the benchmark needs of dev.json. */
+export interface Identities {
+  readonly agentauth: { readonly url: string };
+  readonly trust_bundle: string;
+  readonly identities: Readonly<Record<string, { readonly cert: string; readonly key: string }>>;
+}
+
+export function loadIdentities(devJson: string): Identities {
+  return JSON.parse(devJson) as Identities;
+}
+
+/** One client of the benchmark: an agent and two approvers, each on its own kept-alive connection. */
+export class BenchAgent {
+  private readonly low: JsonClient;
+  private readonly high: JsonClient;
+  private readonly approvers: readonly Approver[];
+
+  constructor(dev: Identities) {
+    this.low = clientOf(dev, 'agent/crm-assistant');
+    this.high = clientOf(dev, 'agent/finance-bot');
+    this.approvers = [
+      new Approver(dev, 'person/bob', 'compliance'),
+      new Approver(dev, 'person/carol', 'security'),
+    ];
+  }
+
+  /** Answers the request's id. */
+  async issueLow(): Promise<string> {
+    const { status, body } = await this.low.post('/issue', {
+      act: 'crm.contact.read',
+      con: { params: { contact_id: 'C-42' } },
+      leg: { basis: 'LI', ref: 'LI-2024-001' },
+    });
+    if (status !== 201 || typeof body.mandate !== 'string')
+      throw new Error(`no mandate: ${JSON.stringify(body)}`);
+    return String(body.request_id);
+  }
+
+  /** The whole high-tier path: asked, two verdicts, collected. Answers the request's id. */
+  async issueHigh(): Promise<string> {
+    const asked = await this.high.post('/issue', {
+      act: 'sap.payment.execute',
+      con: { params: { amount: 1250 } },
+      leg: { basis: 'CONTRACT', ref: 'MSA-12345' },
+    });
+    const requestId = String(asked.body.request_id);
+    for (const approver of this.approvers) await approver.approve(requestId, asked.body.to_approve);
+    const { body } = await this.high.post(`/requests/${requestId}/collect`);
+    if (typeof body.mandate !== 'string') throw new Error(`no mandate: ${JSON.stringify(body)}`);
+    return requestId;
+  }
+
+  close(): void {
+    this.low.close();
+    this.high.close();
+    for (const approver of this.approvers) approver.close();
+  }
+}
+
+class Approver {
+  private readonly client: JsonClient;
+  private readonly key: KeyObject;
+  private readonly chain: readonly Uint8Array[];
+
+  constructor(
+    dev: Identities,
+    name: string,
+    private readonly role: string,
+  ) {
+    this.client = clientOf(dev, name);
+    const { cert, key } = filesOf(dev, name);
+    this.key = createPrivateKey(key);
+    this.chain = [new X509Certificate(cert).raw];
+  }
+
+  async approve(requestId: string, content: unknown): Promise<void> {
+    const verdict = await signVerdict(this.key, this.chain, {
+      req: requestId,
+      dig: sha256Base64url(canonicalJson(content)),
+      verdict: 'approve',
+      role: this.role,
+      reason: 'benchmark',
+      attests: [],
+      iat: Math.floor(Date.now() / 1000),
+      jti: randomBytes(16).toString('base64url'),
+    });
+    await this.client.post(`/requests/${requestId}/verdicts`, { verdict });
+  }
+
+  close(): void {
+    this.client.close();
+  }
+}
+
+function clientOf(dev: Identities, name: string): JsonClient {
+  return new JsonClient({
+    url: dev.agentauth.url,
+    ca: readFileSync(dev.trust_bundle, 'utf8'),
+    ...filesOf(dev, name),
+  });
+}
+
+function filesOf(dev: Identities, name: string): { cert: string; key: string } {
+  const identity = dev.identities[name];
+  if (!identity) throw new Error(`${name} is no identity of the stack`);
+  return { cert: readFileSync(identity.cert, 'utf8'), key: readFileSync(identity.key, 'utf8') };
+}
