@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { projectRoot } from '../../adapters/process/project-root';
+import { isJsonObject } from '../../domain/json';
+import type { JsonObject } from '../../domain/json';
+
+/**
+ * The policy data that this program was delivered with. It helps to name things and to guess a role; nothing depends
+ * on it, for the worker decides by its own.
+ */
+export interface PolicyData {
+  /** The catalogue's group of an action, for example "SAP ERP". */
+  groupOf(action: string): string | undefined;
+  rolesOf(person: string): readonly string[];
+}
+
+export function localPolicyData(folder = join(projectRoot(), 'policy', 'dist')): PolicyData {
+  let data: unknown;
+  try {
+    data = JSON.parse(readFileSync(join(folder, 'data.json'), 'utf8'));
+  } catch {
+    // An installation without policy: names are shown bare, and roles have to be said.
+    data = {};
+  }
+  return policyData(data);
+}
+
+export function policyData(data: unknown): PolicyData {
+  return {
+    groupOf: (action) => {
+      const { group } = member(data, 'catalogue', 'actions', action);
+      return typeof group === 'string' ? group : undefined;
+    },
+    rolesOf: (person) => {
+      const { roles } = member(data, 'directory', 'persons', person);
+      return Array.isArray(roles) ? roles.filter((role): role is string => typeof role === 'string') : [];
+    },
+  };
+}
+
+function member(data: unknown, ...path: readonly string[]): JsonObject {
+  let value = data;
+  for (const name of path)
+    value = isJsonObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+  return isJsonObject(value) ? value : {};
+}
