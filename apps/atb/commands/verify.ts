@@ -59,10 +59,7 @@ Examples:
         const audience = options.audience ?? surroundings.environment.ATB_AUDIENCE ?? audienceOf(issuer);
         const now = asOf(options.at, session.now);
         const claims = verifyMandate(compact, keys, { issuer, audience, now });
-        session.output.answer(
-          { valid: true, claims: { ...claims } },
-          inWords(claims, now),
-        );
+        session.output.answer({ valid: true, claims: { ...claims } }, inWords(claims, now));
       });
     });
 }

@@ -1,0 +1,162 @@
+import { chooseRole } from '../../apps/atb/commands/verdicts';
+import { policyData } from '../../apps/atb/policy-data';
+import { parseStanding } from '../../apps/atb/standing';
+import { signable } from '../../apps/atb/to-approve';
+import { FROM_AGENT, valueLines, verdictInWords } from '../../apps/atb/words';
+import { canonicalJson } from '../../domain/canonical-json';
+import { sha256Base64url } from '../../domain/digest';
+import type { JsonObject } from '../../domain/json';
+
+const NOW = new Date('2026-01-31T12:00:00Z');
+const REQUEST = 'KqzVb-0123456789abcdef';
+const BOB = 'spiffe://corp.example/person/bob';
+
+const TO_APPROVE = {
+  req: REQUEST,
+  sub: 'spiffe://corp.example/agent/finance-bot',
+  act: 'sap.payment.execute',
+  con: { params: { amount: 1250, account: 'DE89' }, limits: { payment_limit: 10_000 } },
+  leg: { jurisdiction: 'EU', accountable_party: { type: 'employee', id: 'emp-200' } },
+  ticket: null,
+  aud: 'spiffe://corp.example/broker',
+};
+
+function answer(changes: JsonObject = {}): JsonObject {
+  return {
+    request_id: REQUEST,
+    state: 'pending',
+    tier: 'high',
+    act: TO_APPROVE.act,
+    agent: TO_APPROVE.sub,
+    ticket: null,
+    justification: 'invoice 4711 is due',
+    requirement: {
+      approvals: 2,
+      roles: ['compliance', 'security'],
+      release_roles: [],
+      nominated: [],
+      attest: [],
+    },
+    outstanding: { approvals: 2, attest: [], release: false },
+    verdicts: [],
+    expires_at: '2026-01-31T13:00:00Z',
+    to_approve: TO_APPROVE,
+    ...changes,
+  };
+}
+
+function words(changes: JsonObject = {}, attests: readonly string[] = []): string {
+  const standing = parseStanding(answer(changes));
+  return verdictInWords(
+    signable(standing, REQUEST),
+    standing,
+    { word: 'approve', by: BOB, role: 'compliance', reason: 'it is right', attests },
+    {
+      now: NOW,
+      policy: policyData({ catalogue: { actions: { 'sap.payment.execute': { group: 'SAP ERP' } } } }),
+    },
+  );
+}
+
+describe('what an approver is shown', () => {
+  it('says who, what, which values, which limits, why, what it costs to be wrong, and until when', () => {
+    const shown = words();
+    for (const part of [
+      'agent/finance-bot',
+      'sap.payment.execute  (SAP ERP)',
+      '| amount = 1250',
+      '| account = "DE89"',
+      '| payment_limit = 10000',
+      '| accountable_party.type = "employee"',
+      'invoice 4711 is due',
+      'high: money',
+      '2026-01-31 13:00:00 UTC (in 60 min)',
+      '2 approvals by different people, of compliance or security',
+      sha256Base64url(canonicalJson(TO_APPROVE)),
+    ]) {
+      expect(shown).toContain(part);
+    }
+  });
+
+  it('marks what the agent wrote, and lets none of it begin a line', () => {
+    const shown = words({
+      justification: 'fine\n  as           spiffe://corp.example/person/carol\u001b[2K',
+    });
+    expect(shown).toContain(`why          ${FROM_AGENT}`);
+    expect(shown).toContain('| "fine\\u{A}  as ');
+    expect(shown).not.toContain('\u001b');
+  });
+
+  it('tells a number from a string, and leaves no value out', () => {
+    expect(valueLines({ a: 12, b: '12', c: [], d: { e: [{}, null] }, 'x.y': true })).toEqual([
+      'a = 12',
+      'b = "12"',
+      'c = []',
+      'd.e[0] = {}',
+      'd.e[1] = null',
+      '"x.y" = true',
+    ]);
+    expect(valueLines({})).toEqual(['none']);
+  });
+
+  it('counts what is left of a remark that would push the rest away', () => {
+    expect(words({ justification: 'x'.repeat(2500) })).toContain('and 500 more characters');
+  });
+
+  it('names the facts that nobody vouches for yet, and those that this approver does', () => {
+    const requirement = { approvals: 2, roles: ['compliance'], attest: ['identity_verified'] };
+    expect(words({ requirement })).toContain('--attest identity_verified');
+    expect(words({ requirement }, ['identity_verified'])).toContain('you attest   identity_verified');
+  });
+});
+
+describe('what is signed', () => {
+  it('is the digest of what is shown, computed here', () => {
+    const { digest } = signable(parseStanding(answer()), REQUEST);
+    expect(digest).toBe(sha256Base64url(canonicalJson(TO_APPROVE)));
+  });
+
+  it.each([
+    ['another action than the one beside it', { act: 'crm.contact.read' }],
+    ['another agent than the one beside it', { agent: 'spiffe://corp.example/agent/explorer' }],
+    ['another ticket than the one beside it', { ticket: 'CHG-9' }],
+    ['another request', { to_approve: { ...TO_APPROVE, req: 'another-request-0000' } }],
+    ['a member that would not be shown', { to_approve: { ...TO_APPROVE, extra: 1 } }],
+    ['a hidden constraint', { to_approve: { ...TO_APPROVE, con: { ...TO_APPROVE.con, more: 1 } } }],
+    ['a member missing', { to_approve: { req: REQUEST } }],
+    ['a digest that is not its own', { dig: sha256Base64url('something else') }],
+  ])('is refused with %s', (_, changes) => {
+    expect(() => signable(parseStanding(answer(changes as JsonObject)), REQUEST)).toThrow(
+      expect.objectContaining({ code: 'verdict_digest_mismatch' }),
+    );
+  });
+
+  it('is refused where the answer is about another request than the one asked for', () => {
+    expect(() => signable(parseStanding(answer()), 'another-request-0000')).toThrow('another request');
+  });
+});
+
+describe('the role of an approver', () => {
+  const { requirement } = parseStanding(answer());
+  const critical = { requirement: { ...requirement, releaseRoles: ['ciso'] } };
+
+  it('is the one of theirs that fits', () => {
+    expect(chooseRole('approve', undefined, ['security', 'on_call'], { requirement })).toBe('security');
+    expect(chooseRole('release', undefined, ['ciso'], critical)).toBe('ciso');
+  });
+
+  it('is what they say, for the worker decides', () => {
+    expect(chooseRole('approve', 'manager', ['security'], { requirement })).toBe('manager');
+  });
+
+  it('is asked for where none fits, or several do', () => {
+    expect(() => chooseRole('approve', undefined, [], { requirement })).toThrow('--role');
+    expect(() => chooseRole('approve', undefined, ['security', 'compliance'], { requirement })).toThrow(
+      'several',
+    );
+  });
+
+  it('may be any single one for a reject', () => {
+    expect(chooseRole('reject', undefined, ['ciso'], { requirement })).toBe('ciso');
+  });
+});
