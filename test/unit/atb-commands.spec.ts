@@ -1,0 +1,334 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { Server } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { serverFault } from '../../apps/atb/agentauth-client';
+import { createProgram, run } from '../../apps/atb/program';
+import type { Surroundings } from '../../apps/atb/output';
+import { openVerdict } from '../../adapters/jose/verdict-statement';
+import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
+import type { DevelopmentCa } from '../../adapters/spiffe/development-ca';
+import { canonicalJson } from '../../domain/canonical-json';
+import { sha256Base64url } from '../../domain/digest';
+import type { JsonObject } from '../../domain/json';
+
+const REQUEST = 'KqzVb-0123456789abcdef';
+const AGENT = 'spiffe://corp.example/agent/finance-bot';
+const SERVER = 'spiffe://corp.example/agentauth';
+
+const TO_APPROVE = {
+  req: REQUEST,
+  sub: AGENT,
+  act: 'sap.payment.execute',
+  con: { params: { amount: 1250 }, limits: {} },
+  leg: {},
+  ticket: null,
+  aud: 'spiffe://corp.example/broker',
+};
+const PENDING = {
+  request_id: REQUEST,
+  state: 'pending',
+  tier: 'high',
+  act: TO_APPROVE.act,
+  agent: AGENT,
+  ticket: null,
+  justification: 'due\u001b[2J',
+  requirement: { approvals: 2, roles: ['compliance'], release_roles: [], nominated: [], attest: [] },
+  verdicts: [],
+  waiting_on: ['compliance'],
+  eligible_approvers: ['spiffe://corp.example/person/bob'],
+  to_approve: TO_APPROVE,
+  poll_interval_seconds: 0.05,
+};
+
+type Route = (
+  body: string,
+  request: IncomingMessage,
+) => { readonly status: number; readonly body: JsonObject };
+
+/** An AgentAuth that answers what a test tells it, over real mTLS. */
+let server: Server;
+let routes: Record<string, Route> = {};
+let folder: string;
+let ca: DevelopmentCa;
+
+async function identity(name: string): Promise<JsonObject> {
+  const svid = await issueSvid(ca, { spiffeId: `spiffe://corp.example/${name}`, ttlHours: 1 });
+  const at = join(folder, name);
+  mkdirSync(at, { recursive: true });
+  writeFileSync(join(at, 'cert.pem'), svid.chainPem);
+  writeFileSync(join(at, 'key.pem'), svid.privateKeyPem);
+  return { spiffe_id: `spiffe://corp.example/${name}`, cert: join(at, 'cert.pem'), key: join(at, 'key.pem') };
+}
+
+function handle(request: IncomingMessage, response: ServerResponse): void {
+  let body = '';
+  request.setEncoding('utf8').on('data', (text: string) => (body += text));
+  request.on('end', () => {
+    const route = routes[`${request.method} ${request.url?.split('?')[0]}`];
+    const answer = route?.(body, request) ?? {
+      status: 404,
+      body: { code: 'not_found', detail: 'no such call' },
+    };
+    response
+      .writeHead(answer.status, { 'content-type': 'application/json' })
+      .end(JSON.stringify(answer.body));
+  });
+}
+
+function writeDevJson(changes: JsonObject = {}, identities: JsonObject = {}): void {
+  const { port } = server.address() as AddressInfo;
+  const agentauth = { url: `https://localhost:${port}`, spiffe_id: SERVER, ...changes };
+  const content = { agentauth, trust_bundle: join(folder, 'ca.pem'), identities };
+  writeFileSync(join(folder, 'dev.json'), JSON.stringify(content));
+}
+
+let identities: JsonObject;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'atb-cli-'));
+  ca = await createDevelopmentCa('corp.example', 1);
+  writeFileSync(join(folder, 'ca.pem'), ca.certificatePem);
+  const own = await issueSvid(ca, { spiffeId: SERVER, ttlHours: 1, dnsNames: ['localhost'] });
+  server = createServer(
+    {
+      cert: own.chainPem,
+      key: own.privateKeyPem,
+      ca: ca.certificatePem,
+      requestCert: true,
+      rejectUnauthorized: true,
+    },
+    handle,
+  );
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  identities = {
+    'agent/finance-bot': await identity('agent/finance-bot'),
+    'person/bob': await identity('person/bob'),
+  };
+});
+
+beforeEach(() => {
+  routes = {};
+  writeDevJson({}, identities);
+});
+
+afterAll(() => {
+  process.exitCode = 0;
+  server.closeAllConnections();
+  server.close();
+  rmSync(folder, { recursive: true });
+});
+
+interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function atb(argv: readonly string[], changes: Partial<Surroundings> = {}): Promise<Ran> {
+  let stdout = '';
+  let stderr = '';
+  const surroundings: Surroundings = {
+    environment: { ATB_STATE_DIR: folder },
+    now: () => new Date(),
+    out: (text) => (stdout += text),
+    err: (text) => (stderr += text),
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    colour: false,
+    onInterrupt: () => () => undefined,
+    ...changes,
+  };
+  const exitCode = await run(createProgram(surroundings), argv, surroundings);
+  process.exitCode = 0;
+  return { exitCode, stdout, stderr };
+}
+
+describe('atb approve', () => {
+  const APPROVE = ['approve', REQUEST, '--as', 'person/bob', '--role', 'compliance', '--reason', 'right'];
+  let posted: string[];
+
+  beforeEach(() => {
+    posted = [];
+    routes[`GET /requests/${REQUEST}`] = () => ({ status: 200, body: PENDING });
+    routes[`POST /requests/${REQUEST}/verdicts`] = (body) => {
+      posted.push(body);
+      return { status: 200, body: { ...PENDING, state: 'approved' } };
+    };
+  });
+
+  it('signs the digest of what it showed, with the approver’s own key', async () => {
+    const ran = await atb([...APPROVE, '--yes', '--json']);
+    expect(ran.exitCode).toBe(0);
+    expect(JSON.parse(ran.stdout)).toMatchObject({ state: 'approved' });
+    expect(ran.stderr).toContain('amount = 1250');
+    expect(ran.stderr).not.toContain('\u001b');
+    const { verdict } = JSON.parse(posted[0]!) as { verdict: string };
+    expect(openVerdict(verdict).claims).toMatchObject({
+      req: REQUEST,
+      dig: sha256Base64url(canonicalJson(TO_APPROVE)),
+      verdict: 'approve',
+      role: 'compliance',
+      reason: 'right',
+      attests: [],
+    });
+  });
+
+  it('refuses to sign unasked where there is no terminal', async () => {
+    expect((await atb(APPROVE)).exitCode).toBe(64);
+    expect(posted).toEqual([]);
+  });
+
+  it('signs nothing when the person says anything but yes', async () => {
+    expect((await atb(APPROVE, { ask: () => Promise.resolve('') })).exitCode).toBe(1);
+    expect(posted).toEqual([]);
+    expect((await atb(APPROVE, { ask: () => Promise.resolve('y') })).exitCode).toBe(0);
+    expect(posted).toHaveLength(1);
+  });
+
+  it('signs nothing for a server that shows one thing and has another signed', async () => {
+    const body = { ...PENDING, act: 'crm.contact.read' };
+    routes[`GET /requests/${REQUEST}`] = () => ({ status: 200, body });
+    const ran = await atb([...APPROVE, '--yes', '--json']);
+    expect(ran.exitCode).toBe(1);
+    expect(JSON.parse(ran.stdout)).toMatchObject({ code: 'verdict_digest_mismatch' });
+    expect(posted).toEqual([]);
+  });
+
+  it('vouches for no fact that was not asked', async () => {
+    expect((await atb([...APPROVE, '--yes', '--attest', 'identity_verified'])).exitCode).toBe(64);
+    expect(posted).toEqual([]);
+  });
+});
+
+describe('atb request', () => {
+  const ASK = ['request', 'sap.payment.execute', '--as', 'agent/finance-bot', '--param', 'amount:=1250'];
+
+  it('prints the id alone with --quiet, and sends exactly what was said', async () => {
+    let sent: unknown;
+    routes['POST /issue'] = (body, request) => {
+      sent = [JSON.parse(body), request.headers['idempotency-key']];
+      return { status: 202, body: PENDING };
+    };
+    const ran = await atb([...ASK, '--quiet', '--idempotency-key', 'k-1']);
+    expect(ran).toMatchObject({ exitCode: 0, stdout: `${REQUEST}\n` });
+    expect(sent).toEqual([{ act: 'sap.payment.execute', con: { params: { amount: 1250 } } }, 'k-1']);
+  });
+
+  it('waits until people have approved, then collects', async () => {
+    let looks = 0;
+    routes['POST /issue'] = () => ({ status: 202, body: PENDING });
+    routes[`GET /requests/${REQUEST}`] = () => ({
+      status: 200,
+      body: ++looks < 3 ? PENDING : { ...PENDING, state: 'approved' },
+    });
+    const mandate = { request_id: REQUEST, state: 'issued', mandate: 'a.b.c', jti: 'j' };
+    routes[`POST /requests/${REQUEST}/collect`] = () => ({ status: 200, body: mandate });
+    const ran = await atb([...ASK, '--wait', '10', '--quiet']);
+    expect(ran).toMatchObject({ exitCode: 0, stdout: 'a.b.c\n' });
+    expect(ran.stderr).toContain('waiting for compliance: person/bob');
+  });
+
+  it('exits with 2 when nobody decided in time, and says how to go on', async () => {
+    routes['POST /issue'] = () => ({ status: 202, body: PENDING });
+    routes[`GET /requests/${REQUEST}`] = () => ({ status: 200, body: PENDING });
+    const ran = await atb([...ASK, '--wait', '1', '--json']);
+    expect(ran.exitCode).toBe(2);
+    expect(JSON.parse(ran.stdout)).toMatchObject({ state: 'pending' });
+    expect(ran.stderr).toContain(`atb collect ${REQUEST} --wait`);
+  });
+
+  it('exits with 1 when it is rejected while waiting', async () => {
+    routes['POST /issue'] = () => ({ status: 202, body: PENDING });
+    const rejected = { ...PENDING, state: 'rejected', code: 'rejected', reasons: ['rejected'] };
+    routes[`GET /requests/${REQUEST}`] = () => ({ status: 200, body: rejected });
+    expect((await atb([...ASK, '--wait', '5'])).exitCode).toBe(1);
+  });
+
+  it('stops waiting at Ctrl-C with 130, and names the request', async () => {
+    routes['POST /issue'] = () => ({ status: 202, body: PENDING });
+    routes[`GET /requests/${REQUEST}`] = () => ({ status: 200, body: PENDING });
+    const onInterrupt = (callback: () => void) => {
+      setTimeout(callback, 100);
+      return () => undefined;
+    };
+    const ran = await atb([...ASK, '--wait', '10'], { onInterrupt });
+    expect(ran.exitCode).toBe(130);
+    expect(ran.stderr).toContain(REQUEST);
+  });
+
+  it('gives the problem document with --json, and the reasons in words without', async () => {
+    const problem = {
+      code: 'unknown_action',
+      detail: 'policy refuses this request',
+      reasons: ['unknown_action'],
+    };
+    routes['POST /issue'] = () => ({ status: 403, body: problem });
+    const json = await atb([...ASK, '--json']);
+    expect(json.exitCode).toBe(1);
+    expect(JSON.parse(json.stdout)).toMatchObject({ code: 'unknown_action', status: 403 });
+    expect((await atb(ASK)).stderr).toContain('policy refuses this request (unknown_action)');
+  });
+});
+
+describe('the server', () => {
+  it('must have the SPIFFE ID that is expected of it, whatever its host name', async () => {
+    writeDevJson({ spiffe_id: 'spiffe://corp.example/broker' }, identities);
+    const ran = await atb(['approvals', '--as', 'person/bob']);
+    expect(ran.exitCode).toBe(69);
+    expect(ran.stderr).toContain('certificate is not that of spiffe://corp.example/broker');
+  });
+
+  it('must have the host name too, where its certificate names any', () => {
+    const subject = {} as never;
+    const certificate = { subject, subjectaltname: `URI:${SERVER}, DNS:agentauth.corp.example` };
+    expect(serverFault('agentauth.corp.example', certificate, SERVER)).toBeUndefined();
+    expect(serverFault('evil.example', certificate, SERVER)?.message).toContain('evil.example');
+    expect(serverFault('anywhere', { subject, subjectaltname: `URI:${SERVER}` }, SERVER)).toBeUndefined();
+  });
+
+  it('must not have a second ID', () => {
+    const subjectaltname = `URI:${SERVER}, URI:spiffe://corp.example/other`;
+    expect(serverFault('x', { subject: {} as never, subjectaltname }, SERVER)).toBeInstanceOf(Error);
+  });
+
+  it('must be of the trust bundle', async () => {
+    const other = await createDevelopmentCa('corp.example', 1);
+    writeFileSync(join(folder, 'other.pem'), other.certificatePem);
+    const ran = await atb(['approvals', '--as', 'person/bob', '--ca', join(folder, 'other.pem')]);
+    expect(ran.exitCode).toBe(69);
+  });
+
+  it('is told apart from one that is not there', async () => {
+    const ran = await atb(['approvals', '--as', 'person/bob', '--url', 'https://localhost:1', '--json']);
+    expect(ran.exitCode).toBe(69);
+    expect(JSON.parse(ran.stdout)).toHaveProperty('detail');
+  });
+});
+
+describe('wrong use', () => {
+  it.each([
+    [['aprove', 'x'], 'approve'],
+    [['approve', REQUEST, '--yess'], '--yes'],
+    [['show'], 'request-id'],
+    [['show', '../approvals', '--as', 'person/bob'], 'id of a request'],
+    [['approvals', '--as', 'person/mallory'], 'person/bob'],
+    [['approvals'], '--as'],
+    [['ls', '--state', 'x" OR "1"="1'], 'no such value'],
+    [['audit', 'ls', '--type', 'poa_invented'], 'poa_issued'],
+  ])('%j exits with 64 and says what would do', async (argv, hint) => {
+    const ran = await atb(argv);
+    expect(ran.exitCode).toBe(64);
+    expect(ran.stderr).toContain(hint);
+  });
+
+  it('is not to ask for help or the version', async () => {
+    expect((await atb(['--version'])).exitCode).toBe(0);
+    const help = await atb(['approve', '--help']);
+    expect(help.exitCode).toBe(0);
+    expect(help.stdout).toContain('Example:');
+  });
+});
