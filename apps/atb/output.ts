@@ -12,7 +12,6 @@ export interface Surroundings {
   readonly input: () => Promise<string>;
   /** Asks a person; undefined where nobody sits at a terminal. */
   readonly ask: ((question: string) => Promise<string>) | undefined;
-  readonly colour: boolean;
   /** Calls back at Ctrl-C, until the function it answers is called. */
   readonly onInterrupt: (callback: () => void) => () => void;
 }
@@ -27,7 +26,6 @@ export function processSurroundings(): Surroundings {
     err: (text) => process.stderr.write(text),
     input: readInput,
     ask: interactive ? askPerson : undefined,
-    colour: process.stdout.isTTY && process.stderr.isTTY && !process.env.NO_COLOR,
     onInterrupt: (callback) => {
       process.once('SIGINT', callback);
       return () => process.off('SIGINT', callback);
@@ -38,7 +36,7 @@ export function processSurroundings(): Surroundings {
 /** Where a command's words go: one JSON document, or text for people. */
 export class Output {
   constructor(
-    private readonly surroundings: Pick<Surroundings, 'out' | 'err' | 'colour'>,
+    private readonly surroundings: Pick<Surroundings, 'out' | 'err'>,
     readonly json: boolean,
   ) {}
 
@@ -50,10 +48,6 @@ export class Output {
   /** Progress and remarks, on the error stream. */
   note(text: string): void {
     this.surroundings.err(`${text}\n`);
-  }
-
-  strong(text: string): string {
-    return this.surroundings.colour ? `\u001b[1m${text}\u001b[0m` : text;
   }
 }
 

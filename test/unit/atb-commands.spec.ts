@@ -138,7 +138,6 @@ async function atb(argv: readonly string[], changes: Partial<Surroundings> = {})
     err: (text) => (stderr += text),
     input: () => Promise.resolve(''),
     ask: undefined,
-    colour: false,
     onInterrupt: () => () => undefined,
     ...changes,
   };
@@ -292,7 +291,7 @@ describe('the server', () => {
 
   it('must not have a second ID', () => {
     const subjectaltname = `URI:${SERVER}, URI:spiffe://corp.example/other`;
-    expect(serverFault('x', { subject: {} as never, subjectaltname }, SERVER)).toBeInstanceOf(Error);
+    expect(serverFault('x', { subject: {}, subjectaltname }, SERVER)).toBeInstanceOf(Error);
   });
 
   it('must be of the trust bundle', async () => {
