@@ -32,12 +32,13 @@ USER 65532:65532
 
 # Holds its server certificate and a Temporal client: no signing key, no decision.
 FROM runtime AS agentauth
+COPY policy/dist policy/dist
 EXPOSE 8443 9464
 CMD ["node", "dist/apps/agentauth/main.js"]
 
 # Holds the signing key, the policy and the audit writer: no public port.
 FROM runtime AS worker
-COPY policy policy
+COPY policy/dist policy/dist
 # Tickets and notifications of the file adapters: a new volume mounted here takes over this owner.
 USER root
 RUN install --directory --owner=65532 --group=65532 /var/lib/atb

@@ -1,3 +1,4 @@
+import type { AuditEvent } from '../domain/audit-event';
 import type { ActivityPorts } from './ports';
 import type { EscalationInput } from './types';
 
@@ -5,7 +6,7 @@ import type { EscalationInput } from './types';
 export async function escalate(ports: ActivityPorts, input: EscalationInput): Promise<void> {
   const { request, agent, tier, rung, roles, pendingSince } = input;
   const id = `${request.requestId}/poa_escalated/${pendingSince}/${rung}`;
-  await ports.ledger.append({
+  const record: AuditEvent = {
     id,
     type: 'poa_escalated',
     time: ports.clock(),
@@ -16,7 +17,9 @@ export async function escalate(ports: ActivityPorts, input: EscalationInput): Pr
     tier,
     reasons: [],
     data: { rung, roles },
-  });
+  };
+  // The first who are told are no escalation: the request has only just begun to wait.
+  if (rung > 0) await ports.ledger.append(record);
   await ports.notifier.notify({
     id,
     requestId: request.requestId,

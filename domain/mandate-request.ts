@@ -32,6 +32,8 @@ export interface PoaRequest {
   readonly requestId: string;
   readonly asked: AskedMandate;
   readonly evidence: IdentityEvidence;
+  /** What AgentAuth expects policy to say. It binds nobody: it only chooses between the short path and the long one. */
+  readonly forecast: 'issue' | 'require' | 'deny';
 }
 
 /**

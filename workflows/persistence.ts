@@ -1,6 +1,7 @@
 import { ActivityFailure, ApplicationFailure, CancellationScope, sleep } from '@temporalio/workflow';
 import { isErrorCode } from '../domain/error';
 import type { ErrorCode } from '../domain/error';
+import { isRefusedPayload } from '../domain/refused-payload';
 import type { Interruption } from '../domain/request-status';
 
 const FIRST_WAIT_SECONDS = 1;
@@ -24,6 +25,7 @@ export async function persistently<T>(
     ) {
       try {
         const result = await step();
+        if (isRefusedPayload(result)) throw notOurs(result);
         report(null);
         return result;
       } catch (error) {
@@ -38,14 +40,19 @@ export async function persistently<T>(
 
 /** The code of a failure that may go away by itself, or undefined. */
 export function retryableCodeOf(error: unknown): ErrorCode | undefined {
-  if (!(error instanceof ActivityFailure)) return undefined;
-  const { cause } = error;
+  const cause = error instanceof ActivityFailure ? error.cause : error;
   if (cause instanceof ApplicationFailure) {
     if (cause.nonRetryable) return undefined;
     return cause.type != null && isErrorCode(cause.type) ? cause.type : 'internal';
   }
-  // A time-out: a store that did not answer at all.
-  return 'audit_unavailable';
+  // A time-out: a store, or a worker, that did not answer at all.
+  return error instanceof ActivityFailure ? 'audit_unavailable' : undefined;
+}
+
+/** A result that no step of ours gives: somebody else took the task. It counts for nothing; the step is tried again. */
+export function notOurs(result: unknown): ApplicationFailure {
+  const message = isRefusedPayload(result) ? result.reason : 'not a result of ours';
+  return ApplicationFailure.create({ type: 'payload_refused', message });
 }
 
 export function epochSecondsNow(): number {

@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  proxyActivities,
   proxyLocalActivities,
   setDefaultSignalHandler,
   setHandler,
@@ -30,18 +31,32 @@ import {
   withdrawUpdate,
 } from './contract';
 import type { CallerSubmission, VerdictSubmission } from './contract';
-import { epochSecondsNow, persistently, retryableCodeOf } from './persistence';
+import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { present } from './presentation';
 import { Turns } from './turns';
 
 // A certificate chain and a reason of 2,000 characters fit several times.
 const LONGEST_STATEMENT = 32_768;
 
-const activities = proxyLocalActivities<Activities>({
-  // A round trip or two to the database; under 80 % of the workflow task's ten seconds, so that signals are not held up.
+/**
+ * The short path, before anybody can send anything: local, so that it costs no further trip to the server.
+ * `persistently` repeats, with a timer between, so that the request can say meanwhile what it waits for; a repeat is
+ * harmless, because every step is insert-once in the database.
+ */
+const atOnce = proxyLocalActivities<Activities>({
+  // A round trip or two to the database, and under 80 % of the workflow task's ten seconds.
   startToCloseTimeout: '7 seconds',
-  // `persistently` repeats, with a timer between, so that the request can say meanwhile what it waits for. A repeat is
-  // harmless: every step is insert-once in the database.
+  retry: { maximumAttempts: 1 },
+});
+
+/**
+ * Everything later. Not local: updates arrive while these run, and a local activity's result and an update that meet in
+ * one workflow task do not replay in the order in which they happened.
+ */
+const later = proxyActivities<Activities>({
+  startToCloseTimeout: '7 seconds',
+  // Nobody waits longer for an answer, and a mandate must not be minted for an agent that has gone.
+  scheduleToCloseTimeout: '10 seconds',
   retry: { maximumAttempts: 1 },
 });
 
@@ -94,7 +109,9 @@ class RequestProcedure {
   }
 
   private async admit(): Promise<void> {
-    const admission = await this.step(() => activities.admitRequest(this.request));
+    // Where people will be asked, somebody may send something while this runs: see `later`.
+    const steps = this.request.forecast === 'require' ? later : atOnce;
+    const admission = await this.step(() => steps.admitRequest(this.request));
     switch (admission.effect) {
       case 'deny':
         this.become(this.ended('denied', admission));
@@ -105,20 +122,26 @@ class RequestProcedure {
       case 'issue':
         this.assessment = admission.assessment;
         await this.issueAtOnce();
+        return;
+      default:
+        throw notOurs(admission);
     }
   }
 
   /** Nothing is required: the mandate goes to the certificate that asked. */
   private async issueAtOnce(): Promise<void> {
-    const refusal = await this.issue(this.request.evidence);
+    const refusal = await this.issue(atOnce, this.request.evidence);
     if (refusal) await this.end('denied', refusal.code, [refusal.code]);
   }
 
   /** The signing step; answers the refusal where the caller's proof was not enough, and the request stands as before. */
-  private async issue(collector: CallerSubmission['evidence'], tryOnce = false): Promise<Refusal | null> {
-    const step = () =>
-      activities.issueMandate({ request: this.request, statements: this.statements, collector });
-    const outcome = await (tryOnce ? CancellationScope.nonCancellable(step) : this.step(step));
+  private async issue(
+    steps: typeof atOnce | typeof later,
+    collector: CallerSubmission['evidence'],
+  ): Promise<Refusal | null> {
+    const input = { request: this.request, statements: this.statements, collector };
+    const step = () => steps.issueMandate(input);
+    const outcome = await (steps === later ? CancellationScope.nonCancellable(step) : this.step(step));
     switch (outcome.outcome) {
       case 'issued': {
         const { mandate, jti, expiresAt, tier, policyRevision } = outcome;
@@ -140,6 +163,8 @@ class RequestProcedure {
         };
       case 'refused':
         return outcome;
+      default:
+        throw notOurs(outcome);
     }
   }
 
@@ -148,7 +173,7 @@ class RequestProcedure {
       return refused('verdict_already_used', 'this verdict was counted before');
     if (this.status.state !== 'pending') return refused(...notPending(this.status));
     const input = { request: this.request, counted: this.statements, statement };
-    const outcome = await CancellationScope.nonCancellable(() => activities.recordVerdict(input));
+    const outcome = await CancellationScope.nonCancellable(() => later.recordVerdict(input));
     switch (outcome.outcome) {
       case 'refused':
         return refused(outcome.code, outcome.message, outcome.reasons);
@@ -161,6 +186,9 @@ class RequestProcedure {
         this.assessment = outcome.assessment;
         if (outcome.effect === 'issue') this.approve(outcome.assessment);
         else this.stillWait(outcome.assessment);
+        break;
+      default:
+        throw notOurs(outcome);
     }
     return { done: true, status: this.status };
   }
@@ -172,7 +200,7 @@ class RequestProcedure {
         ? refused('not_approved', 'the request still waits for people')
         : refused(...notPending(this.status));
     }
-    const refusal = await this.issue(evidence, true);
+    const refusal = await this.issue(later, evidence);
     return refusal
       ? refused(refusal.code, refusal.message, refusal.reasons)
       : { done: true, status: this.status };
@@ -182,7 +210,7 @@ class RequestProcedure {
     if (isFinal(this.status)) return refused(...notPending(this.status));
     const { agent } = this.assessed();
     const refusal = await CancellationScope.nonCancellable(() =>
-      activities.confirmCaller({ agent, caller: evidence }),
+      later.confirmCaller({ agent, caller: evidence }),
     );
     if (refusal) return refused(refusal.code, refusal.message);
     await this.end('withdrawn', 'request_finished', ['withdrawn_by_agent'], agent);
@@ -200,7 +228,7 @@ class RequestProcedure {
         code: refusal.code,
         message: refusal.message,
       };
-      await this.step(() => activities.recordRejectedSignal({ request: this.request, ...rejected }));
+      await this.step(() => later.recordRejectedSignal({ request: this.request, ...rejected }));
     });
   }
 
@@ -260,9 +288,7 @@ class RequestProcedure {
 
   private async tell(rung: number, roles: readonly string[], pendingSince: number): Promise<void> {
     const { agent, tier } = this.assessed();
-    await this.step(() =>
-      activities.escalate({ request: this.request, agent, tier, rung, roles, pendingSince }),
-    );
+    await this.step(() => later.escalate({ request: this.request, agent, tier, rung, roles, pendingSince }));
   }
 
   private async awaitCollection(): Promise<void> {
@@ -334,7 +360,7 @@ class RequestProcedure {
     const agent = this.assessment?.agent ?? null;
     const tier = this.assessment?.tier ?? null;
     const input = { request: this.request, agent, tier, state, actor, code, reasons };
-    if (!(await this.step(() => activities.closeRequest(input)))) {
+    if (!(await this.step(() => later.closeRequest(input)))) {
       throw ApplicationFailure.nonRetryable('a mandate was issued for this request before', 'already_issued');
     }
     this.become(

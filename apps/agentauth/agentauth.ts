@@ -11,7 +11,7 @@ import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
 import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
 import type { PolicyEngine } from '../../domain/ports';
-import { startAdminServer } from './admin';
+import { startAdminServer } from '../admin-server';
 import { ApprovalsController } from './approvals.controller';
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
 import { ClientCertificateGuard } from './caller';
@@ -101,8 +101,11 @@ export async function startAgentAuth(
     done();
   });
   await application.listen(configuration.port, configuration.host);
-  const admin = await startAdminServer(configuration.admin.host, configuration.admin.port, () =>
-    application.get(PoaRequests).isReady(),
+  const admin = await startAdminServer(
+    configuration.admin.host,
+    configuration.admin.port,
+    () => application.get(PoaRequests).isReady(),
+    metrics.registry,
   );
   return {
     url: configuration.publicUrl,

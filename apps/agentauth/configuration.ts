@@ -1,4 +1,6 @@
 import { Environment } from '../environment';
+import { temporalConfiguration } from '../temporal';
+import type { TemporalConfiguration } from '../temporal';
 
 /** What AgentAuth must be told. Every value is read once, here. */
 export interface AgentAuthConfiguration {
@@ -16,6 +18,28 @@ export interface AgentAuthConfiguration {
   readonly requestsPerMinute: number;
   /** How long POST /issue waits for a decision before it answers 503. */
   readonly decisionTimeoutMs: number;
+}
+
+/** What AgentAuth needs besides, where it is a process of its own. */
+export interface AgentAuthProcessConfiguration extends AgentAuthConfiguration {
+  readonly temporal: TemporalConfiguration;
+  readonly codecKeysFile: string;
+  /** The public keys of the mandates (RFC 7517). */
+  readonly jwksFile: string;
+}
+
+export function agentAuthProcessConfiguration(
+  variables: Readonly<Record<string, string | undefined>>,
+): AgentAuthProcessConfiguration {
+  const environment = new Environment(variables);
+  const configuration = {
+    ...agentAuthConfiguration(variables),
+    temporal: temporalConfiguration(environment),
+    codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
+    jwksFile: environment.required('ATB_JWKS_FILE'),
+  };
+  environment.finish('AgentAuth');
+  return configuration;
 }
 
 /** Reads ATB_* variables. Throws `configuration_invalid` naming every fault. */

@@ -17,7 +17,6 @@ import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
-import { isFinal } from '../../domain/request-status';
 import type { Answer, RequestStatus } from '../../domain/request-status';
 import {
   ATB_ACTION,
@@ -97,7 +96,7 @@ export class PoaRequests {
     const forecast = await this.forecast(caller, asked);
     const bodyDigest = sha256Base64url(canonicalJson(asked));
     const handle = await this.start(
-      { requestId, asked, evidence: caller.evidence },
+      { requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
       caller,
       forecast,
       bodyDigest,
@@ -116,7 +115,7 @@ export class PoaRequests {
     return this.reaching(() => this.handle(requestId).query(statusQuery), requestId);
   }
 
-  /** As `status`, but waits for a change for so long. */
+  /** As `status`, but while people are awaited waits for a change for so long. */
   async changedStatus(requestId: string, waitSeconds: number, gone: () => boolean): Promise<RequestStatus> {
     const end = Date.now() + waitSeconds * 1000;
     const first = await this.status(requestId);
@@ -126,7 +125,7 @@ export class PoaRequests {
       Date.now() + pause < end && !gone();
       pause = Math.min(pause * 1.5, SLOWEST_POLL_MS)
     ) {
-      if (isFinal(last) || canonicalJson(last) !== canonicalJson(first)) break;
+      if (last.state !== 'pending' || canonicalJson(last) !== canonicalJson(first)) break;
       await new Promise((resolve) => setTimeout(resolve, pause));
       last = await this.status(requestId);
     }

@@ -1,14 +1,10 @@
 import { Environment } from '../environment';
+import { temporalConfiguration } from '../temporal';
+import type { TemporalConfiguration } from '../temporal';
 
 /** What a worker must be told. Every value is read once, here. */
 export interface WorkerConfiguration {
-  readonly temporal: {
-    readonly address: string;
-    readonly namespace: string;
-    /** Client certificate, key and CA for Temporal; undefined on loopback only. */
-    readonly tls:
-      { readonly certFile: string; readonly keyFile: string; readonly caFile: string } | undefined;
-  };
+  readonly temporal: TemporalConfiguration;
   readonly codecKeysFile: string;
   readonly databaseUrlFile: string;
   readonly trustBundleFile: string;
@@ -31,20 +27,8 @@ export function workerConfiguration(
   variables: Readonly<Record<string, string | undefined>>,
 ): WorkerConfiguration {
   const environment = new Environment(variables);
-  const tlsCert = environment.optional('ATB_TEMPORAL_TLS_CERT_FILE');
   const configuration: WorkerConfiguration = {
-    temporal: {
-      address: environment.required('ATB_TEMPORAL_ADDRESS'),
-      namespace: environment.text('ATB_TEMPORAL_NAMESPACE', 'atb'),
-      tls:
-        tlsCert === undefined
-          ? undefined
-          : {
-              certFile: tlsCert,
-              keyFile: environment.required('ATB_TEMPORAL_TLS_KEY_FILE'),
-              caFile: environment.required('ATB_TEMPORAL_TLS_CA_FILE'),
-            },
-    },
+    temporal: temporalConfiguration(environment),
     codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
     trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),

@@ -46,9 +46,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       taskQueue: TASK_QUEUE,
       activities: createActivities(ports),
       dataConverter: sealedDataConverter(codecKeys, 'mark'),
-      // Every step is a local activity: one round trip less, and none is handed to whoever polls the queue.
-      enableNonLocalActivities: false,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
+      maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentLocalActivityExecutions: this.options.maxConcurrentWorkflowTasks,
       maxCachedWorkflows: this.options.maxCachedWorkflows,
       shutdownGraceTime: SHUTDOWN_GRACE,

@@ -9,6 +9,7 @@ allow if {
 	input.path in [
 		["v1", "data", "atb", "poa", "decision"],
 		["v1", "data", "atb", "directory", "principal"],
+		["v1", "data", "revision"],
 	]
 }
 

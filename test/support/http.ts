@@ -51,14 +51,22 @@ export class HttpCaller {
   }
 
   /** Sends exactly these bytes. */
-  send(method: string, path: string, body?: string | Buffer, headers: Record<string, string> = {}): Promise<Answer> {
+  send(
+    method: string,
+    path: string,
+    body?: string | Buffer,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const outgoing = request(
         new URL(path, this.url),
         {
           method,
           agent: this.agent,
-          headers: { ...headers, ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) },
+          headers: {
+            ...headers,
+            ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+          },
           timeout: 45_000,
         },
         (incoming) => {

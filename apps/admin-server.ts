@@ -1,17 +1,18 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { metrics } from './metrics';
+import type { Registry } from 'prom-client';
 
 export interface AdminServer {
   readonly url: string;
   close(): Promise<void>;
 }
 
-/** Health, readiness and metrics, on a port that agents do not reach. */
+/** A process's health, readiness and metrics, on a port that agents do not reach. */
 export async function startAdminServer(
   host: string,
   port: number,
   isReady: () => Promise<boolean>,
+  metrics: Registry,
 ): Promise<AdminServer> {
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, (request, response) => {
     const answer = (status: number, body: string, contentType = 'text/plain; charset=utf-8') => {
@@ -29,10 +30,7 @@ export async function startAdminServer(
       case '/readyz':
         isReady().then(
           (ready) => {
-            answer(
-              ready ? 200 : 503,
-              ready ? 'ready\n' : 'no worker takes tasks, or Temporal is out of reach\n',
-            );
+            answer(ready ? 200 : 503, ready ? 'ready\n' : 'not ready: what it needs is out of reach\n');
           },
           () => {
             answer(503, 'not ready\n');
@@ -40,9 +38,9 @@ export async function startAdminServer(
         );
         return;
       case '/metrics':
-        metrics.registry.metrics().then(
+        metrics.metrics().then(
           (text) => {
-            answer(200, text, metrics.registry.contentType);
+            answer(200, text, metrics.contentType);
           },
           () => {
             answer(500, 'the metrics cannot be read\n');

@@ -1,0 +1,40 @@
+import 'reflect-metadata';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { importMandateJwks } from '../../adapters/jose/mandate-keys';
+import type { MandateJwks } from '../../adapters/jose/mandate-keys';
+import { WasmPolicy } from '../../adapters/opa/wasm-policy';
+import { projectRoot } from '../../adapters/process/project-root';
+import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
+import { isAtbError } from '../../domain/error';
+import { shutdownAsked } from '../shutdown';
+import { connectionOptions } from '../temporal';
+import { startAgentAuth } from './agentauth';
+import { agentAuthProcessConfiguration } from './configuration';
+
+/** AgentAuth as a process of its own (the safe shape): no signing key, no decision. */
+async function main(): Promise<void> {
+  const configuration = agentAuthProcessConfiguration(process.env);
+  const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
+  importMandateJwks(jwks);
+  const policy = await WasmPolicy.load(join(projectRoot(), 'policy', 'dist'));
+  const connection = await Connection.connect(await connectionOptions(configuration.temporal));
+  const client = new Client({
+    connection,
+    namespace: configuration.temporal.namespace,
+    dataConverter: await sealedDataConverterFrom(configuration.codecKeysFile),
+  });
+  const agentauth = await startAgentAuth(configuration, { client, policy, jwks: jwks as MandateJwks });
+  process.stdout.write(`AgentAuth listens at ${agentauth.url}\n`);
+  await shutdownAsked();
+  await agentauth.close();
+  await connection.close();
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(
+    isAtbError(error) ? `agentauth: ${error.message}\n` : `${String((error as Error).stack)}\n`,
+  );
+  process.exitCode = 1;
+});
