@@ -23,7 +23,7 @@ export async function startAdminServer(
       answer(405, 'method not allowed\n');
       return;
     }
-    switch (request.url) {
+    switch (request.url ?? '') {
       case '/healthz':
         answer(200, 'ok\n');
         return;

@@ -91,7 +91,10 @@ async function benchOn(server: ServerName, only: readonly Name[]): Promise<Row[]
       const stack = await startStackProcess(temporal.address, join(directory, 'stack'));
       undo.push(() => stack.stop());
       const agents = Array.from({ length: Math.max(...CLIENTS) }, () => new BenchAgent(stack.identities));
-      undo.push(() => Promise.resolve(agents.forEach((agent) => agent.close())));
+      undo.push(() => {
+        for (const agent of agents) agent.close();
+        return Promise.resolve();
+      });
       let low = '';
       let high = '';
       runs['issue-low'] = async (client) => {

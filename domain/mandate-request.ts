@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from './json';
+import type { JsonObject } from './json';
 
 /** What an agent asks for, after the edge has parsed it: the body of POST /issue in camelCase. */
 export interface AskedMandate {
@@ -65,5 +65,3 @@ export function toApprove(
     aud: granted.audience,
   };
 }
-
-export type { Json, JsonObject };

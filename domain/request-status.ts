@@ -91,7 +91,6 @@ export interface Ended extends EveryRequest {
 
 /** Where a request stands: the answer of the workflow's query, of its updates, and its result. */
 export type RequestStatus = Received | Pending | Approved | Issued | Ended;
-export type RequestState = RequestStatus['state'];
 
 /** True when nothing that anybody does can change the request any more. */
 export function isFinal(status: RequestStatus): status is Issued | Ended {

@@ -1,12 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
-import type {
-  Introspection,
-  IntrospectionRequest,
-  Revocation,
-  RevocationRequest,
-} from '../domain/mandate-lifecycle';
 import type { Answer, RequestStatus } from '../domain/request-status';
 
 /**
@@ -60,6 +54,3 @@ export const ATB_TICKET = defineSearchAttributeKey('AtbTicket', 'KEYWORD');
 export const ATB_POLICY_REVISION = defineSearchAttributeKey('AtbPolicyRevision', 'KEYWORD');
 
 export type PoaRequestWorkflow = (request: PoaRequest) => Promise<RequestStatus>;
-
-export type RevocationWorkflow = (request: RevocationRequest) => Promise<Revocation>;
-export type IntrospectionWorkflow = (request: IntrospectionRequest) => Promise<Introspection>;

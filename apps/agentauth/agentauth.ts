@@ -92,7 +92,7 @@ export async function startAgentAuth(
   application.useGlobalFilters(new ProblemFilter());
   const fastify = adapter.getInstance();
   registerBodyParsers(fastify as never);
-  serveDocuments(fastify as never, configuration, parts.jwks);
+  serveDocuments(fastify, configuration, parts.jwks);
   fastify.addHook('onResponse', (request, reply, done) => {
     metrics.http.observe(
       { method: request.method, route: request.routeOptions.url ?? 'none', status: String(reply.statusCode) },

@@ -16,7 +16,7 @@ export function registerBodyParsers(fastify: FastifyInstance): void {
     { parseAs: 'buffer', bodyLimit: BODY_LIMIT_BYTES },
     (_request, body, done) => {
       try {
-        done(null, parseStrictJson(body as Buffer, { maxDepth: MAX_DEPTH }));
+        done(null, parseStrictJson(body, { maxDepth: MAX_DEPTH }));
       } catch (error) {
         done(error as Error);
       }

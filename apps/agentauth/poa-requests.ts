@@ -10,6 +10,7 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import { temporal } from '@temporalio/proto';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import { AtbError, isAtbError, isErrorCode } from '../../domain/error';
@@ -186,10 +187,10 @@ export class PoaRequests {
         this.client.workflowService.describeTaskQueue({
           namespace: this.client.options.namespace,
           taskQueue: { name: TASK_QUEUE },
-          taskQueueType: 1,
+          taskQueueType: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
         }),
       );
-      return (answer.pollers ?? []).length > 0;
+      return answer.pollers.length > 0;
     } catch {
       // Not ready, whatever the reason: the probe asks nothing more.
       return false;

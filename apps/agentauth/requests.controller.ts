@@ -1,6 +1,7 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { AtbError } from '../../domain/error';
+import type { Requirement } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
 import type { RequestStatus } from '../../domain/request-status';
 import { Caller } from './caller';
@@ -90,10 +91,15 @@ export class RequestsController {
     if ('eligibleApprovers' in status && status.eligibleApprovers.includes(spiffeId)) return;
     const principal = await this.policy.principal(spiffeId);
     const mayDecide =
-      'requirement' in status && principal.roles.some((role) => status.requirement.roles.includes(role));
+      'requirement' in status &&
+      principal.roles.some((role) => decidingRoles(status.requirement).includes(role));
     if (mayDecide || principal.mayRevokeAny) return;
     throw unknownRequest();
   }
+}
+
+function decidingRoles({ roles, releaseRoles }: Requirement): readonly string[] {
+  return [...roles, ...releaseRoles];
 }
 
 function unknownRequest(): AtbError {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { createDevelopmentCa, issueSvid } from '../../../adapters/spiffe/development-ca';
 import type { DevelopmentCa } from '../../../adapters/spiffe/development-ca';
 import { AGENTAUTH_ID, IDENTITY_NAMES, spiffeIdOf, TRUST_DOMAIN } from './example-company';
-import { readOrCreate, writePrivate } from './state';
+import { writePrivate } from './state';
 import type { StateFiles } from './state';
 
 const CA_VALIDITY_DAYS = 3650;
@@ -73,9 +73,4 @@ function isFresh(certificateFile: string): boolean {
   if (!existsSync(certificateFile)) return false;
   const { validTo } = new X509Certificate(readFileSync(certificateFile));
   return Date.parse(validTo) - Date.now() > RENEW_BEFORE_MS;
-}
-
-/** Makes the codec's access token when there is none yet. */
-export function secretToken(file: string, random: () => string): Promise<string> {
-  return readOrCreate(file, random);
 }

@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { AtbError } from '../../../domain/error';
 import { JsonClient } from './json-client';
-import type { Stack } from './stack';
+import type { DevelopmentIdentities } from './identities';
 
 /** One low-tier request by a real agent over mTLS. Throws when it brings no mandate; answers what happened, in words. */
 export async function selfCheck(
-  stack: Pick<Stack, 'agentauthUrl' | 'identities'>,
+  url: string,
+  identities: DevelopmentIdentities['identities'],
   caFile: string,
 ): Promise<string> {
-  const agent = stack.identities['agent/crm-assistant'];
+  const agent = identities['agent/crm-assistant'];
   if (!agent) throw new AtbError('internal', 'the example company lacks its agent');
   const client = new JsonClient({
-    url: stack.agentauthUrl,
+    url,
     cert: readFileSync(agent.cert, 'utf8'),
     key: readFileSync(agent.key, 'utf8'),
     ca: readFileSync(caFile, 'utf8'),

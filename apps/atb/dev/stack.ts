@@ -163,7 +163,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         taskQueue: TASK_QUEUE,
         workflowId: `readiness/${randomBytes(8).toString('hex')}`,
       });
-      say(await selfCheck(stack, files.caCertificate));
+      say(await selfCheck(agentauth.url, identities, files.caCertificate));
     });
     undo.push(() => removeQuietly(files.devJson));
     await writePrivate(files.devJson, devJson(stack, files));

@@ -145,7 +145,7 @@ export async function runTour(stateDirectory: string, write: (line: string) => v
         kept.set(`$${step.keepsAs}`, answer.request_id);
       }
       allGood &&= wrong.length === 0;
-      const said = String(answer.code ?? answer.state ?? '');
+      const said = [answer.code, answer.state].find((value) => typeof value === 'string') ?? '';
       write(
         `  ${wrong.length === 0 ? '✓' : '✗'} ${step.title}: exit ${outcome.exitCode}${said && `, ${said}`}`,
       );
