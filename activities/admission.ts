@@ -4,6 +4,7 @@ import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError } from '../domain/error';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Svid } from '../domain/ports';
+import { parseAtbSpiffeId } from '../domain/spiffe-id';
 import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import type { ActivityPorts } from './ports';
@@ -68,7 +69,10 @@ export function identify(ports: ActivityPorts, evidence: IdentityEvidence): Svid
   if (evidence.presentedAt > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
     throw new AtbError('svid_malformed', 'the certificate was presented in the future');
   }
-  return ports.svids.validate(evidence.chain, fromEpochSeconds(evidence.presentedAt));
+  const svid = ports.svids.validate(evidence.chain, fromEpochSeconds(evidence.presentedAt));
+  // One spelling for one principal: SPIFFE allows upper case in a path, we do not.
+  parseAtbSpiffeId(svid.spiffeId);
+  return svid;
 }
 
 /** What was asked, as one digest: the database remembers it, so that no history can change it later. */

@@ -4,6 +4,7 @@ import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
 import { AtbError } from '../../domain/error';
+import { parseAtbSpiffeId } from '../../domain/spiffe-id';
 import type { IdentityEvidence } from '../../domain/mandate-request';
 
 /** Who is at the other end of this connection, and the proof of it that the worker verifies again. */
@@ -49,7 +50,8 @@ export class ClientCertificateGuard implements CanActivate {
       throw new AtbError('certificate_missing', 'this call needs a client certificate, an X.509-SVID');
     }
     const now = new Date();
-    const { spiffeId } = this.svids.validate(chain, now);
+    // One spelling for one principal: SPIFFE allows upper case in a path, we do not (attack 4).
+    const spiffeId = parseAtbSpiffeId(this.svids.validate(chain, now).spiffeId).uri;
     request.caller = { spiffeId, evidence: { chain, presentedAt: Math.floor(now.getTime() / 1000) } };
     return true;
   }
