@@ -19,5 +19,5 @@ const project = (displayName) => ({
 });
 module.exports = {
   testTimeout: 60_000,
-  projects: ['unit', 'workflow', 'replay', 'integration', 'e2e'].map(project),
+  projects: ['unit', 'workflow', 'replay', 'integration', 'e2e', 'record'].map(project),
 };

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { projectRoot } from '../../adapters/process/project-root';
 import { Environment } from '../environment';
 import { temporalConfiguration } from '../temporal';
 import type { TemporalConfiguration } from '../temporal';
@@ -24,6 +26,8 @@ export interface AgentAuthConfiguration {
 export interface AgentAuthProcessConfiguration extends AgentAuthConfiguration {
   readonly temporal: TemporalConfiguration;
   readonly codecKeysFile: string;
+  /** The folder of policy.wasm and data.json, for /plan. */
+  readonly policyDirectory: string;
   /** The public keys of the mandates (RFC 7517). */
   readonly jwksFile: string;
 }
@@ -36,6 +40,7 @@ export function agentAuthProcessConfiguration(
     ...agentAuthConfiguration(variables),
     temporal: temporalConfiguration(environment),
     codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
+    policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
     jwksFile: environment.required('ATB_JWKS_FILE'),
   };
   environment.finish('AgentAuth');

@@ -1,11 +1,9 @@
 import 'reflect-metadata';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
-import { projectRoot } from '../../adapters/process/project-root';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
 import { isAtbError } from '../../domain/error';
 import { shutdownAsked } from '../shutdown';
@@ -18,7 +16,7 @@ async function main(): Promise<void> {
   const configuration = agentAuthProcessConfiguration(process.env);
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
-  const policy = await WasmPolicy.load(join(projectRoot(), 'policy', 'dist'));
+  const policy = await WasmPolicy.load(configuration.policyDirectory);
   const connection = await Connection.connect(await connectionOptions(configuration.temporal));
   const client = new Client({
     connection,

@@ -314,9 +314,9 @@ export class PoaRequests {
     }
   }
 
-  /** Every call to Temporal has an end; the abort takes down long polls too. */
+  /** Every call to Temporal has an end, long polls included. */
   private within<T>(ms: number, call: () => Promise<T>): Promise<T> {
-    return this.client.connection.withAbortSignal(AbortSignal.timeout(ms), call);
+    return this.client.connection.withDeadline(Date.now() + ms, call);
   }
 
   private outOfReach(error: unknown, requestId: string | undefined): AtbError {

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { projectRoot } from '../../adapters/process/project-root';
 import { Environment } from '../environment';
 import { temporalConfiguration } from '../temporal';
 import type { TemporalConfiguration } from '../temporal';
@@ -9,6 +11,8 @@ export interface WorkerConfiguration {
   readonly databaseUrlFile: string;
   readonly trustBundleFile: string;
   readonly signingKeysFile: string;
+  /** The folder of policy.wasm and data.json. */
+  readonly policyDirectory: string;
   /** An OPA sidecar's base URL; undefined for the policy as wasm in the process. */
   readonly opaUrl: string | undefined;
   readonly ticketsFile: string;
@@ -33,6 +37,7 @@ export function workerConfiguration(
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
     trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
     signingKeysFile: environment.required('ATB_SIGNING_KEYS_FILE'),
+    policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
     opaUrl: environment.optional('ATB_OPA_URL'),
     ticketsFile: environment.required('ATB_TICKETS_FILE'),
     notificationsFile: environment.required('ATB_NOTIFICATIONS_FILE'),

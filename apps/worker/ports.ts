@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import type { ActivityPorts } from '../../activities';
 import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandate-keys';
@@ -10,7 +9,6 @@ import { SidecarPolicy } from '../../adapters/opa/sidecar-policy';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
-import { projectRoot } from '../../adapters/process/project-root';
 import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
 import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
 import { FileTickets } from '../../adapters/ticket/file-tickets';
@@ -32,7 +30,7 @@ export async function openWorkerPorts(
   const bundles = TrustBundleSet.load(configuration.trustBundleFile);
   const policy =
     configuration.opaUrl === undefined
-      ? await WasmPolicy.load(join(projectRoot(), 'policy', 'dist'))
+      ? await WasmPolicy.load(configuration.policyDirectory)
       : await SidecarPolicy.connect(configuration.opaUrl);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await migrate(databaseUrl);

@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { recordedHistory } from '../support/history';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+
+const FOLDER = join(__dirname, 'histories');
+const NAMES = readdirSync(FOLDER).filter((name) => name.endsWith('.pb'));
+
+/** A released workflow never breaks: each path that was ever recorded replays against today's code. */
+describe('recorded histories', () => {
+  const errors = new Map<string, unknown>();
+
+  beforeAll(async () => {
+    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+    const histories = NAMES.map((name) => ({
+      workflowId: `poa-request/${name}`,
+      history: recordedHistory(readFileSync(join(FOLDER, name))),
+    }));
+    const results = Worker.runReplayHistories(
+      {
+        workflowsPath: require.resolve('../../workflows'),
+        dataConverter: { failureConverterPath: require.resolve('../../adapters/temporal/failure-converter') },
+      },
+      histories,
+    );
+    for await (const { workflowId, error } of results) errors.set(workflowId, error ?? null);
+  }, 60_000);
+
+  it.each(NAMES)('%s replays', (name) => {
+    expect(errors.get(`poa-request/${name}`)).toBeNull();
+  });
+
+  it('cover the paths that a request can take', () => {
+    expect(NAMES.map((name) => name.replace('.pb', ''))).toEqual(
+      expect.arrayContaining([
+        ...['low-issued', 'denied', 'medium-issued', 'high-issued-by-signal', 'high-collected-at-once'],
+        ...['critical-released', 'verdict-refused-then-rejected', 'withdrawn', 'escalated-and-expired'],
+        ...['approved-and-expired', 'bare-signal-then-cancelled', 'store-down-for-a-while'],
+      ]),
+    );
+  });
+});

@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { poaRequestWorkflowId } from '../../workflows/contract';
+import { Approver } from '../support/approver';
+import { policyWithClocks } from '../support/policy';
+import { TestStack } from '../support/stack';
+
+const RESPONSE_SECONDS = 2;
+const COLLECT_WITHIN_SECONDS = 2;
+
+let stack: TestStack;
+let bob: Approver;
+
+beforeAll(async () => {
+  stack = await TestStack.start({
+    ATB_POLICY_DIR: await policyWithClocks(RESPONSE_SECONDS, COLLECT_WITHIN_SECONDS),
+  });
+  bob = new Approver(stack, 'person/bob', 'compliance');
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+const finance = () => stack.as('agent/finance-bot');
+const pending = async (act: string) => String((await finance().post('/issue', { act })).body.request_id);
+const ended = async (id: string) => {
+  for (let tries = 0; tries < 60; tries++) {
+    const { body } = await finance().get(`/requests/${id}?wait=1`);
+    if (body.state !== 'pending' && body.state !== 'approved') return body;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  throw new Error('the request did not end');
+};
+
+describe('the escalation ladder (operating model §5)', () => {
+  it('climbs one rung each response time, tells its people once each, and at last the request expires', async () => {
+    const id = await pending('sap.payment.execute');
+    expect(await ended(id)).toMatchObject({ state: 'expired', reasons: ['not_approved_in_time'] });
+    expect(await stack.auditTypes(id)).toEqual([
+      'poa_requested',
+      'poa_escalated',
+      'poa_escalated',
+      'poa_expired',
+    ]);
+    const told = (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { requestId: string; roles: string[] })
+      .filter(({ requestId }) => requestId === id)
+      .map(({ roles }) => roles);
+    expect(told).toEqual([
+      ['compliance', 'legal', 'manager', 'security', 'security_lead'],
+      ['on_call'],
+      ['team_lead'],
+    ]);
+  });
+
+  it('does not start anew with each verdict', async () => {
+    const id = await pending('sap.payment.execute');
+    const before = (await finance().get(`/requests/${id}`)).body.expires_at;
+    await bob.give(id);
+    expect((await finance().get(`/requests/${id}`)).body).toMatchObject({
+      state: 'pending',
+      expires_at: before,
+    });
+  });
+});
+
+it('expires an approved request that nobody collects in time', async () => {
+  const id = await pending('erp.order.create');
+  await bob.give(id);
+  expect(await ended(id)).toMatchObject({ state: 'expired', reasons: ['not_collected_in_time'] });
+  expect((await finance().post(`/requests/${id}/collect`)).body).toMatchObject({ code: 'request_finished' });
+});
+
+it('tells an operator in the Temporal UI what a request waits for, and since when', async () => {
+  const id = await pending('sap.payment.execute');
+  const client = await stack.sealedClient();
+  const handle = client.workflow.getHandle(poaRequestWorkflowId(id));
+  const metadata = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+  expect(metadata.currentDetails).toContain('Waits for 2 approvals since');
+  expect(metadata.currentDetails).toContain('Next: on_call will be told at');
+  const { searchAttributes } = await handle.describe();
+  expect(searchAttributes).toMatchObject({
+    AtbState: ['pending'],
+    AtbTier: ['high'],
+    AtbAction: ['sap.payment.execute'],
+    AtbAgent: ['spiffe://corp.example/agent/finance-bot'],
+  });
+  expect(searchAttributes.AtbWaitingOn).toContain('compliance');
+});
+
+it('ends as cancelled when an operator cancels it, and records that', async () => {
+  const id = await pending('sap.payment.execute');
+  const client = await stack.insider();
+  await client.workflow.getHandle(poaRequestWorkflowId(id)).cancel();
+  expect(await ended(id)).toMatchObject({ state: 'cancelled', reasons: ['cancelled_by_operator'] });
+  expect(await stack.auditTypes(id)).toEqual(['poa_requested', 'poa_cancelled']);
+});
