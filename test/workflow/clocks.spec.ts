@@ -1,6 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { poaRequestWorkflowId } from '../../workflows/contract';
+import {
+  ATB_ACTION,
+  ATB_AGENT,
+  ATB_STATE,
+  ATB_TIER,
+  ATB_WAITING_ON,
+  poaRequestWorkflowId,
+} from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { policyWithClocks } from '../support/policy';
 import { TestStack } from '../support/stack';
@@ -79,14 +86,12 @@ it('tells an operator in the Temporal UI what a request waits for, and since whe
   const metadata = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
   expect(metadata.currentDetails).toContain('Waits for 2 approvals since');
   expect(metadata.currentDetails).toContain('Next: on_call will be told at');
-  const { searchAttributes } = await handle.describe();
-  expect(searchAttributes).toMatchObject({
-    AtbState: ['pending'],
-    AtbTier: ['high'],
-    AtbAction: ['sap.payment.execute'],
-    AtbAgent: ['spiffe://corp.example/agent/finance-bot'],
-  });
-  expect(searchAttributes.AtbWaitingOn).toContain('compliance');
+  const { typedSearchAttributes } = await handle.describe();
+  expect(typedSearchAttributes.get(ATB_STATE)).toBe('pending');
+  expect(typedSearchAttributes.get(ATB_TIER)).toBe('high');
+  expect(typedSearchAttributes.get(ATB_ACTION)).toBe('sap.payment.execute');
+  expect(typedSearchAttributes.get(ATB_AGENT)).toBe('spiffe://corp.example/agent/finance-bot');
+  expect(typedSearchAttributes.get(ATB_WAITING_ON)).toContain('compliance');
 });
 
 it('ends as cancelled when an operator cancels it, and records that', async () => {
