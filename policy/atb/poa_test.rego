@@ -1,0 +1,253 @@
+package atb.poa_test
+
+import data.atb.poa
+
+agent(name) := sprintf("spiffe://corp.example/agent/%s", [name])
+
+person(name) := sprintf("spiffe://corp.example/person/%s", [name])
+
+request(agent_name, action) := {
+	"subject": {"id": agent(agent_name)},
+	"action": {"name": action},
+	"context": {
+		"params": {},
+		"limits": {},
+		"leg": {},
+		"ticket": null,
+		"ticket_fact": null,
+		"requires_dual_control": false,
+		"approvers": [],
+		"ttl_seconds": null,
+		"verdicts": [],
+		"now": 1000,
+	},
+}
+
+# Replaces whole fields: object.union alone would merge into them.
+with_context(base, more) := object.union(
+	object.remove(base, ["context"]),
+	{"context": object.union(object.remove(base.context, object.keys(more)), more)},
+)
+
+verdict(name, role, word) := {
+	"jti": sprintf("%s-%s", [name, word]),
+	"by": person(name),
+	"verdict": word,
+	"role": role,
+	"attests": [],
+	"issued_at": 990,
+	"received_at": 995,
+}
+
+decide(question) := decision if {
+	decision := poa.decision with input as question with data.revision as "test"
+}
+
+payment := request("finance-bot", "sap.payment.execute")
+
+rotation := with_context(
+	request("explorer", "security.master_key.rotate"),
+	{"ticket": "CHG-1", "ticket_fact": {"id": "CHG-1", "state": "open"}},
+)
+
+denied(question, reason) if {
+	decision := decide(question)
+	decision.effect == "deny"
+	reason in decision.reasons
+}
+
+# --- tiers ---
+
+test_low_needs_nothing if decide(request("crm-assistant", "crm.contact.read")).effect == "issue"
+
+test_medium_needs_one if {
+	decision := decide(request("finance-bot", "erp.order.create"))
+	decision.effect == "require"
+	decision.outstanding.approvals == 1
+}
+
+test_high_needs_two if decide(payment).outstanding.approvals == 2
+
+test_critical_needs_two_and_a_release if {
+	decision := decide(rotation)
+	decision.outstanding == {"approvals": 2, "attest": [], "release": true}
+}
+
+test_high_is_met_by_two if {
+	decision := decide(with_context(payment, {"verdicts": [
+		verdict("bob", "compliance", "approve"),
+		verdict("carol", "security", "approve"),
+	]}))
+	decision.effect == "issue"
+}
+
+test_critical_is_met_by_two_and_a_third if {
+	decision := decide(with_context(rotation, {"verdicts": [
+		verdict("bob", "compliance", "approve"),
+		verdict("dave", "security_lead", "approve"),
+		verdict("erin", "ciso", "release"),
+	]}))
+	decision.effect == "issue"
+}
+
+test_release_by_an_approver_does_not_count if {
+	decision := decide(with_context(rotation, {"verdicts": [
+		verdict("bob", "compliance", "approve"),
+		verdict("dave", "security_lead", "approve"),
+		verdict("dave", "security_lead", "release"),
+	]}))
+	decision.effect == "require"
+	decision.verdicts["dave-release"].reasons == ["verdict_second_from_person"]
+}
+
+test_release_before_the_approvals_is_not_due if {
+	decision := decide(with_context(rotation, {"verdicts": [verdict("erin", "ciso", "release")]}))
+	decision.verdicts["erin-release"].reasons == ["release_not_due"]
+}
+
+# --- who asks for what ---
+
+test_unknown_action_denied if denied(request("explorer", "crm.contact.teleport"), "unknown_action")
+
+test_unknown_agent_denied if denied(request("stranger", "crm.contact.read"), "agent_unknown")
+
+test_agent_not_allowed_denied if denied(request("hr-helper", "sap.payment.execute"), "agent_not_allowed")
+
+test_person_is_no_agent if {
+	denied(object.union(payment, {"subject": {"id": person("bob")}}), "agent_unknown")
+}
+
+# --- limits, lifetime, ticket ---
+
+test_narrower_limit_is_effective if {
+	decide(with_context(payment, {"limits": {"payment_limit": 5}})).limits == {"payment_limit": 5}
+}
+
+test_wider_limit_denied if denied(with_context(payment, {"limits": {"payment_limit": 1e6}}), "limit_wider")
+
+test_unknown_limit_denied if denied(with_context(payment, {"limits": {"x": 1}}), "limit_unknown")
+
+test_limit_of_another_type_denied if {
+	some value in ["none", [], null, true]
+	denied(with_context(payment, {"limits": {"payment_limit": value}}), "limits_malformed")
+}
+
+test_limits_as_a_list_denied if denied(with_context(payment, {"limits": []}), "limits_malformed")
+
+test_lower_bound_narrows_upwards if {
+	setpoint := request("explorer", "scada.setpoint.change")
+	decide(with_context(setpoint, {"limits": {"setpoint_min": 10}})).limits.setpoint_min == 10
+	denied(with_context(setpoint, {"limits": {"setpoint_min": -10}}), "limit_wider")
+}
+
+test_lifetime_above_the_tiers_denied if denied(with_context(payment, {"ttl_seconds": 121}), "ttl_above_cap")
+
+test_lifetime_malformed_denied if {
+	every ttl in [0, -1, 1.5, "60", [], true] {
+		denied(with_context(payment, {"ttl_seconds": ttl}), "ttl_malformed")
+	}
+}
+
+test_ticket_missing_denied if {
+	every ticket in [null, "", " ", 7] {
+		denied(with_context(rotation, {"ticket": ticket}), "ticket_missing")
+	}
+}
+
+test_ticket_not_open_denied if {
+	every fact in [null, {}, {"id": "CHG-2", "state": "open"}, {"id": "CHG-1", "state": "closed"}] {
+		denied(with_context(rotation, {"ticket_fact": fact}), "ticket_not_open")
+	}
+}
+
+# --- absent, null and mistyped fields never issue ---
+
+test_absent_fields_never_issue if {
+	low := request("crm-assistant", "crm.contact.read")
+	every name in ["params", "limits", "requires_dual_control", "approvers", "verdicts", "now"] {
+		not decide({
+			"subject": low.subject,
+			"action": low.action,
+			"context": object.remove(low.context, [name]),
+		}).effect == "issue"
+		not decide(with_context(low, {name: null})).effect == "issue"
+		not decide(with_context(low, {name: "x"})).effect == "issue"
+	}
+}
+
+# --- nomination ---
+
+test_nominated_approvers if {
+	denied(with_context(payment, {"approvers": [person("bob")]}), "approvers_too_few")
+	denied(with_context(payment, {"approvers": [person("bob"), person("bob")]}), "approvers_not_distinct")
+	denied(with_context(payment, {"approvers": [person("frank"), person("heidi")]}), "approvers_not_distinct")
+	denied(with_context(payment, {"approvers": [person("alice"), person("bob")]}), "approver_is_requester")
+	denied(with_context(payment, {"approvers": [agent("finance-bot"), person("bob")]}), "approver_is_requester")
+	denied(with_context(payment, {"approvers": [person("mallory"), person("bob")]}), "approver_unknown")
+	decide(with_context(payment, {"approvers": [person("bob"), person("dave")]})).effect == "require"
+}
+
+# --- independence: every pair of the directory (attacks 4, 6) ---
+
+test_no_pair_of_one_person_is_dual_control if {
+	every a, left in data.directory.persons {
+		every b, right in data.directory.persons {
+			not wrongly_issued(a, left, b, right)
+		}
+	}
+}
+
+wrongly_issued(a, left, b, right) if {
+	one_person(a, b)
+	some role in left.roles
+	some other in right.roles
+	decision := decide(with_context(payment, {"verdicts": [
+		{"jti": "1", "by": a, "verdict": "approve", "role": role, "attests": [], "issued_at": 990, "received_at": 995},
+		{"jti": "2", "by": b, "verdict": "approve", "role": other, "attests": [], "issued_at": 990, "received_at": 995},
+	]}))
+	decision.effect == "issue"
+}
+
+one_person(a, b) if a == b
+
+one_person(a, b) if data.directory.persons[a].deputy_for == b
+
+one_person(a, b) if data.directory.persons[b].deputy_for == a
+
+# The owner is the requester.
+one_person(a, _) if a == person("alice")
+
+one_person(_, b) if b == person("alice")
+
+# --- verdicts ---
+
+judged(entry) := decision.verdicts[entry.jti].reasons if {
+	decision := decide(with_context(payment, {"verdicts": [entry]}))
+}
+
+test_verdict_reasons if {
+	bob := verdict("bob", "compliance", "approve")
+	judged(bob) == []
+	"verdict_by_unknown_person" in judged(object.union(bob, {"by": person("mallory")}))
+	"verdict_by_unknown_person" in judged(object.union(bob, {"by": "spiffe://corp.example/person/Bob"}))
+	"verdict_role_not_held" in judged(object.union(bob, {"role": "legal"}))
+	judged(verdict("grace", "platform_ops", "approve")) == ["verdict_role_not_eligible"]
+	judged(verdict("alice", "manager", "approve")) == ["verdict_not_independent"]
+	judged(object.union(bob, {"issued_at": 0})) == ["verdict_stale"]
+	judged(object.union(bob, {"issued_at": 2000, "received_at": 995})) == ["verdict_from_future"]
+	"verdict_malformed" in judged(object.union(bob, {"issued_at": null}))
+	"verdict_malformed" in judged(object.union(bob, {"attests": "identity_verified"}))
+}
+
+test_reject_denies if {
+	denied(with_context(payment, {"verdicts": [verdict("carol", "security", "reject")]}), "rejected")
+}
+
+test_attested_facts_are_required if {
+	question := request("explorer", "iam.mfa.disable")
+	decide(question).requirement.attest == ["identity_verified"]
+	bare := [verdict("bob", "compliance", "approve"), verdict("carol", "security", "approve")]
+	decide(with_context(question, {"verdicts": bare})).outstanding.attest == ["identity_verified"]
+	vouched := [object.union(bare[0], {"attests": ["identity_verified"]}), bare[1]]
+	decide(with_context(question, {"verdicts": vouched})).effect == "issue"
+}
