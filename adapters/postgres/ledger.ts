@@ -61,6 +61,8 @@ const RECORD_VERDICT = `
   ), event as (${eventWhere('recorded')})
   select * from recorded union all select * from verdict where jti = $11 limit 1`;
 
+const VERDICT_OF = 'select * from verdict where jti = $1';
+
 /** The first claims win; a closed request takes none. */
 const RECORD_MANDATE = `
   with recorded as (
@@ -71,10 +73,11 @@ const RECORD_MANDATE = `
   ), event as (${eventWhere('fresh')})
   select jti, claims from recorded`;
 
+/** A request has one end, and the first stays. */
 const CLOSE = `
   with closing as (
-    update poa_request set closed_at = coalesce(closed_at, $3::timestamptz)
-    where request_id = $4 and jti is null returning 1
+    update poa_request set closed_at = $3::timestamptz
+    where request_id = $4 and closed_at is null and jti is null returning 1
   ), event as (${eventWhere('closing')})
   select exists (select from closing) as closed`;
 
@@ -132,18 +135,14 @@ export class PostgresLedger implements Ledger {
   }
 
   async recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
-    const [row] = await this.query<{
-      jti: string;
-      request_id: string;
-      statement_digest: string;
-      by: string;
-      received_at: Date;
-    }>('record-verdict', RECORD_VERDICT, [
+    const written = await this.query<VerdictRow>('record-verdict', RECORD_VERDICT, [
       ...eventParameters({ ...event, requestId: entry.requestId }),
       ...[entry.jti, entry.statementDigest, entry.by, entry.receivedAt],
     ]);
-    // None: the first writer's row was not visible to this statement yet; the next try sees it.
-    if (!row) throw unavailable(new Error('a verdict is being recorded by another'));
+    // None: it waited for a first writer, whose row is newer than what this statement could see.
+    const [row] =
+      written.length > 0 ? written : await this.query<VerdictRow>('verdict-of', VERDICT_OF, [entry.jti]);
+    if (!row) throw unavailable(new Error('the verdict is neither written nor there'));
     return {
       jti: row.jti,
       requestId: row.request_id,
@@ -170,7 +169,8 @@ export class PostgresLedger implements Ledger {
   async close(requestId: string, event: AuditEvent): Promise<boolean> {
     const parameters = eventParameters({ ...event, requestId });
     const [row] = await this.query<{ closed: boolean }>('close', CLOSE, parameters);
-    return row?.closed === true;
+    // Closed before, also by one that this statement had to wait for; or a mandate was recorded.
+    return row?.closed === true || (await this.recordOf(requestId)).closed;
   }
 
   async revoke(jti: string, event: AuditEvent): Promise<void> {
@@ -259,6 +259,9 @@ export class PostgresLedger implements Ledger {
     const client = await this.pool.connect().catch((cause: unknown) => {
       throw unavailable(cause);
     });
+    // Outside the pool nobody listens, and an 'error' that nobody hears ends the process; the query reports it too.
+    const heard = () => undefined;
+    client.on('error', heard);
     try {
       await client.query('begin');
       await client.query('select pg_advisory_xact_lock($1)', [lock]);
@@ -271,6 +274,7 @@ export class PostgresLedger implements Ledger {
       throw unavailable(cause);
     } finally {
       client.release(broken);
+      client.off('error', heard);
     }
   }
 
@@ -290,6 +294,14 @@ export class PostgresLedger implements Ledger {
 interface Admitted {
   readonly fresh: boolean;
   readonly room: boolean;
+}
+
+interface VerdictRow {
+  readonly jti: string;
+  readonly request_id: string;
+  readonly statement_digest: string;
+  readonly by: string;
+  readonly received_at: Date;
 }
 
 interface EventRow {

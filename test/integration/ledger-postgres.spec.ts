@@ -1,0 +1,183 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
+import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
+import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { migrate } from '../../adapters/postgres/schema';
+import { anEvent, aRequest, itKeepsTheLedgerContract, SOON } from '../support/ledger-contract';
+
+const ROOM = { perAgent: 100, total: 10_000 };
+
+describe('the ledger in PostgreSQL', () => {
+  let directory: string;
+  let port: number;
+  let server: EmbeddedPostgres;
+  let ledger: PostgresLedger;
+
+  const startServer = async () => {
+    server = await startEmbeddedPostgres({
+      stateDirectory: directory,
+      port,
+      // Nothing here outlives the machine.
+      settings: { fsync: 'off', synchronous_commit: 'off' },
+    });
+  };
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'atb-ledger-'));
+    port = await freePort();
+    await startServer();
+    await migrate(server.url);
+    ledger = new PostgresLedger(server.url);
+  });
+
+  afterAll(async () => {
+    await ledger.end();
+    await server.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  /** A session beside the ledger's own. */
+  const aside = async <T>(work: (client: Client) => Promise<T>): Promise<T> => {
+    const client = new Client({ connectionString: server.url });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return await work(client);
+    } finally {
+      await client.end();
+    }
+  };
+
+  /** The server process of the ledger's session that waits for a lock. */
+  const waitingSession = (client: Client): Promise<number> =>
+    untilDefined(async () => {
+      const { rows } = await client.query<{ pid: number }>(
+        `select pid from pg_stat_activity where wait_event_type = 'Lock' and pid <> pg_backend_pid()`,
+      );
+      return rows[0]?.pid;
+    });
+
+  itKeepsTheLedgerContract(() => ({ ledger, stop: () => server.stop(), start: startServer }));
+
+  it.each(['update audit_event set actor = null', 'delete from audit_event', 'truncate audit_event'])(
+    'refuses to `%s`, whoever asks',
+    async (statement) => {
+      const requestId = aRequest().requestId;
+      await ledger.append(anEvent('poa_denied', requestId));
+      await expect(aside((client) => client.query(statement))).rejects.toThrow('append-only');
+      expect(await ledger.events({ requestId, limit: 10 })).toHaveLength(1);
+    },
+  );
+
+  it('migrates once, however many start at once, and keeps what is there', async () => {
+    const requestId = aRequest().requestId;
+    await ledger.append(anEvent('poa_denied', requestId));
+    await aside((client) => client.query('create database fresh'));
+    const fresh = server.url.replace(/\/atb$/, '/fresh');
+    await Promise.all([fresh, fresh, fresh, server.url].map((url) => migrate(url)));
+    expect(await ledger.events({ requestId, limit: 10 })).toHaveLength(1);
+    const second = new PostgresLedger(fresh);
+    await second.append(anEvent('poa_denied', requestId));
+    await second.end();
+  });
+
+  it('gives up on a statement that does not come to an end', async () => {
+    await aside(async (client) => {
+      await client.query('begin');
+      await client.query('lock table audit_event in access exclusive mode');
+      const startedAt = Date.now();
+      await expect(ledger.append(anEvent('poa_denied', aRequest().requestId))).rejects.toMatchObject({
+        code: 'audit_unavailable',
+      });
+      expect(Date.now() - startedAt).toBeLessThan(5_000);
+      await client.query('rollback');
+    });
+    await ledger.ping();
+  });
+
+  it('gives up on a server that accepts connections and does not answer', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const unanswered = new PostgresLedger(
+      `postgresql://atb@127.0.0.1:${(silent.address() as AddressInfo).port}/atb`,
+    );
+    const startedAt = Date.now();
+    await expect(unanswered.ping()).rejects.toMatchObject({ code: 'audit_unavailable' });
+    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    await unanswered.end();
+    silent.close();
+  });
+
+  it('answers who comes second with the verdict that was being written just then', async () => {
+    const request = aRequest();
+    const { requestId } = request;
+    await ledger.admit(request, anEvent('poa_requested', requestId), ROOM);
+    const verdict = { jti: requestId, requestId, statementDigest: 'second', by: 'bob', receivedAt: SOON };
+    await aside(async (client) => {
+      await client.query('begin');
+      await client.query('insert into verdict values ($1, $1, $2, $3, $4)', [
+        requestId,
+        'first',
+        'bob',
+        SOON,
+      ]);
+      const second = ledger.recordVerdict(verdict, anEvent('poa_verdict_recorded', requestId));
+      const answer = expect(second).resolves.toEqual({ ...verdict, statementDigest: 'first' });
+      await waitingSession(client);
+      await client.query('commit');
+      await answer;
+    });
+  });
+
+  it.each([
+    ['a request is counted', SOON],
+    ['a request is admitted', null],
+  ])('survives that its connection breaks while %s', async (_, pendingUntil) => {
+    const request = aRequest({ pendingUntil });
+    const event = anEvent('poa_requested', request.requestId);
+    await aside(async (client) => {
+      await client.query('begin');
+      await client.query('lock table poa_request in access exclusive mode');
+      const admission = expect(ledger.admit(request, event, ROOM)).rejects.toMatchObject({
+        code: 'audit_unavailable',
+      });
+      // Without a word of goodbye, as when a machine is lost: the server restarts all its sessions.
+      process.kill(await waitingSession(client), 'SIGKILL');
+      await admission;
+    }).catch(onlyBrokenConnections);
+    // The step that failed is tried again, and again, until the server has come back.
+    const answer = await untilDefined(() => ledger.admit(request, event, ROOM).catch(() => undefined));
+    expect(answer).toBe('admitted');
+    expect(await ledger.events({ requestId: request.requestId, limit: 10 })).toHaveLength(1);
+  });
+});
+
+function onlyBrokenConnections(error: unknown): void {
+  if (!/terminat|ECONNRESET|not queryable/i.test(String(error))) throw error;
+}
+
+async function untilDefined<T>(ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (Date.now() > deadline) throw new Error('waited ten seconds in vain');
+    await sleep(20);
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

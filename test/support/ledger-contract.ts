@@ -1,0 +1,444 @@
+import { randomUUID } from 'node:crypto';
+import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
+import type { MandateClaims } from '../../domain/mandate';
+import type { Ledger, RequestEntry, VerdictEntry } from '../../domain/ports';
+
+export const NOON = new Date('2026-03-02T12:00:00.000Z');
+export const SOON = new Date('2026-03-02T12:15:00.123Z');
+const ROOM = { perAgent: 100, total: 10_000 };
+/** Far enough after everything else that is pending in the same database to be counted alone. */
+const QUIET = new Date('2030-01-01T00:00:00.000Z');
+const QUIET_UNTIL = new Date('2030-01-01T01:00:00.000Z');
+
+export interface LedgerUnderTest {
+  readonly ledger: Ledger;
+  /** Takes the store away; `start` brings it back with what it held. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export function anAgent(): string {
+  return `spiffe://corp.example/agent/${randomUUID()}`;
+}
+
+export function aRequest(other: Partial<RequestEntry> = {}): RequestEntry {
+  return { requestId: randomUUID(), subject: anAgent(), askedDigest: 'asked', pendingUntil: null, ...other };
+}
+
+export function anEvent(
+  type: AuditEventType,
+  requestId: string,
+  other: Partial<AuditEvent> = {},
+): AuditEvent {
+  return {
+    id: `${requestId}/${type}`,
+    type,
+    time: NOON,
+    requestId,
+    actor: 'spiffe://corp.example/person/bob',
+    subject: 'spiffe://corp.example/agent/finance-bot',
+    action: 'sap.payment.execute',
+    tier: 'high',
+    reasons: [],
+    data: {},
+    ...other,
+  };
+}
+
+function aVerdict(requestId: string, other: Partial<VerdictEntry> = {}): VerdictEntry {
+  const by = 'spiffe://corp.example/person/bob';
+  return { jti: randomUUID(), requestId, statementDigest: 'statement', by, receivedAt: SOON, ...other };
+}
+
+function claimsOf(req: string, jti: string): MandateClaims {
+  return {
+    iss: 'https://agentauth.corp.example',
+    aud: 'spiffe://corp.example/broker',
+    sub: 'spiffe://corp.example/agent/finance-bot',
+    act: 'sap.payment.execute',
+    // Not in the order that jsonb would give them back in.
+    con: {
+      params: { zebra: 1, amount: 12.5, iban: 'DE02', a: 'é\u0000', '10': 'ten', '9': 'nine' },
+      limits: {},
+    },
+    leg: {},
+    tier: 'high',
+    pol: '0123456789abcdef',
+    req,
+    jti,
+    iat: 1_772_452_800,
+    nbf: 1_772_452_800,
+    exp: 1_772_452_920,
+    cnf: { 'x5t#S256': 'x5t' },
+  };
+}
+
+/** What every ledger does, whatever it is made of. */
+export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void {
+  const typesOf = async (requestId: string): Promise<string[]> =>
+    (await underTest().ledger.events({ requestId, limit: 100 })).map(({ type }) => type);
+  const admitted = async (other: Partial<RequestEntry> = {}): Promise<RequestEntry> => {
+    const request = aRequest(other);
+    await underTest().ledger.admit(request, anEvent('poa_requested', request.requestId), ROOM);
+    return request;
+  };
+  const mandate = (requestId: string, jti: string = randomUUID()) =>
+    underTest().ledger.recordMandate(
+      { requestId, jti, claims: claimsOf(requestId, jti) },
+      anEvent('poa_issued', requestId, { data: { jti } }),
+    );
+
+  describe('admitting', () => {
+    it('knows nothing of a request that was never admitted', async () => {
+      expect(await underTest().ledger.recordOf(randomUUID())).toEqual({
+        request: null,
+        closed: false,
+        verdicts: [],
+        mandate: null,
+      });
+    });
+
+    it.each([null, SOON])('remembers the request as it came, pending until %p', async (pendingUntil) => {
+      const request = await admitted({ pendingUntil });
+      expect(await underTest().ledger.recordOf(request.requestId)).toEqual({
+        request,
+        closed: false,
+        verdicts: [],
+        mandate: null,
+      });
+      expect(await typesOf(request.requestId)).toEqual(['poa_requested']);
+    });
+
+    it.each([null, SOON])('changes nothing when repeated, pending until %p', async (pendingUntil) => {
+      const { ledger } = underTest();
+      const request = await admitted({ pendingUntil });
+      const again = anEvent('poa_requested', request.requestId, { time: SOON });
+      expect(await ledger.admit(request, again, ROOM)).toBe('admitted');
+      const events = await ledger.events({ requestId: request.requestId, limit: 10 });
+      expect(events.map(({ time }) => time)).toEqual([NOON]);
+    });
+
+    it.each([
+      ['subject', { subject: 'spiffe://corp.example/agent/other' }],
+      ['content', { askedDigest: 'other' }],
+    ])('refuses another %s under the id of a known request', async (_, other) => {
+      const request = await admitted();
+      const event = anEvent('poa_requested', request.requestId);
+      await expect(underTest().ledger.admit({ ...request, ...other }, event, ROOM)).rejects.toMatchObject({
+        code: 'evidence_mismatch',
+      });
+      expect((await underTest().ledger.recordOf(request.requestId)).request).toEqual(request);
+    });
+
+    it('refuses one more than an agent may have pending, and leaves no trace of it', async () => {
+      const { ledger } = underTest();
+      const { subject } = await admitted({ pendingUntil: SOON });
+      const second = aRequest({ subject, pendingUntil: SOON });
+      const event = anEvent('poa_requested', second.requestId);
+      expect(await ledger.admit(second, event, { ...ROOM, perAgent: 1 })).toBe('too_many_pending');
+      expect((await ledger.recordOf(second.requestId)).request).toBeNull();
+      expect(await typesOf(second.requestId)).toEqual([]);
+      expect(await ledger.admit(second, event, { ...ROOM, perAgent: 2 })).toBe('admitted');
+    });
+
+    it('refuses one more than all agents together may have pending', async () => {
+      const { ledger } = underTest();
+      await admitted({ pendingUntil: SOON });
+      const other = aRequest({ pendingUntil: SOON });
+      expect(
+        await ledger.admit(other, anEvent('poa_requested', other.requestId), { ...ROOM, total: 1 }),
+      ).toBe('too_many_pending');
+    });
+
+    it('admits above the caps where nobody has to be waited for', async () => {
+      const { ledger } = underTest();
+      const { subject } = await admitted({ pendingUntil: SOON });
+      const low = aRequest({ subject });
+      const event = anEvent('poa_requested', low.requestId);
+      expect(await ledger.admit(low, event, { perAgent: 0, total: 0 })).toBe('admitted');
+    });
+
+    it('answers the repeat of an admitted request although the caps are reached by now', async () => {
+      const request = await admitted({ pendingUntil: SOON });
+      const event = anEvent('poa_requested', request.requestId);
+      expect(await underTest().ledger.admit(request, event, { perAgent: 0, total: 0 })).toBe('admitted');
+    });
+
+    it.each(['closed', 'issued', 'past its time'])('makes room when a request is %s', async (how) => {
+      const { ledger } = underTest();
+      const { subject, requestId } = await admitted({ pendingUntil: SOON });
+      if (how === 'closed') await ledger.close(requestId, anEvent('poa_withdrawn', requestId));
+      if (how === 'issued') await mandate(requestId);
+      const next = aRequest({ subject, pendingUntil: QUIET_UNTIL });
+      const time = how === 'past its time' ? SOON : NOON;
+      const event = anEvent('poa_requested', next.requestId, { time });
+      expect(await ledger.admit(next, event, { ...ROOM, perAgent: 1 })).toBe('admitted');
+    });
+
+    it('gives the last place to one of several that ask at once', async () => {
+      const { ledger } = underTest();
+      const subject = anAgent();
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, () => {
+          const request = aRequest({ subject, pendingUntil: QUIET_UNTIL });
+          const event = anEvent('poa_requested', request.requestId, { time: QUIET });
+          return ledger.admit(request, event, { ...ROOM, perAgent: 1 });
+        }),
+      );
+      expect(answers.filter((answer) => answer === 'admitted')).toHaveLength(1);
+    });
+
+    it('writes one event when the same request is admitted several times at once', async () => {
+      const { ledger } = underTest();
+      const request = aRequest();
+      const event = anEvent('poa_requested', request.requestId);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => ledger.admit(request, event, ROOM)));
+      expect(new Set(answers)).toEqual(new Set(['admitted']));
+      expect(await typesOf(request.requestId)).toEqual(['poa_requested']);
+    });
+  });
+
+  describe('verdicts', () => {
+    it('are remembered in order of receipt, each with one event', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const late = aVerdict(requestId, { receivedAt: SOON });
+      const early = aVerdict(requestId, { receivedAt: NOON });
+      for (const verdict of [late, early, late]) {
+        const event = anEvent('poa_verdict_recorded', requestId, { id: `${requestId}/${verdict.jti}` });
+        expect(await ledger.recordVerdict(verdict, event)).toEqual(verdict);
+      }
+      expect((await ledger.recordOf(requestId)).verdicts).toEqual([early, late]);
+      expect(await typesOf(requestId)).toEqual([
+        'poa_requested',
+        'poa_verdict_recorded',
+        'poa_verdict_recorded',
+      ]);
+    });
+
+    it('answer the first entry under a jti, though it is for another request', async () => {
+      const { ledger } = underTest();
+      const [one, other] = [await admitted(), await admitted()];
+      const first = aVerdict(one.requestId);
+      await ledger.recordVerdict(first, anEvent('poa_verdict_recorded', one.requestId));
+      const reused = aVerdict(other.requestId, { jti: first.jti, statementDigest: 'other' });
+      const event = anEvent('poa_verdict_recorded', other.requestId);
+      expect(await ledger.recordVerdict(reused, event)).toEqual(first);
+      expect((await ledger.recordOf(other.requestId)).verdicts).toEqual([]);
+      expect(await typesOf(other.requestId)).toEqual(['poa_requested']);
+    });
+
+    it('answer all who record one jti at once with the same entry', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const jti = randomUUID();
+      const entries = await Promise.all(
+        Array.from({ length: 8 }, (_, index) =>
+          ledger.recordVerdict(
+            aVerdict(requestId, { jti, statementDigest: `statement ${index}` }),
+            anEvent('poa_verdict_recorded', requestId),
+          ),
+        ),
+      );
+      expect(new Set(entries.map(({ statementDigest }) => statementDigest)).size).toBe(1);
+      expect(await typesOf(requestId)).toEqual(['poa_requested', 'poa_verdict_recorded']);
+    });
+  });
+
+  describe('mandates', () => {
+    it('come back with their claims in the order that was signed', async () => {
+      const { requestId } = await admitted();
+      const jti = randomUUID();
+      const recorded = await mandate(requestId, jti);
+      const text = JSON.stringify(claimsOf(requestId, jti));
+      expect(JSON.stringify(recorded.claims)).toBe(text);
+      const record = await underTest().ledger.recordOf(requestId);
+      expect(JSON.stringify(record.mandate?.claims)).toBe(text);
+      expect(record.mandate?.jti).toBe(jti);
+    });
+
+    it('are one for each request, and the first stays', async () => {
+      const { requestId } = await admitted();
+      const first = await mandate(requestId);
+      expect(await mandate(requestId)).toEqual(first);
+      expect(await typesOf(requestId)).toEqual(['poa_requested', 'poa_issued']);
+    });
+
+    it('get one jti, and the event that tells it, when recorded several times at once', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const recorded = await Promise.all(Array.from({ length: 8 }, () => mandate(requestId)));
+      const jtis = new Set(recorded.map(({ jti }) => jti));
+      expect(jtis.size).toBe(1);
+      expect(new Set(recorded.map(({ claims }) => claims.jti))).toEqual(jtis);
+      const [, issued, ...more] = await ledger.events({ requestId, limit: 10 });
+      expect([issued?.data.jti]).toEqual([...jtis]);
+      expect(more).toEqual([]);
+    });
+
+    it('are refused for a closed request', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      expect(await ledger.close(requestId, anEvent('poa_expired', requestId))).toBe(true);
+      await expect(mandate(requestId)).rejects.toMatchObject({ code: 'request_finished' });
+      expect(await typesOf(requestId)).toEqual(['poa_requested', 'poa_expired']);
+      expect((await ledger.recordOf(requestId)).mandate).toBeNull();
+    });
+
+    it('are refused for a request that was never admitted', async () => {
+      const requestId = randomUUID();
+      await expect(mandate(requestId)).rejects.toMatchObject({ code: 'request_finished' });
+      expect(await typesOf(requestId)).toEqual([]);
+    });
+  });
+
+  describe('closing', () => {
+    it('is refused after a mandate, and writes nothing', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      await mandate(requestId);
+      expect(await ledger.close(requestId, anEvent('poa_withdrawn', requestId))).toBe(false);
+      expect((await ledger.recordOf(requestId)).closed).toBe(false);
+      expect(await typesOf(requestId)).toEqual(['poa_requested', 'poa_issued']);
+    });
+
+    it('tells one end of a request, the first', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      for (const type of ['poa_withdrawn', 'poa_withdrawn', 'poa_expired'] as const) {
+        expect(await ledger.close(requestId, anEvent(type, requestId))).toBe(true);
+      }
+      expect((await ledger.recordOf(requestId)).closed).toBe(true);
+      expect(await typesOf(requestId)).toEqual(['poa_requested', 'poa_withdrawn']);
+    });
+
+    it('tells one end when several come at once', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const types = ['poa_withdrawn', 'poa_expired', 'poa_rejected', 'poa_cancelled'] as const;
+      const answers = await Promise.all(
+        types.map((type) => ledger.close(requestId, anEvent(type, requestId))),
+      );
+      expect(answers).toEqual([true, true, true, true]);
+      expect(await typesOf(requestId)).toHaveLength(2);
+    });
+
+    it('and a mandate at once: exactly one of them happens', async () => {
+      const { ledger } = underTest();
+      for (let round = 0; round < 20; round++) {
+        const { requestId } = await admitted();
+        const close = () => ledger.close(requestId, anEvent('poa_expired', requestId));
+        const issue = () =>
+          mandate(requestId).then(
+            () => true,
+            (error: unknown) => {
+              expect(error).toMatchObject({ code: 'request_finished' });
+              return false;
+            },
+          );
+        // In turn, so that each gets to be the first.
+        const [closed, issued] =
+          round % 2 === 0
+            ? await Promise.all([close(), issue()])
+            : (await Promise.all([issue(), close()])).reverse();
+        expect(closed).toBe(!issued);
+        const record = await ledger.recordOf(requestId);
+        expect([record.closed, record.mandate !== null]).toEqual([closed, issued]);
+        expect(await typesOf(requestId)).toEqual(['poa_requested', issued ? 'poa_issued' : 'poa_expired']);
+      }
+    });
+  });
+
+  it('remembers a revocation, with one event', async () => {
+    const { ledger } = underTest();
+    const { requestId } = await admitted();
+    const jti = randomUUID();
+    expect(await ledger.isRevoked(jti)).toBe(false);
+    for (const id of ['first', 'second']) {
+      await ledger.revoke(jti, anEvent('poa_revoked', requestId, { id: `${requestId}/${id}` }));
+    }
+    expect(await ledger.isRevoked(jti)).toBe(true);
+    expect(await typesOf(requestId)).toEqual(['poa_requested', 'poa_revoked']);
+  });
+
+  describe('events', () => {
+    it('come back as they were written, and the first under an id stays', async () => {
+      const { ledger } = underTest();
+      const requestId = randomUUID();
+      const event = anEvent('poa_escalated', requestId, {
+        time: SOON,
+        actor: null,
+        subject: null,
+        action: null,
+        tier: null,
+        reasons: ['ticket_missing', 'a "quoted", {braced} reason'],
+        data: { zebra: [1, { a: null }], amount: 12.5, text: 'é\u0000' },
+      });
+      await ledger.append(event);
+      await ledger.append({ ...event, data: {} });
+      const [stored, ...more] = await ledger.events({ requestId, limit: 10 });
+      expect(stored).toEqual({ ...event, seq: expect.any(Number) });
+      expect(more).toEqual([]);
+    });
+
+    it('of nobody in particular are kept too', async () => {
+      const { ledger } = underTest();
+      const id = randomUUID();
+      await ledger.append(anEvent('poa_signal_rejected', '', { id, requestId: null }));
+      const found = await ledger.events({ type: 'poa_signal_rejected', limit: 1000 });
+      expect(found.find((event) => event.id === id)?.requestId).toBeNull();
+    });
+
+    it('are read in their order, by request, by type, and page by page', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      for (const rung of [1, 2, 3]) {
+        await ledger.append(
+          anEvent('poa_escalated', requestId, { id: `${requestId}/${rung}`, data: { rung } }),
+        );
+      }
+      const all = await ledger.events({ requestId, limit: 100 });
+      const seqs = all.map(({ seq }) => seq);
+      expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+      const rungs = async (afterSeq: number) =>
+        (await ledger.events({ requestId, type: 'poa_escalated', afterSeq, limit: 2 })).map(
+          (e) => e.data.rung,
+        );
+      expect(await rungs(0)).toEqual([1, 2]);
+      expect(await rungs(all[2]!.seq)).toEqual([3]);
+      expect(await rungs(all[3]!.seq)).toEqual([]);
+    });
+  });
+
+  it('answers audit_unavailable within five seconds while its store is away, and goes on afterwards', async () => {
+    const { ledger, stop, start } = underTest();
+    const { requestId } = await admitted();
+    const jti = randomUUID();
+    const calls = [
+      () => ledger.admit(aRequest(), anEvent('poa_requested', requestId), ROOM),
+      () => ledger.admit(aRequest({ pendingUntil: SOON }), anEvent('poa_requested', requestId), ROOM),
+      () => ledger.recordVerdict(aVerdict(requestId), anEvent('poa_verdict_recorded', requestId)),
+      () => mandate(requestId, jti),
+      () => ledger.close(requestId, anEvent('poa_expired', requestId)),
+      () => ledger.revoke(jti, anEvent('poa_revoked', requestId)),
+      () => ledger.append(anEvent('poa_escalated', requestId)),
+      () => ledger.recordOf(requestId),
+      () => ledger.isRevoked(jti),
+      () => ledger.events({ limit: 1 }),
+    ];
+    await stop();
+    try {
+      const startedAt = Date.now();
+      const answers = await Promise.allSettled(calls.map((call): Promise<unknown> => call()));
+      expect(Date.now() - startedAt).toBeLessThan(5_000);
+      for (const answer of answers) {
+        expect(answer).toMatchObject({ status: 'rejected', reason: { code: 'audit_unavailable' } });
+      }
+    } finally {
+      await start();
+    }
+    expect((await ledger.recordOf(requestId)).request?.requestId).toBe(requestId);
+    expect(await typesOf(requestId)).toEqual(['poa_requested']);
+    expect((await mandate(requestId, jti)).jti).toBe(jti);
+  });
+}

@@ -1,0 +1,160 @@
+import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
+import { AtbError } from '../../domain/error';
+import type { MandateClaims } from '../../domain/mandate';
+import type {
+  AuditFilter,
+  Ledger,
+  MandateEntry,
+  PendingCaps,
+  RequestEntry,
+  RequestRecord,
+  VerdictEntry,
+} from '../../domain/ports';
+
+interface Row {
+  readonly request: RequestEntry;
+  closed: boolean;
+  /** As text, like in the database: what is handed out is never what is kept. */
+  mandate: { readonly jti: string; readonly claims: string } | null;
+}
+
+/** A ledger that behaves, without a database: held to the same contract as the real one. */
+export class MemoryLedger implements Ledger {
+  private readonly log: StoredAuditEvent[] = [];
+  private readonly requests = new Map<string, Row>();
+  private readonly verdicts = new Map<string, VerdictEntry>();
+  private readonly revoked = new Set<string>();
+  private available = true;
+
+  /** From now on nothing is answered, as when the database is down. */
+  stop(): void {
+    this.available = false;
+  }
+
+  start(): void {
+    this.available = true;
+  }
+
+  admit(entry: RequestEntry, event: AuditEvent, caps: PendingCaps): Promise<'admitted' | 'too_many_pending'> {
+    return this.atomically(() => {
+      const known = this.requests.get(entry.requestId)?.request;
+      if (known) {
+        if (known.subject !== entry.subject || known.askedDigest !== entry.askedDigest) {
+          throw new AtbError('evidence_mismatch', 'another request was recorded under this id');
+        }
+        return 'admitted';
+      }
+      if (entry.pendingUntil !== null && !this.hasRoom(entry.subject, event.time, caps)) {
+        return 'too_many_pending';
+      }
+      this.requests.set(entry.requestId, { request: structuredClone(entry), closed: false, mandate: null });
+      this.write({ ...event, requestId: entry.requestId });
+      return 'admitted';
+    });
+  }
+
+  recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
+    return this.atomically(() => {
+      const earlier = this.verdicts.get(entry.jti);
+      if (earlier) return structuredClone(earlier);
+      this.verdicts.set(entry.jti, structuredClone(entry));
+      this.write({ ...event, requestId: entry.requestId });
+      return entry;
+    });
+  }
+
+  recordMandate(entry: MandateEntry, event: AuditEvent): Promise<MandateEntry> {
+    return this.atomically(() => {
+      const { requestId, jti } = entry;
+      const row = this.requests.get(requestId);
+      if (!row || row.closed) throw new AtbError('request_finished', 'the request was closed before');
+      if (!row.mandate) {
+        row.mandate = { jti, claims: JSON.stringify(entry.claims) };
+        this.write({ ...event, requestId });
+      }
+      return mandateOf(requestId, row.mandate);
+    });
+  }
+
+  close(requestId: string, event: AuditEvent): Promise<boolean> {
+    return this.atomically(() => {
+      const row = this.requests.get(requestId);
+      if (!row || row.mandate) return false;
+      if (!row.closed) {
+        row.closed = true;
+        this.write({ ...event, requestId });
+      }
+      return true;
+    });
+  }
+
+  revoke(jti: string, event: AuditEvent): Promise<void> {
+    return this.atomically(() => {
+      if (this.revoked.has(jti)) return;
+      this.revoked.add(jti);
+      this.write(event);
+    });
+  }
+
+  append(event: AuditEvent): Promise<void> {
+    return this.atomically(() => {
+      this.write(event);
+    });
+  }
+
+  recordOf(requestId: string): Promise<RequestRecord> {
+    return this.atomically(() => {
+      const row = this.requests.get(requestId);
+      if (!row) return { request: null, closed: false, verdicts: [], mandate: null };
+      return {
+        request: structuredClone(row.request),
+        closed: row.closed,
+        verdicts: [...this.verdicts.values()]
+          .filter((verdict) => verdict.requestId === requestId)
+          .sort((a, b) => a.receivedAt.getTime() - b.receivedAt.getTime() || (a.jti < b.jti ? -1 : 1))
+          .map((verdict) => structuredClone(verdict)),
+        mandate: row.mandate && mandateOf(requestId, row.mandate),
+      };
+    });
+  }
+
+  isRevoked(jti: string): Promise<boolean> {
+    return this.atomically(() => this.revoked.has(jti));
+  }
+
+  events({ requestId, type, afterSeq = 0, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
+    return this.atomically(() =>
+      this.log
+        .filter((event) => requestId === undefined || event.requestId === requestId)
+        .filter((event) => type === undefined || event.type === type)
+        .filter((event) => event.seq > afterSeq)
+        .slice(0, limit)
+        .map((event) => structuredClone(event)),
+    );
+  }
+
+  private hasRoom(subject: string, now: Date, caps: PendingCaps): boolean {
+    const pending = [...this.requests.values()].filter(
+      ({ request, closed, mandate }) =>
+        !closed && !mandate && request.pendingUntil !== null && request.pendingUntil > now,
+    );
+    const own = pending.filter(({ request }) => request.subject === subject);
+    return own.length < caps.perAgent && pending.length < caps.total;
+  }
+
+  private write(event: AuditEvent): void {
+    if (this.log.some(({ id }) => id === event.id)) return;
+    this.log.push({ ...structuredClone(event), seq: this.log.length + 1 });
+  }
+
+  /** Without an await inside, nothing else of this process comes between. */
+  private async atomically<T>(work: () => T): Promise<T> {
+    await Promise.resolve();
+    if (!this.available) throw new AtbError('audit_unavailable', 'the audit store cannot be reached');
+    return work();
+  }
+}
+
+function mandateOf(requestId: string, { jti, claims }: { jti: string; claims: string }): MandateEntry {
+  return { requestId, jti, claims: JSON.parse(claims) as MandateClaims };
+}
