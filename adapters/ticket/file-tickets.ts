@@ -19,8 +19,11 @@ export class FileTickets implements TicketSystem {
     }
     if (!isJsonObject(tickets))
       throw new AtbError('ticket_system_unavailable', 'the tickets are no JSON object');
-    const found = Object.hasOwn(tickets, ticket) ? tickets[ticket] : undefined;
-    if (!isJsonObject(found) || typeof found.state !== 'string') return null;
+    // Own members only: a ticket called `constructor` is nobody's.
+    if (!Object.hasOwn(tickets, ticket)) return null;
+    const found = tickets[ticket];
+    if (!isJsonObject(found) || typeof found.state !== 'string')
+      throw new AtbError('ticket_system_unavailable', 'the ticket is there, but not its state');
     return { id: ticket, state: found.state };
   }
 }
