@@ -4,6 +4,7 @@ import { admitRequest } from './admission';
 import { closeRequest } from './closing';
 import { escalate } from './escalation';
 import { introspectMandate } from './introspection';
+import { issueAtOnce } from './at-once';
 import { confirmCaller, issueMandate } from './issuance';
 import type { ActivityPorts } from './ports';
 import { revokeMandate } from './revocation';
@@ -17,6 +18,7 @@ export type { ActivityPorts } from './ports';
 export function createActivities(ports: ActivityPorts): Activities {
   return {
     admitRequest: (request) => step(() => admitRequest(ports, request)),
+    issueAtOnce: (request) => step(() => issueAtOnce(ports, request)),
     recordVerdict: (input) => step(() => recordVerdict(ports, input)),
     issueMandate: (input) => step(() => issueMandate(ports, input)),
     closeRequest: (input) => step(() => closeRequest(ports, input)),

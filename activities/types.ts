@@ -36,6 +36,12 @@ export interface Denial {
 
 export type Admission = { readonly effect: 'issue' | 'require'; readonly assessment: Assessment } | Denial;
 
+export interface AtOnce {
+  readonly admission: Admission;
+  /** Null where policy does not say issue. */
+  readonly issuance: IssuanceOutcome | null;
+}
+
 export interface VerdictInput {
   readonly request: PoaRequest;
   /** Statements that were counted before, as received. */
@@ -121,6 +127,8 @@ export interface WithdrawalInput {
 export interface Activities {
   /** Validates the requester's SVID, evaluates policy and records the request. */
   admitRequest(request: PoaRequest): Promise<Admission>;
+  /** Both steps of a request that needs no people, in one: admission, and the signing step where policy says issue. */
+  issueAtOnce(request: PoaRequest): Promise<AtOnce>;
   /** Verifies a verdict, asks policy whether it counts and records it; what does not count is recorded as refused. */
   recordVerdict(input: VerdictInput): Promise<VerdictOutcome>;
   /** The signing step: believes no history, verifies everything again, records, then signs. Once a request. */

@@ -9,7 +9,7 @@ import {
   setDefaultSignalHandler,
   setHandler,
 } from '@temporalio/workflow';
-import type { Activities, Assessment, Denial } from '../activities/types';
+import type { Activities, Assessment, Denial, IssuanceOutcome } from '../activities/types';
 import type { ErrorCode } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
 import { isRefusedPayload } from '../domain/refused-payload';
@@ -111,7 +111,7 @@ class RequestProcedure {
   private async admit(): Promise<void> {
     // Where people will be asked, somebody may send something while this runs: see `later`.
     const steps = this.request.forecast === 'require' ? later : atOnce;
-    const admission = await this.step(() => steps.admitRequest(this.request));
+    const { admission, issuance } = await this.step(() => steps.issueAtOnce(this.request));
     switch (admission.effect) {
       case 'deny':
         this.become(this.ended('denied', admission));
@@ -121,31 +121,29 @@ class RequestProcedure {
         return;
       case 'issue':
         this.assessment = admission.assessment;
-        await this.issueAtOnce();
+        await this.issuedAtOnce(issuance);
         return;
       default:
         throw notOurs(admission);
     }
   }
 
-  /** Nothing is required: the mandate goes to the certificate that asked. */
-  private async issueAtOnce(): Promise<void> {
-    const refusal = await this.issue(atOnce, this.request.evidence);
+  /** Nothing is required: the mandate went to the certificate that asked, or that certificate was not enough. */
+  private async issuedAtOnce(issuance: IssuanceOutcome | null): Promise<void> {
+    if (!issuance) throw notOurs(issuance);
+    const refusal = this.take(issuance);
     if (refusal) await this.end('denied', refusal.code, [refusal.code]);
   }
 
-  /** The signing step; answers the refusal where the caller's proof was not enough, and the request stands as before. */
-  private async issue(
-    steps: typeof atOnce | typeof later,
-    collector: CallerSubmission['evidence'],
-  ): Promise<Refusal | null> {
-    const input = { request: this.request, statements: this.statements, collector };
-    const step = () => steps.issueMandate(input);
-    const outcome = await (steps === later ? CancellationScope.nonCancellable(step) : this.step(step));
+  /** What the signing step made of the request; answers the refusal where the caller's proof was not enough. */
+  private take(outcome: IssuanceOutcome): Refusal | null {
     switch (outcome.outcome) {
       case 'issued': {
         const { mandate, jti, expiresAt, tier, policyRevision } = outcome;
-        this.become({ ...this.assessed(), state: 'issued', tier, policyRevision, mandate, jti, expiresAt });
+        this.become({
+          ...this.assessed(),
+          ...{ state: 'issued', tier, policyRevision, mandate, jti, expiresAt },
+        });
         return null;
       }
       case 'outdated':
@@ -200,7 +198,8 @@ class RequestProcedure {
         ? refused('not_approved', 'the request still waits for people')
         : refused(...notPending(this.status));
     }
-    const refusal = await this.issue(later, evidence);
+    const input = { request: this.request, statements: this.statements, collector: evidence };
+    const refusal = this.take(await CancellationScope.nonCancellable(() => later.issueMandate(input)));
     return refusal
       ? refused(refusal.code, refusal.message, refusal.reasons)
       : { done: true, status: this.status };
