@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { workflowOptions } from '../../apps/worker/temporal-worker';
 import { recordedHistory } from '../support/history';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 
@@ -18,7 +19,7 @@ describe('recorded histories', () => {
     }));
     const results = Worker.runReplayHistories(
       {
-        workflowsPath: require.resolve('../../workflows'),
+        ...workflowOptions(),
         dataConverter: { failureConverterPath: require.resolve('../../adapters/temporal/failure-converter') },
       },
       histories,
