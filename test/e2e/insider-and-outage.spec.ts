@@ -1,0 +1,116 @@
+import { poaRequestWorkflowId, verdictSignal } from '../../workflows/contract';
+import { Approver } from '../support/approver';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+let bob: Approver;
+
+beforeAll(async () => {
+  stack = await TestStack.start({ ATB_REQUESTS_PER_MINUTE: '100000' });
+  bob = new Approver(stack, 'person/bob', 'compliance');
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+const finance = () => stack.as('agent/finance-bot');
+const pending = async () =>
+  String((await finance().post('/issue', { act: 'erp.order.create' })).body.request_id);
+const standing = async (id: string) => (await finance().get(`/requests/${id}`)).body;
+const collect = (id: string) => finance().post(`/requests/${id}/collect`);
+
+async function until(id: string, type: string): Promise<string[]> {
+  for (let tries = 0; tries < 100; tries++) {
+    const types = await stack.auditTypes(id);
+    if (types.includes(type)) return types;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`${type} was not recorded`);
+}
+
+describe('an insider with write access to the namespace', () => {
+  it('gets nothing by bare signals: they are recorded, and change nothing', async () => {
+    const id = await pending();
+    const before = await standing(id);
+    const handle = (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id));
+    await handle.signal('verdict', { verdict: await bob.sign(id) });
+    await handle.signal('approve');
+    await until(id, 'poa_signal_rejected');
+    expect(await standing(id)).toEqual(before);
+    expect((await collect(id)).body).toMatchObject({ code: 'not_approved' });
+  });
+
+  it('gets nothing by a sealed signal without a signature, even with the codec keys', async () => {
+    const id = await pending();
+    const handle = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
+    await handle.signal(verdictSignal, { verdict: 'a.b.c' });
+    expect(await until(id, 'poa_signal_rejected')).not.toContain('poa_verdict_recorded');
+  });
+
+  it('gets nothing by starting a request that our processes did not seal', async () => {
+    const client = await stack.insider();
+    const handle = await client.workflow.start('poaRequest', {
+      taskQueue: 'poa',
+      workflowId: poaRequestWorkflowId('insider'),
+      args: [{ requestId: 'insider', asked: { act: 'crm.contact.read' } }],
+    });
+    await expect(handle.result()).rejects.toThrow();
+    expect(await stack.auditTypes('insider')).toEqual([]);
+  });
+
+  it('gets no second mandate by a reset (attack 8)', async () => {
+    const id = await pending();
+    await bob.give(id);
+    const first = await collect(id);
+    const client = await stack.insider();
+    const handle = client.workflow.getHandle(poaRequestWorkflowId(id));
+    const { events } = await handle.fetchHistory();
+    const finish = events?.find(
+      ({ workflowTaskCompletedEventAttributes }) => workflowTaskCompletedEventAttributes,
+    );
+    const described = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
+    const { runId } = await described.describe();
+    await client.workflowService.resetWorkflowExecution({
+      namespace: 'atb',
+      workflowExecution: { workflowId: poaRequestWorkflowId(id), runId },
+      workflowTaskFinishEventId: finish?.eventId ?? null,
+      requestId: 'reset-1',
+      reason: 'an insider tries',
+    });
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const again = await collect(id);
+    if (again.status === 200) expect(again.body.mandate).toBe(first.body.mandate);
+    expect((await stack.auditTypes(id)).filter((type) => type === 'poa_issued')).toHaveLength(1);
+  });
+
+  it('gets nothing by terminating: there is no mandate, and no collecting', async () => {
+    const id = await pending();
+    await bob.give(id);
+    await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
+    expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
+    expect(await stack.auditTypes(id)).not.toContain('poa_issued');
+  });
+});
+
+describe('with the audit store down', () => {
+  it('nothing is issued, the request says so, and goes on by itself when it is back', async () => {
+    const id = await pending();
+    await bob.give(id);
+    await stack.stack.parts.stopPostgres();
+    const headers = { 'idempotency-key': 'outage-1' };
+    const ask = () => stack.as('agent/crm-assistant').post('/issue', { act: 'crm.contact.read' }, headers);
+    const refused = await ask();
+    expect(refused.body).toMatchObject({ status: 503, code: 'audit_unavailable' });
+    expect(refused.headers['retry-after']).toBeDefined();
+    const requestId = String(refused.body.request_id);
+    expect(refused.headers.location).toBe(`/requests/${requestId}`);
+    const shown = await stack.as('agent/crm-assistant').get(`/requests/${requestId}`);
+    expect(shown.body).toMatchObject({ state: 'pending', interruption: { code: 'audit_unavailable' } });
+    expect((await collect(id)).status).toBe(503);
+
+    await stack.stack.parts.startPostgres();
+    expect(await until(requestId, 'poa_issued')).toEqual(['poa_requested', 'poa_issued']);
+    expect((await ask()).status).toBe(201);
+    expect((await collect(id)).status).toBe(200);
+    expect((await stack.auditTypes(id)).filter((type) => type === 'poa_issued')).toHaveLength(1);
+  }, 90_000);
+});
