@@ -95,7 +95,7 @@ describe('with the audit store down', () => {
   it('nothing is issued, the request says so, and goes on by itself when it is back', async () => {
     const id = await pending();
     await bob.give(id);
-    await stack.stack.parts.stopPostgres();
+    await stack.stack.parts.postgres.stop();
     const headers = { 'idempotency-key': 'outage-1' };
     const ask = () => stack.as('agent/crm-assistant').post('/issue', { act: 'crm.contact.read' }, headers);
     const refused = await ask();
@@ -107,10 +107,46 @@ describe('with the audit store down', () => {
     expect(shown.body).toMatchObject({ state: 'pending', interruption: { code: 'audit_unavailable' } });
     expect((await collect(id)).status).toBe(503);
 
-    await stack.stack.parts.startPostgres();
+    await stack.stack.parts.postgres.start();
     expect(await until(requestId, 'poa_issued')).toEqual(['poa_requested', 'poa_issued']);
     expect((await ask()).status).toBe(201);
     expect((await collect(id)).status).toBe(200);
     expect((await stack.auditTypes(id)).filter((type) => type === 'poa_issued')).toHaveLength(1);
   }, 90_000);
+});
+
+describe('with the worker down', () => {
+  it('a request is accepted, answered with 503 and its id, and goes on when it is back', async () => {
+    await stack.stack.parts.worker.stop();
+    const headers = { 'idempotency-key': 'worker-down-1' };
+    const ask = () => stack.as('agent/crm-assistant').post('/issue', { act: 'crm.contact.read' }, headers);
+    const refused = await ask();
+    expect(refused.body).toMatchObject({ status: 503, code: 'worker_unavailable' });
+    expect(refused.headers['retry-after']).toBeDefined();
+    await stack.stack.parts.worker.start();
+    const requestId = String(refused.body.request_id);
+    expect(await until(requestId, 'poa_issued')).toEqual(['poa_requested', 'poa_issued']);
+    expect((await ask()).body).toMatchObject({ state: 'issued', request_id: requestId });
+  }, 90_000);
+});
+
+describe('with Temporal down', () => {
+  it('a request is refused with 503, and what was pending is still there when it is back', async () => {
+    const id = await pending();
+    await stack.stack.parts.temporal.stop();
+    const headers = { 'idempotency-key': 'temporal-down-1' };
+    const ask = () => stack.as('agent/crm-assistant').post('/issue', { act: 'crm.contact.read' }, headers);
+    const refused = await ask();
+    expect(refused.status).toBe(503);
+    expect(refused.headers['retry-after']).toBeDefined();
+    await stack.stack.parts.temporal.start();
+    let answer = await ask();
+    for (let tries = 0; answer.status !== 201 && tries < 20; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      answer = await ask();
+    }
+    expect(answer.status).toBe(201);
+    await bob.give(id);
+    expect((await collect(id)).status).toBe(200);
+  }, 120_000);
 });

@@ -90,9 +90,9 @@ const PATHS: Record<string, () => Promise<string>> = {
     return id;
   },
   'store-down-for-a-while': async () => {
-    await stack.stack.parts.stopPostgres();
+    await stack.stack.parts.postgres.stop();
     const answer = await stack.as('agent/crm-assistant').post('/issue', { act: 'crm.contact.read' });
-    await stack.stack.parts.startPostgres();
+    await stack.stack.parts.postgres.start();
     return String(answer.body.request_id);
   },
 };

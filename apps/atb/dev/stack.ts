@@ -53,8 +53,32 @@ export interface Stack {
   readonly identities: DevelopmentIdentities['identities'];
   /** Stops everything, in order; what is durable stays. */
   stop(): Promise<void>;
-  /** The parts that a test of their failure stops by themselves. */
-  readonly parts: { readonly stopPostgres: () => Promise<void>; readonly startPostgres: () => Promise<void> };
+  /** Parts that can be stopped and started again by themselves, to see what their failure does. */
+  readonly parts: { readonly temporal: Part; readonly postgres: Part; readonly worker: Part };
+}
+
+export interface Part {
+  start(): Promise<void>;
+  /** Harmless when it is stopped already. */
+  stop(): Promise<void>;
+}
+
+interface Stoppable {
+  stop(): Promise<void>;
+}
+
+/** A part from the way to start it. */
+function partOf(starting: () => Promise<Stoppable>): Part {
+  let running: Stoppable | undefined;
+  return {
+    async start() {
+      running = await starting();
+    },
+    async stop() {
+      await running?.stop();
+      running = undefined;
+    },
+  };
 }
 
 /** Starts everything on this machine, AgentAuth and worker in one process on one connection (the fast shape). */
@@ -81,13 +105,20 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const codecEndpoint = `http://127.0.0.1:${ports.codec}/${codecToken}`;
 
     const temporal = await temporalServer(options, codecEndpoint);
-    undo.push(temporal.stop);
+    undo.push(() => temporal.part.stop());
 
-    const startPostgres = () =>
-      startEmbeddedPostgres({ stateDirectory: join(files.directory, 'postgres'), port: ports.postgres });
-    let postgres = await progress.step('a private PostgreSQL', startPostgres);
+    let databaseUrl = '';
+    const postgres = partOf(async () => {
+      const server = await startEmbeddedPostgres({
+        stateDirectory: join(files.directory, 'postgres'),
+        port: ports.postgres,
+      });
+      databaseUrl = server.url;
+      return server;
+    });
+    await progress.step('a private PostgreSQL', () => postgres.start());
     undo.push(() => postgres.stop());
-    await writePrivate(files.databaseUrl, `${postgres.url}\n`);
+    await writePrivate(files.databaseUrl, `${databaseUrl}\n`);
 
     const environment = {
       ...process.env,
@@ -101,7 +132,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const workerPorts = await openWorkerPorts(worker);
     undo.push(() => workerPorts.close());
 
-    await progress.step('the worker (bundles the workflows)', async () => {
+    const workerPart = partOf(async () => {
       const application = await NestFactory.createApplicationContext(
         WorkerModule.register({
           connection,
@@ -114,8 +145,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         }),
         { logger: ['error', 'warn'], abortOnError: false },
       );
-      undo.push(() => application.close());
+      return { stop: () => application.close() };
     });
+    await progress.step('the worker (bundles the workflows)', () => workerPart.start());
+    undo.push(() => workerPart.stop());
 
     const client = new Client({
       connection,
@@ -151,12 +184,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       codecEndpoint,
       identities,
       stop,
-      parts: {
-        stopPostgres: () => postgres.stop(),
-        startPostgres: async () => {
-          postgres = await startPostgres();
-        },
-      },
+      parts: { temporal: temporal.part, postgres, worker: workerPart },
     };
     await progress.step('self-check: a low-tier mandate', async (say) => {
       await client.workflow.execute(READINESS, {
@@ -192,12 +220,14 @@ function mandateKeySetFile(files: StateFiles): string {
 async function temporalServer(options: StackOptions, codecEndpoint: string) {
   const { temporalAddress, ports, progress } = options;
   if (temporalAddress !== undefined) {
-    return { address: temporalAddress, uiUrl: undefined, stop: () => Promise.resolve() };
+    // Somebody else's: it is not ours to stop.
+    const part: Part = { start: () => Promise.resolve(), stop: () => Promise.resolve() };
+    return { address: temporalAddress, uiUrl: undefined, part };
   }
   const executable = await progress.step('the temporal command line', (say) =>
     obtainExecutable('temporal', { onProgress: say }),
   );
-  const server = await progress.step('a Temporal server', () =>
+  const part = partOf(() =>
     startDevServer({
       executable,
       stateDirectory: options.stateDirectory,
@@ -206,7 +236,8 @@ async function temporalServer(options: StackOptions, codecEndpoint: string) {
       uiCodecEndpoint: codecEndpoint,
     }),
   );
-  return { address: server.address, uiUrl: server.uiUrl, stop: () => server.stop() };
+  await progress.step('a Temporal server', () => part.start());
+  return { address: `127.0.0.1:${ports.temporal}`, uiUrl: `http://127.0.0.1:${ports.temporalUi}`, part };
 }
 
 function stackEnvironment(
