@@ -1,62 +1,5 @@
 import { Client } from 'pg';
-
-/** Applied in order, each once; a released one is never edited. */
-const MIGRATIONS: readonly string[] = [
-  `
-  create table audit_event (
-    seq bigint primary key generated always as identity,
-    id text not null unique,
-    type text not null,
-    time timestamptz not null,
-    request_id text,
-    actor text,
-    subject text,
-    action text,
-    tier text,
-    reasons text[] not null,
-    data json not null
-  );
-  create index audit_event_request on audit_event (request_id);
-
-  create function audit_is_append_only() returns trigger language plpgsql as $$
-  begin
-    raise exception 'audit_event is append-only';
-  end $$;
-  create trigger audit_event_append_only before update or delete on audit_event
-    for each row execute function audit_is_append_only();
-  create trigger audit_event_no_truncate before truncate on audit_event
-    for each statement execute function audit_is_append_only();
-
-  -- A request is closed, or has its one mandate, never both: both are columns of one row. The claims are text, not
-  -- jsonb, because they are signed again to the same bytes.
-  create table poa_request (
-    request_id text primary key,
-    subject text not null,
-    asked_digest text not null,
-    pending_until timestamptz,
-    closed_at timestamptz,
-    jti text unique,
-    claims text,
-    check (closed_at is null or jti is null)
-  );
-  create index poa_request_pending on poa_request (pending_until)
-    where pending_until is not null and closed_at is null and jti is null;
-
-  create table verdict (
-    jti text primary key,
-    request_id text not null references poa_request,
-    statement_digest text not null,
-    by text not null,
-    received_at timestamptz not null
-  );
-  create index verdict_request on verdict (request_id);
-
-  create table revocation (
-    jti text primary key,
-    revoked_at timestamptz not null
-  );
-  `,
-];
+import { MIGRATIONS } from './migrations';
 
 // Any number that is ours: two processes that start at once migrate one after the other.
 const MIGRATION_LOCK = 731_410_225;
@@ -69,11 +12,11 @@ export async function migrate(url: string): Promise<void> {
     await client.query('begin');
     await client.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
     await client.query('create table if not exists schema_version (version integer primary key)');
-    const { rows } = await client.query<{ version: number }>(
-      'select coalesce(max(version), 0) as version from schema_version',
-    );
-    for (let version = (rows[0]?.version ?? 0) + 1; version <= MIGRATIONS.length; version++) {
-      await client.query(MIGRATIONS[version - 1] ?? '');
+    const { rows } = await client.query<{ version: number }>('select version from schema_version');
+    const applied = new Set(rows.map(({ version }) => version));
+    for (const { version, sql } of MIGRATIONS) {
+      if (applied.has(version)) continue;
+      await client.query(sql);
       await client.query('insert into schema_version values ($1)', [version]);
     }
     await client.query('commit');

@@ -1,0 +1,5 @@
+import { record } from './0001-record';
+import type { Migration } from './migration';
+
+/** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
+export const MIGRATIONS: readonly Migration[] = [record];
