@@ -61,7 +61,7 @@ export async function issueMandate(ports: ActivityPorts, input: IssuanceInput): 
 /** The agent of a request that the database remembers with exactly this content. */
 function requireRecorded(record: RequestRecord, digest: string): string {
   if (!record.request) throw new AtbError('evidence_mismatch', 'the request was never recorded');
-  if (record.request.askedDigest !== digest) {
+  if (record.request.askedDigest !== digest || !record.requestedAt) {
     throw new AtbError('evidence_mismatch', 'the request is not the one that was recorded');
   }
   return record.request.subject;

@@ -23,7 +23,7 @@ export async function recordVerdict(ports: ActivityPorts, input: VerdictInput): 
 async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput): Promise<VerdictOutcome> {
   const now = ports.clock();
   const record = await ports.ledger.recordOf(request.requestId);
-  if (!record.request || record.request.askedDigest !== askedDigest(request)) {
+  if (!record.request || record.request.askedDigest !== askedDigest(request) || !record.requestedAt) {
     throw new AtbError('request_unknown', 'no such request was recorded');
   }
   if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
@@ -50,7 +50,8 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     {
       id: `${request.requestId}/poa_verdict_recorded/${verified.signed.claims.jti}`,
       type: 'poa_verdict_recorded',
-      time: now,
+      // The moment of receipt: as of it the certificate is judged, now and in the signing step.
+      time: verified.receivedAt,
       requestId: request.requestId,
       actor: verified.by,
       subject: identified.agent,

@@ -23,6 +23,7 @@ export interface RequestEntry {
   readonly pendingUntil: Date | null;
 }
 
+/** A verdict's receipt. What is read back is what its audit event says; see `RequestRecord`. */
 export interface VerdictEntry {
   readonly jti: string;
   readonly requestId: string;
@@ -41,7 +42,10 @@ export interface MandateEntry {
 /** All that the signing step needs to know of a request, read at one instant. */
 export interface RequestRecord {
   readonly request: RequestEntry | null;
+  /** When it was asked, by its audit event; null where there is none. */
+  readonly requestedAt: Date | null;
   readonly closed: boolean;
+  /** Those whose audit event tells the same in every particular: the log is sealed, a table beside it is not. */
   readonly verdicts: readonly VerdictEntry[];
   readonly mandate: MandateEntry | null;
 }

@@ -87,10 +87,18 @@ const REVOKE = `
   )
   ${eventWhere('revoked')}`;
 
+/** A verdict was received when, and only if, its audit event says so: an edit of the table alone makes it void. */
 const RECORD_OF = `
   select r.subject, r.asked_digest, r.pending_until, r.closed_at, r.jti, r.claims,
-    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000)
-       order by v.received_at, v.jti) from verdict v where v.request_id = r.request_id) as verdicts
+    (select e.time from audit_event e
+       where e.id = r.request_id || '/poa_requested' and e.subject = r.subject
+         and e.data->>'asked_digest' = r.asked_digest) as requested_at,
+    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from e.time) * 1000)
+       order by e.time, v.jti)
+     from verdict v join audit_event e on e.id = r.request_id || '/poa_verdict_recorded/' || v.jti
+       and e.type = 'poa_verdict_recorded' and e.request_id = v.request_id and e.actor = v.by
+       and e.time = v.received_at and e.data->>'statement_digest' = v.statement_digest
+     where v.request_id = r.request_id) as verdicts
   from poa_request r where r.request_id = $1`;
 
 /** The ledger in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
@@ -185,13 +193,14 @@ export class PostgresLedger implements Ledger {
     const [row] = await this.query<{
       subject: string;
       asked_digest: string;
+      requested_at: Date | null;
       pending_until: Date | null;
       closed_at: Date | null;
       jti: string | null;
       claims: string | null;
       verdicts: readonly [string, string, string, number][] | null;
     }>('record-of', RECORD_OF, [requestId]);
-    if (!row) return { request: null, closed: false, verdicts: [], mandate: null };
+    if (!row) return { request: null, requestedAt: null, closed: false, verdicts: [], mandate: null };
     return {
       request: {
         requestId,
@@ -199,6 +208,7 @@ export class PostgresLedger implements Ledger {
         askedDigest: row.asked_digest,
         pendingUntil: row.pending_until,
       },
+      requestedAt: row.requested_at,
       closed: row.closed_at !== null,
       verdicts: (row.verdicts ?? []).map(([jti, statementDigest, by, receivedAt]) => ({
         ...{ jti, requestId, statementDigest, by },

@@ -45,6 +45,21 @@ export function anEvent(
   };
 }
 
+/** The event that admission writes beside a request. */
+function requestedEvent({ requestId, subject, askedDigest }: RequestEntry): AuditEvent {
+  return anEvent('poa_requested', requestId, { subject, data: { asked_digest: askedDigest } });
+}
+
+/** The event that tells a verdict, in every particular. */
+function verdictEvent(verdict: VerdictEntry): AuditEvent {
+  return anEvent('poa_verdict_recorded', verdict.requestId, {
+    id: `${verdict.requestId}/poa_verdict_recorded/${verdict.jti}`,
+    time: verdict.receivedAt,
+    actor: verdict.by,
+    data: { jti: verdict.jti, statement_digest: verdict.statementDigest },
+  });
+}
+
 function aVerdict(requestId: string, other: Partial<VerdictEntry> = {}): VerdictEntry {
   const by = 'spiffe://corp.example/person/bob';
   return { jti: randomUUID(), requestId, statementDigest: 'statement', by, receivedAt: SOON, ...other };
@@ -79,7 +94,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     (await underTest().ledger.events({ requestId, limit: 100 })).map(({ type }) => type);
   const admitted = async (other: Partial<RequestEntry> = {}): Promise<RequestEntry> => {
     const request = aRequest(other);
-    await underTest().ledger.admit(request, anEvent('poa_requested', request.requestId), ROOM);
+    await underTest().ledger.admit(request, requestedEvent(request), ROOM);
     return request;
   };
   const mandate = (requestId: string, jti: string = randomUUID()) =>
@@ -92,6 +107,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     it('knows nothing of a request that was never admitted', async () => {
       expect(await underTest().ledger.recordOf(randomUUID())).toEqual({
         request: null,
+        requestedAt: null,
         closed: false,
         verdicts: [],
         mandate: null,
@@ -102,6 +118,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       const request = await admitted({ pendingUntil });
       expect(await underTest().ledger.recordOf(request.requestId)).toEqual({
         request,
+        requestedAt: NOON,
         closed: false,
         verdicts: [],
         mandate: null,
@@ -116,6 +133,14 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       expect(await ledger.admit(request, again, ROOM)).toBe('admitted');
       const events = await ledger.events({ requestId: request.requestId, limit: 10 });
       expect(events.map(({ time }) => time)).toEqual([NOON]);
+    });
+
+    it('tells when a request came only where its event tells of the same request', async () => {
+      const { ledger } = underTest();
+      const request = aRequest();
+      const event = { ...requestedEvent(request), data: { asked_digest: 'other' } };
+      await ledger.admit(request, event, ROOM);
+      expect((await ledger.recordOf(request.requestId)).requestedAt).toBeNull();
     });
 
     it.each([
@@ -205,8 +230,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       const late = aVerdict(requestId, { receivedAt: SOON });
       const early = aVerdict(requestId, { receivedAt: NOON });
       for (const verdict of [late, early, late]) {
-        const event = anEvent('poa_verdict_recorded', requestId, { id: `${requestId}/${verdict.jti}` });
-        expect(await ledger.recordVerdict(verdict, event)).toEqual(verdict);
+        expect(await ledger.recordVerdict(verdict, verdictEvent(verdict))).toEqual(verdict);
       }
       expect((await ledger.recordOf(requestId)).verdicts).toEqual([early, late]);
       expect(await typesOf(requestId)).toEqual([
@@ -214,6 +238,19 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
         'poa_verdict_recorded',
         'poa_verdict_recorded',
       ]);
+    });
+
+    it.each<[string, Partial<AuditEvent>]>([
+      ['another moment', { time: NOON }],
+      ['another person', { actor: 'spiffe://corp.example/person/carol' }],
+      ['another statement', { data: { statement_digest: 'other' } }],
+      ['something else', { type: 'poa_verdict_refused' }],
+    ])('do not stand where their event tells of %s: the log fixes what was received', async (_, other) => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const verdict = aVerdict(requestId);
+      await ledger.recordVerdict(verdict, { ...verdictEvent(verdict), ...other });
+      expect((await ledger.recordOf(requestId)).verdicts).toEqual([]);
     });
 
     it('answer the first entry under a jti, though it is for another request', async () => {

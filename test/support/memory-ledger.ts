@@ -105,12 +105,13 @@ export class MemoryLedger implements Ledger {
   recordOf(requestId: string): Promise<RequestRecord> {
     return this.atomically(() => {
       const row = this.requests.get(requestId);
-      if (!row) return { request: null, closed: false, verdicts: [], mandate: null };
+      if (!row) return { request: null, requestedAt: null, closed: false, verdicts: [], mandate: null };
       return {
         request: structuredClone(row.request),
+        requestedAt: this.toldAt(row.request),
         closed: row.closed,
         verdicts: [...this.verdicts.values()]
-          .filter((verdict) => verdict.requestId === requestId)
+          .filter((verdict) => verdict.requestId === requestId && this.isTold(verdict))
           .sort((a, b) => a.receivedAt.getTime() - b.receivedAt.getTime() || (a.jti < b.jti ? -1 : 1))
           .map((verdict) => structuredClone(verdict)),
         mandate: row.mandate && mandateOf(requestId, row.mandate),
@@ -130,6 +131,21 @@ export class MemoryLedger implements Ledger {
         .filter((event) => event.seq > afterSeq)
         .slice(0, limit)
         .map((event) => structuredClone(event)),
+    );
+  }
+
+  private toldAt({ requestId, subject, askedDigest }: RequestEntry): Date | null {
+    const event = this.log.find(({ id }) => id === `${requestId}/poa_requested`);
+    return event?.subject === subject && event.data.asked_digest === askedDigest ? event.time : null;
+  }
+
+  private isTold({ requestId, jti, by, receivedAt, statementDigest }: VerdictEntry): boolean {
+    const event = this.log.find(({ id }) => id === `${requestId}/poa_verdict_recorded/${jti}`);
+    return (
+      event?.type === 'poa_verdict_recorded' &&
+      event.actor === by &&
+      event.time.getTime() === receivedAt.getTime() &&
+      event.data.statement_digest === statementDigest
     );
   }
 
