@@ -9,7 +9,8 @@ import { projectRoot } from './project-root';
 
 const run = promisify(execFile);
 
-export type ExecutableName = 'temporal' | 'opa' | 'temporal-server' | 'temporal-sql-tool';
+export type ExecutableName =
+  'temporal' | 'opa' | 'temporal-server' | 'temporal-sql-tool' | 'spire-server' | 'spire-agent';
 
 /** Told of each step, and now and then of the time a long one has taken: a line for people, without a newline. */
 export type Progress = (line: string) => void;
@@ -73,6 +74,20 @@ const EXECUTABLES: Readonly<Record<ExecutableName, Executable>> = {
     versionArguments: ['--version'],
     pinned: true,
     sources: [{ from: 'go', module: 'temporal', importPath: 'go.temporal.io/server/cmd/tools/sql' }],
+  },
+  'spire-server': {
+    variable: 'ATB_SPIRE_SERVER',
+    version: '1.13.0',
+    versionArguments: ['--version'],
+    pinned: false,
+    sources: [{ from: 'go', module: 'spire', importPath: 'github.com/spiffe/spire/cmd/spire-server' }],
+  },
+  'spire-agent': {
+    variable: 'ATB_SPIRE_AGENT',
+    version: '1.13.0',
+    versionArguments: ['--version'],
+    pinned: false,
+    sources: [{ from: 'go', module: 'spire', importPath: 'github.com/spiffe/spire/cmd/spire-agent' }],
   },
 };
 
