@@ -44,6 +44,15 @@ const CONSEQUENCES = {
   svid_malformed: { status: 401 },
   trust_domain_unknown: { status: 401 },
   untrusted_svid: { status: 401 },
+  // Proofs that come with one request (RFC 9449, JWT-SVID, signed requests).
+  dpop_proof_invalid: { status: 401 },
+  proof_replayed: { status: 409 },
+  signed_request_invalid: { status: 401 },
+  signed_request_malformed: { status: 400 },
+  signed_request_mismatch: { status: 422 },
+  signed_request_required: { status: 403 },
+  signed_request_stale: { status: 401 },
+  token_invalid: { status: 401 },
   // What policy says.
   agent_not_allowed: { status: 403 },
   agent_unknown: { status: 403 },

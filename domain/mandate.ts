@@ -22,9 +22,16 @@ export interface MandateClaims {
   readonly iat: number;
   readonly nbf: number;
   readonly exp: number;
-  /** RFC 8705 §3.1: the certificate whose key must present it. */
-  readonly cnf: { readonly 'x5t#S256': string };
+  readonly cnf: Confirmation;
 }
+
+/**
+ * The key that must present a mandate (RFC 7800): that of a certificate (RFC 8705 §3.1), or, for agents that no
+ * certificate of theirs reaches us from, one that proves itself with each call (RFC 9449 §6.1).
+ */
+export type Confirmation =
+  | { readonly 'x5t#S256': string; readonly jkt?: never }
+  | { readonly jkt: string; readonly 'x5t#S256'?: never };
 
 /** Claims of `leg` that only the broker fills in: nobody may ask with them (attack 7). */
 export const LEG_CLAIMS_OF_APPROVAL = [

@@ -104,15 +104,16 @@ function constraints(con: Json | undefined): MandateClaims['con'] {
 }
 
 function confirmation(cnf: Json | undefined): MandateClaims['cnf'] {
-  const { 'x5t#S256': thumbprint, ...unknown } = object(cnf, 'cnf');
-  if (
-    Object.keys(unknown).length > 0 ||
-    typeof thumbprint !== 'string' ||
-    decodeBase64url(thumbprint)?.length !== SHA256_BYTES
-  ) {
-    throw invalid('its cnf is not the thumbprint of a certificate');
+  const { 'x5t#S256': certificate, jkt, ...unknown } = object(cnf, 'cnf');
+  if (Object.keys(unknown).length === 0) {
+    if (jkt === undefined && isThumbprint(certificate)) return { 'x5t#S256': certificate };
+    if (certificate === undefined && isThumbprint(jkt)) return { jkt };
   }
-  return { 'x5t#S256': thumbprint };
+  throw invalid('its cnf is not the thumbprint of a certificate or of a key');
+}
+
+function isThumbprint(value: Json | undefined): value is string {
+  return typeof value === 'string' && decodeBase64url(value)?.length === SHA256_BYTES;
 }
 
 function knownTier(value: Json | undefined): Tier {

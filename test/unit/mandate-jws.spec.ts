@@ -70,6 +70,11 @@ describe('a mandate', () => {
     expect(await mandateOpener(keys, PARTIES).open(compact)).toEqual(CLAIMS);
   });
 
+  it('may be bound to a key instead of a certificate (RFC 9449 §6.1)', async () => {
+    const bound = { ...CLAIMS, cnf: { jkt: sha256Base64url('key') } };
+    expect(openMandate(await signer.sign(bound), keys, PARTIES).cnf).toEqual({ jkt: sha256Base64url('key') });
+  });
+
   it('signed again is the same bytes, whatever the order of its claims', async () => {
     const reversed = Object.fromEntries(Object.entries(CLAIMS).reverse()) as unknown as MandateClaims;
     expect(await signer.sign(reversed)).toBe(await signer.sign(CLAIMS));
@@ -148,7 +153,9 @@ describe('a mandate', () => {
     ['con without limits', { ...CLAIMS, con: { params: {} } }],
     ['an exp as a text', { ...CLAIMS, exp: '9999999999' }],
     ['an exp before its nbf', { ...CLAIMS, exp: EPOCH - 1 }],
-    ['another confirmation', { ...CLAIMS, cnf: { ...CLAIMS.cnf, jkt: 'x' } }],
+    ['two confirmations', { ...CLAIMS, cnf: { ...CLAIMS.cnf, jkt: sha256Base64url('key') } }],
+    ['no confirmation', { ...CLAIMS, cnf: {} }],
+    ['a key thumbprint that is too short', { ...CLAIMS, cnf: { jkt: 'AAAA' } }],
     ['a thumbprint that is too short', { ...CLAIMS, cnf: { 'x5t#S256': 'AAAA' } }],
   ])('is refused with %s', (_, claims) => {
     const compact = signed({ alg: 'EdDSA', typ: 'poa+jwt', kid: signer.kid }, claims);
