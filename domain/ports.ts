@@ -1,6 +1,8 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { MandateClaims } from './mandate';
 import type { PolicyDecision, PolicyInput, Principal } from './policy';
+import type { RedemptionDecision, RedemptionInput } from './redemption';
+import type { StopDecision, StopInput } from './stop';
 import type { SignedVerdict } from './verdict';
 
 /** Tells the time, so that what depends on it can be tested. */
@@ -11,6 +13,10 @@ export interface PolicyEngine {
   readonly revision: string;
   decide(input: PolicyInput): Promise<PolicyDecision>;
   principal(id: string): Promise<Principal>;
+  /** Once more, on the live request, when a mandate is redeemed. */
+  redemption(input: RedemptionInput): Promise<RedemptionDecision>;
+  /** Whether somebody may stop or lift. */
+  stop(input: StopInput): Promise<StopDecision>;
 }
 
 /** An admitted request, as the database remembers it whatever a workflow's history says. */

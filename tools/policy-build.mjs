@@ -8,7 +8,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const ENTRYPOINTS = ['atb/poa/decision', 'atb/directory/principal'];
+const ENTRYPOINTS = [
+  'atb/poa/decision',
+  'atb/directory/principal',
+  'atb/redemption/decision',
+  'atb/revocation/decision',
+];
 const REVISION_CHARACTERS = 16;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -3,6 +3,10 @@ import { isJsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
+import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
+import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { parseStopDecision, stopInputJson } from '../../domain/stop';
+import type { StopDecision, StopInput } from '../../domain/stop';
 
 // A sidecar answers in a millisecond; one that does not is out of reach.
 const TIMEOUT_MS = 1_000;
@@ -28,6 +32,16 @@ export class SidecarPolicy implements PolicyEngine {
 
   async principal(id: string): Promise<Principal> {
     return parsePrincipal(await ask(this.url, 'atb/directory/principal', { id }));
+  }
+
+  async redemption(input: RedemptionInput): Promise<RedemptionDecision> {
+    return parseRedemptionDecision(
+      await ask(this.url, 'atb/redemption/decision', redemptionInputJson(input)),
+    );
+  }
+
+  async stop(input: StopInput): Promise<StopDecision> {
+    return parseStopDecision(await ask(this.url, 'atb/revocation/decision', stopInputJson(input)));
   }
 }
 

@@ -6,6 +6,10 @@ import { isJsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
+import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
+import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { parseStopDecision, stopInputJson } from '../../domain/stop';
+import type { StopDecision, StopInput } from '../../domain/stop';
 
 type LoadedPolicy = Awaited<ReturnType<typeof loadPolicy>>;
 
@@ -38,6 +42,16 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async principal(id: string): Promise<Principal> {
     return parsePrincipal(this.evaluate({ id }, 'atb/directory/principal'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async redemption(input: RedemptionInput): Promise<RedemptionDecision> {
+    return parseRedemptionDecision(this.evaluate(redemptionInputJson(input), 'atb/redemption/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async stop(input: StopInput): Promise<StopDecision> {
+    return parseStopDecision(this.evaluate(stopInputJson(input), 'atb/revocation/decision'));
   }
 
   private evaluate(input: unknown, entrypoint: string): unknown {

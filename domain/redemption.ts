@@ -1,0 +1,61 @@
+import { AtbError } from './error';
+import { isJsonObject } from './json';
+import type { JsonObject } from './json';
+import { policyInputJson, TIERS } from './policy';
+import type { PolicyInput, Tier } from './policy';
+
+/** What policy is asked once more when a mandate is redeemed: the question of issuance, on the request as it is. */
+export interface RedemptionInput {
+  readonly question: PolicyInput;
+  /** Null where the call comes without a mandate. */
+  readonly mandate: { readonly tier: Tier } | null;
+  readonly connector: {
+    readonly id: string;
+    readonly state: string;
+    readonly classification: string;
+    /** Of the definition, so that policy data can name the one that was reviewed (operating model §2.4). */
+    readonly digest: string;
+  };
+  readonly method: string;
+  /** ALLOW_UNMANDATED_LOW_RISK (operating model §3). */
+  readonly allowUnmandatedLowRisk: boolean;
+}
+
+export interface RedemptionDecision {
+  readonly effect: 'allow' | 'deny';
+  /** As policy sees it now; null where the action is unknown. */
+  readonly tier: Tier | null;
+  readonly reasons: readonly string[];
+  readonly policyRevision: string;
+}
+
+/** The input in the words of `policy/atb/redemption.rego`. */
+export function redemptionInputJson(input: RedemptionInput): JsonObject {
+  return {
+    ...policyInputJson(input.question),
+    mandate: input.mandate && { tier: input.mandate.tier },
+    connector: { ...input.connector },
+    method: input.method,
+    allow_unmandated_low_risk: input.allowUnmandatedLowRisk,
+  };
+}
+
+/** Reads an answer of `atb/redemption/decision`. Throws `policy_unavailable` where it is not of the form. */
+export function parseRedemptionDecision(value: unknown): RedemptionDecision {
+  const { effect, tier, reasons, policy_revision: policyRevision } = isJsonObject(value) ? value : {};
+  const knownTier = TIERS.find((known) => known === tier) ?? null;
+  if (
+    (effect !== 'allow' && effect !== 'deny') ||
+    !isTexts(reasons) ||
+    typeof policyRevision !== 'string' ||
+    // Allowed at no tier, or for a reason against it: not an answer of ours.
+    (effect === 'allow' && (knownTier === null || reasons.length > 0))
+  ) {
+    throw new AtbError('policy_unavailable', 'policy answered without a proper redemption decision');
+  }
+  return { effect, tier: knownTier, reasons, policyRevision };
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

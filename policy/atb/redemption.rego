@@ -1,0 +1,80 @@
+# Policy once more, when a mandate is redeemed: on the request as it really is, with what is true now. The input is the
+# one of atb.poa, with the mandate, the connector and the method beside it.
+package atb.redemption
+
+import data.atb.directory
+import data.atb.poa
+
+default decision := {"effect": "deny", "tier": null, "reasons": ["policy_denied"], "policy_revision": ""}
+
+decision := {
+	"effect": "allow",
+	"tier": now_decided.tier,
+	"reasons": [],
+	"policy_revision": data.revision,
+} if {
+	count(reasons) == 0
+	now_decided.tier
+}
+
+decision := {
+	"effect": "deny",
+	"tier": now_decided.tier,
+	"reasons": sort(reasons),
+	"policy_revision": data.revision,
+} if {
+	count(reasons) > 0
+}
+
+# The same decision as at issuance: action, agent, limits, constraints and context, with today's policy.
+now_decided := poa.decision
+
+reasons contains reason if some reason in now_decided.reasons
+
+ranks := {"low": 1, "medium": 2, "high": 3, "critical": 4}
+
+# What was approved at a lower tier was approved by too few.
+reasons contains "tier_raised" if {
+	mandated
+	not tier_holds
+}
+
+tier_holds if ranks[now_decided.tier] <= ranks[input.mandate.tier]
+
+reasons contains "agent_suspended" if not agent_active
+
+agent_active if object.get(directory.agent(input.subject.id), "state", "active") == "active"
+
+# An agent that is not known is told so, not that it is suspended.
+agent_active if not directory.agent(input.subject.id)
+
+reasons contains "connector_closed" if not connector_open
+
+connector_open if input.connector.state == "active"
+
+# A ticket that a mandate stands on stays open until the mandate is used.
+reasons contains "ticket_not_open" if {
+	is_string(input.context.ticket)
+	not ticket_open
+}
+
+ticket_open if {
+	input.context.ticket_fact.id == input.context.ticket
+	input.context.ticket_fact.state in data.open_ticket_states
+}
+
+mandated if is_object(input.mandate)
+
+reasons contains "mandate_missing" if {
+	not mandated
+	not low_risk_read
+}
+
+# Operating model §3: low risk needs a mandate, or the allowlist where that is switched on.
+low_risk_read if {
+	input.allow_unmandated_low_risk == true
+	now_decided.tier == "low"
+	now_decided.effect == "issue"
+	input.method in {"GET", "HEAD"}
+	input.method in object.get(data.catalogue.actions[input.action.name], "methods", [])
+}
