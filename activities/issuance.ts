@@ -5,6 +5,8 @@ import type { MandateClaims } from '../domain/mandate';
 import type { IdentityEvidence } from '../domain/mandate-request';
 import type { RequestRecord, Svid } from '../domain/ports';
 import type { AllowingDecision, PolicyDecision } from '../domain/policy';
+import { exceededInWords } from '../domain/velocity';
+import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
 import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest, deniedEvent, identify } from './admission';
@@ -55,7 +57,7 @@ export async function issueMandate(ports: ActivityPorts, input: IssuanceInput): 
     };
   }
   const claims = mandateClaims(ports, identified, decision, counting, svid);
-  return await recordedThenSigned(ports, claims);
+  return await recordedThenSigned(ports, claims, decision.velocity);
 }
 
 /** The agent of a request that the database remembers with exactly this content. */
@@ -122,7 +124,11 @@ function mandateClaims(
 }
 
 /** Audit first: no record, no mandate. A repeat finds the first record and signs that, to the same bytes. */
-async function recordedThenSigned(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
+async function recordedThenSigned(
+  ports: ActivityPorts,
+  claims: MandateClaims,
+  limits: readonly VelocityLimit[],
+): Promise<IssuanceOutcome> {
   const approvers = approverIds(claims);
   const type = 'dual_control' in claims.leg ? 'poa_issued_dual_control' : 'poa_issued';
   const recorded = await ports.ledger.recordMandate(
@@ -139,8 +145,33 @@ async function recordedThenSigned(ports: ActivityPorts, claims: MandateClaims): 
       reasons: [],
       data: { jti: claims.jti, exp: claims.exp, policy_revision: claims.pol, approvers },
     },
+    limits,
   );
+  if ('exceeded' in recorded) return await tooFast(ports, claims, recorded.exceeded);
   return await issued(ports, recorded.claims);
+}
+
+/** Above a velocity limit nothing is issued; a request that people approved stays as it is, to be collected later. */
+async function tooFast(
+  ports: ActivityPorts,
+  claims: MandateClaims,
+  exceeded: VelocityStanding,
+): Promise<IssuanceOutcome> {
+  const { rule, most, windowSeconds } = exceeded;
+  const retryAt = epochSeconds(exceeded.resetsAt);
+  await ports.ledger.append({
+    id: `${claims.req}/poa_velocity_exceeded/${retryAt}`,
+    type: 'poa_velocity_exceeded',
+    time: fromEpochSeconds(claims.iat),
+    requestId: claims.req,
+    actor: claims.sub,
+    subject: claims.sub,
+    action: claims.act,
+    tier: claims.tier,
+    reasons: ['velocity_exceeded'],
+    data: { rule, most, window_seconds: windowSeconds, retry_at: retryAt, policy_revision: claims.pol },
+  });
+  return { outcome: 'refused', code: 'velocity_exceeded', message: exceededInWords(exceeded), retryAt };
 }
 
 async function reissued(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {

@@ -85,7 +85,13 @@ export type IssuanceOutcome =
   | { readonly outcome: 'outdated'; readonly assessment: Assessment; readonly kept: readonly string[] }
   | { readonly outcome: 'denied'; readonly denial: Denial }
   /** The caller's fault: the request stands as before. */
-  | { readonly outcome: 'refused'; readonly code: ErrorCode; readonly message: string };
+  | {
+      readonly outcome: 'refused';
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** Epoch seconds: when trying again makes sense. */
+      readonly retryAt?: number;
+    };
 
 export interface ClosingInput {
   readonly request: PoaRequest;

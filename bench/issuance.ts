@@ -19,6 +19,7 @@ import type { Identities } from './agent';
 import { joined, measure, percentile, perSecond } from './measure';
 import type { Series } from './measure';
 import { round2, say } from './report';
+import { roomyPolicy } from './roomy-policy';
 import type { BenchOptions, Row, ServerName } from './report';
 import { startPostgresTemporal } from '../adapters/temporal/postgres-server';
 
@@ -186,6 +187,7 @@ async function startStackProcess(temporalAddress: string, stateDirectory: string
         ...process.env,
         ATB_REQUESTS_PER_MINUTE: '10000000',
         ATB_PENDING_PER_AGENT: '100000',
+        ATB_POLICY_DIR: await roomyPolicy(join(stateDirectory, 'policy')),
         ATB_LOG_LEVEL: 'error',
       },
     },

@@ -11,6 +11,7 @@ export const AUDIT_EVENT_TYPES = [
   'poa_escalated',
   'poa_issued',
   'poa_issued_dual_control',
+  'poa_velocity_exceeded',
   'poa_rejected',
   'poa_withdrawn',
   'poa_expired',

@@ -65,6 +65,7 @@ const CONSEQUENCES = {
   too_many_pending: { status: 429, retry: true },
   too_many_requests: { status: 429, retry: true },
   unknown_action: { status: 403 },
+  velocity_exceeded: { status: 429, retry: true },
   // Verdicts.
   approval_missing: { status: 409 },
   verdict_already_used: { status: 409 },

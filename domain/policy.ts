@@ -1,6 +1,7 @@
 import { AtbError } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
+import type { VelocityLimit } from './velocity';
 
 /** The risk tiers of the operating model §3, lowest first. */
 export const TIERS = ['low', 'medium', 'high', 'critical'] as const;
@@ -94,6 +95,8 @@ export interface AllowingDecision extends Decided {
   readonly escalation: readonly EscalationRung[];
   readonly expiresAfterSeconds: number;
   readonly collectWithinSeconds: number;
+  /** The limits that this mandate counts towards. */
+  readonly velocity: readonly VelocityLimit[];
 }
 
 export interface DenyingDecision extends Decided {
@@ -178,6 +181,15 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
     }),
     expiresAfterSeconds: wholeNumber(decision.expires_after_seconds, 'expires_after_seconds'),
     collectWithinSeconds: wholeNumber(decision.collect_within_seconds, 'collect_within_seconds'),
+    velocity: list(decision.velocity, 'velocity').map((limit) => {
+      const { rule, key, most, window_seconds } = object(limit, 'velocity');
+      return {
+        rule: text(rule, 'velocity'),
+        key: text(key, 'velocity'),
+        most: wholeNumber(most, 'velocity'),
+        windowSeconds: wholeNumber(window_seconds, 'velocity'),
+      };
+    }),
   };
 }
 

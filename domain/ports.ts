@@ -4,6 +4,7 @@ import type { PolicyDecision, PolicyInput, Principal } from './policy';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
 import type { StopDecision, StopInput } from './stop';
 import type { SignedVerdict } from './verdict';
+import type { VelocityLimit, VelocityStanding } from './velocity';
 
 /** Tells the time, so that what depends on it can be tested. */
 export type Clock = () => Date;
@@ -56,6 +57,11 @@ export interface RequestRecord {
   readonly mandate: MandateEntry | null;
 }
 
+/** The velocity limit that is reached; of several the one that opens last. */
+export interface Exceeded {
+  readonly exceeded: VelocityStanding;
+}
+
 export interface PendingCaps {
   readonly perAgent: number;
   readonly total: number;
@@ -77,9 +83,16 @@ export interface Ledger {
   admit(entry: RequestEntry, event: AuditEvent, caps: PendingCaps): Promise<'admitted' | 'too_many_pending'>;
   /** Records a verdict; answers the first entry under that `jti`, which may be another's. */
   recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry>;
-  /** Records the mandate that is about to be signed; answers the request's one mandate, which may be an earlier one.
-   *  Refuses with `request_finished` a request that was closed before. */
-  recordMandate(entry: MandateEntry, event: AuditEvent): Promise<MandateEntry>;
+  /** Records the mandate that is about to be signed, and counts it towards its limits; answers the request's one
+   *  mandate, which may be an earlier one: that counts once. Refuses with `request_finished` a request that was closed
+   *  before; above a limit it answers that limit, and nothing is recorded or counted. */
+  recordMandate(
+    entry: MandateEntry,
+    event: AuditEvent,
+    limits: readonly VelocityLimit[],
+  ): Promise<MandateEntry | Exceeded>;
+  /** How the limits stand at a moment; takes nothing. */
+  velocityOf(limits: readonly VelocityLimit[], at: Date): Promise<readonly VelocityStanding[]>;
   /** Records a request's end without a mandate; false where a mandate was recorded before. */
   close(requestId: string, event: AuditEvent): Promise<boolean>;
   /** Records a revocation. */

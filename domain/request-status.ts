@@ -87,6 +87,8 @@ export interface Ended extends EveryRequest {
   readonly code: ErrorCode;
   readonly reasons: readonly string[];
   readonly verdicts: readonly RecordedVerdict[];
+  /** Epoch seconds: when asking anew makes sense, where that is known. */
+  readonly retryAt?: number;
 }
 
 /** Where a request stands: the answer of the workflow's query, of its updates, and its result. */
@@ -105,4 +107,6 @@ export type Answer =
       readonly code: ErrorCode;
       readonly message: string;
       readonly reasons: readonly string[];
+      /** Epoch seconds: when trying again makes sense. */
+      readonly retryAt?: number;
     };

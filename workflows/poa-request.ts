@@ -132,7 +132,7 @@ class RequestProcedure {
   private async issuedAtOnce(issuance: IssuanceOutcome | null): Promise<void> {
     if (!issuance) throw notOurs(issuance);
     const refusal = this.take(issuance);
-    if (refusal) await this.end('denied', refusal.code, [refusal.code]);
+    if (refusal) await this.end('denied', refusal.code, [refusal.code], null, refusal.retryAt);
   }
 
   /** What the signing step made of the request; answers the refusal where the caller's proof was not enough. */
@@ -201,7 +201,7 @@ class RequestProcedure {
     const input = { request: this.request, statements: this.statements, collector: evidence };
     const refusal = this.take(await CancellationScope.nonCancellable(() => later.issueMandate(input)));
     return refusal
-      ? refused(refusal.code, refusal.message, refusal.reasons)
+      ? refused(refusal.code, refusal.message, refusal.reasons, refusal.retryAt)
       : { done: true, status: this.status };
   }
 
@@ -354,6 +354,7 @@ class RequestProcedure {
     code: ErrorCode,
     reasons: readonly string[],
     actor: string | null = null,
+    retryAt?: number,
   ): Promise<void> {
     if (isFinal(this.status)) return;
     const agent = this.assessment?.agent ?? null;
@@ -362,15 +363,11 @@ class RequestProcedure {
     if (!(await this.step(() => later.closeRequest(input)))) {
       throw ApplicationFailure.nonRetryable('a mandate was issued for this request before', 'already_issued');
     }
-    this.become(
-      this.ended(state, {
-        agent,
-        tier,
-        policyRevision: this.assessment?.policyRevision ?? null,
-        code,
-        reasons,
-      }),
-    );
+    const policyRevision = this.assessment?.policyRevision ?? null;
+    this.become({
+      ...this.ended(state, { agent, tier, policyRevision, code, reasons }),
+      ...(retryAt !== undefined && { retryAt }),
+    });
   }
 
   private ended(state: Ended['state'], why: Omit<Denial, 'effect'>): Ended {
@@ -430,10 +427,16 @@ interface Refusal {
   readonly code: ErrorCode;
   readonly message: string;
   readonly reasons?: readonly string[];
+  readonly retryAt?: number;
 }
 
-function refused(code: ErrorCode, message: string, reasons: readonly string[] = []): Answer {
-  return { done: false, code, message, reasons };
+function refused(
+  code: ErrorCode,
+  message: string,
+  reasons: readonly string[] = [],
+  retryAt?: number,
+): Answer {
+  return { done: false, code, message, reasons, ...(retryAt !== undefined && { retryAt }) };
 }
 
 function notPending(status: RequestStatus): [ErrorCode, string] {

@@ -5,8 +5,11 @@ import { AtbError } from '../../domain/error';
 import type { JsonObject } from '../../domain/json';
 import type { MandateClaims } from '../../domain/mandate';
 import type { Tier } from '../../domain/policy';
+import { windowOf } from '../../domain/velocity';
+import type { VelocityLimit, VelocityStanding } from '../../domain/velocity';
 import type {
   AuditFilter,
+  Exceeded,
   Ledger,
   MandateEntry,
   PendingCaps,
@@ -63,15 +66,24 @@ const RECORD_VERDICT = `
 
 const VERDICT_OF = 'select * from verdict where jti = $1';
 
-/** The first claims win; a closed request takes none. */
+/** The first claims win; a closed request takes none, and neither does one above a velocity limit (0020-velocity). */
 const RECORD_MANDATE = `
-  with recorded as (
+  with velocity as materialized (
+    select take_velocity($4, $3::timestamptz, $13::json) as exceeded
+  ), recorded as (
     update poa_request set jti = coalesce(jti, $11), claims = coalesce(claims, $12)
-    where request_id = $4 and closed_at is null returning jti, claims
+    where request_id = $4 and closed_at is null and (select exceeded from velocity) is null returning jti, claims
   ), fresh as (
     select 1 from recorded where jti = $11
   ), event as (${eventWhere('fresh')})
-  select jti, claims from recorded`;
+  select jti, claims, exceeded from velocity left join recorded on true`;
+
+const VELOCITY_OF = `
+  select coalesce(taken, 0) as taken
+  from json_to_recordset($1::json) as asked(n integer, key text, window_seconds integer)
+  left join velocity held on held.key = asked.key and held.window_seconds = asked.window_seconds
+    and held.window_start >= velocity_window($2::timestamptz, asked.window_seconds)
+  order by n`;
 
 /** A request has one end, and the first stays. */
 const CLOSE = `
@@ -160,18 +172,32 @@ export class PostgresLedger implements Ledger {
     };
   }
 
-  async recordMandate(entry: MandateEntry, event: AuditEvent): Promise<MandateEntry> {
+  async recordMandate(
+    entry: MandateEntry,
+    event: AuditEvent,
+    limits: readonly VelocityLimit[],
+  ): Promise<MandateEntry | Exceeded> {
     const parameters = [
       ...eventParameters({ ...event, requestId: entry.requestId }),
-      ...[entry.jti, JSON.stringify(entry.claims)],
+      ...[entry.jti, JSON.stringify(entry.claims), limitsJson(limits)],
     ];
-    const [row] = await this.query<{ jti: string; claims: string }>(
-      'record-mandate',
-      RECORD_MANDATE,
-      parameters,
-    );
-    if (!row) throw new AtbError('request_finished', 'the request was closed before');
+    const [row] = await this.query<MandateRow>('record-mandate', RECORD_MANDATE, parameters);
+    if (row?.exceeded) {
+      return { exceeded: { ...row.exceeded, resetsAt: new Date(row.exceeded.resetsAt * 1000) } };
+    }
+    if (row?.jti == null || row.claims === null) {
+      throw new AtbError('request_finished', 'the request was closed before');
+    }
     return { requestId: entry.requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims };
+  }
+
+  async velocityOf(limits: readonly VelocityLimit[], at: Date): Promise<readonly VelocityStanding[]> {
+    const rows = await this.query<{ taken: number }>('velocity-of', VELOCITY_OF, [limitsJson(limits), at]);
+    return limits.map((limit, index) => ({
+      ...limit,
+      taken: rows[index]?.taken ?? 0,
+      resetsAt: windowOf(at, limit.windowSeconds).end,
+    }));
   }
 
   async close(requestId: string, event: AuditEvent): Promise<boolean> {
@@ -314,6 +340,13 @@ interface VerdictRow {
   readonly received_at: Date;
 }
 
+interface MandateRow {
+  readonly jti: string | null;
+  readonly claims: string | null;
+  /** The limit that is reached; `resetsAt` in epoch seconds. */
+  readonly exceeded: (Omit<VelocityStanding, 'resetsAt'> & { readonly resetsAt: number }) | null;
+}
+
 interface EventRow {
   readonly seq: string;
   readonly id: string;
@@ -326,6 +359,14 @@ interface EventRow {
   readonly tier: Tier | null;
   readonly reasons: readonly string[];
   readonly data: JsonObject;
+}
+
+function limitsJson(limits: readonly VelocityLimit[]): string {
+  return JSON.stringify(
+    limits.map(({ rule, key, most, windowSeconds }, n) => ({
+      ...{ n, rule, key, most, window_seconds: windowSeconds },
+    })),
+  );
 }
 
 function eventParameters(event: AuditEvent): readonly unknown[] {

@@ -5,7 +5,7 @@ import { Caller } from './caller';
 import type { CallerIdentity } from './caller';
 import { metrics } from './metrics';
 import { PoaRequests } from './poa-requests';
-import { mandateJson, planJson, POLL_INTERVAL_SECONDS, statusJson } from './presentation';
+import { mandateJson, planJson, POLL_INTERVAL_SECONDS, retryAfter, statusJson } from './presentation';
 import { RateLimitGuard } from './rate-limit.guard';
 import { askedMandateOf } from './validation';
 
@@ -44,6 +44,7 @@ export class IssuanceController {
         throw new AtbError(status.code, 'policy refuses this request', {
           reasons: status.reasons,
           requestId: status.requestId,
+          ...retryAfter(status.retryAt),
         });
       case 'rejected':
       case 'withdrawn':

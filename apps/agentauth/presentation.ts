@@ -73,7 +73,15 @@ export function planJson(decision: PolicyDecision): Record<string, unknown> {
 /** The new standing; throws the refusal of an update that changed nothing. */
 export function standingOf(answer: Answer, requestId: string): RequestStatus {
   if (answer.done) return answer.status;
-  throw new AtbError(answer.code, answer.message, { reasons: answer.reasons, requestId });
+  const { code, message, reasons, retryAt } = answer;
+  throw new AtbError(code, message, { reasons, requestId, ...retryAfter(retryAt) });
+}
+
+/** From a moment to the seconds that a client is told to wait (RFC 9110 §10.2.3). */
+export function retryAfter(retryAt: number | undefined): { retryAfterSeconds?: number } {
+  return retryAt === undefined
+    ? {}
+    : { retryAfterSeconds: Math.max(1, Math.ceil(retryAt - Date.now() / 1000)) };
 }
 
 function assessedJson(status: Extract<RequestStatus, { toApprove: unknown }>): Record<string, unknown> {

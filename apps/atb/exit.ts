@@ -66,6 +66,7 @@ const EXIT_OF_CODE = {
   too_many_pending: EXIT.refused,
   too_many_requests: EXIT.refused,
   unknown_action: EXIT.refused,
+  velocity_exceeded: EXIT.refused,
   approval_missing: EXIT.refused,
   verdict_already_used: EXIT.refused,
   verdict_digest_mismatch: EXIT.refused,

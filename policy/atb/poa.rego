@@ -5,6 +5,7 @@ package atb.poa
 import data.atb.directory
 import data.atb.limits
 import data.atb.requirement
+import data.atb.velocity
 import data.atb.verdicts
 
 default decision := {"effect": "deny", "reasons": ["policy_denied"], "policy_revision": "", "verdicts": {}, "rejected": false}
@@ -45,6 +46,7 @@ allowing := {
 	"escalation": rungs,
 	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
 	"collect_within_seconds": data.collect_within_seconds,
+	"velocity": velocity.limits,
 }
 
 # --- Who asks for what ---
@@ -70,6 +72,8 @@ reasons contains reason if {
 	action
 	some reason in limits.reasons
 }
+
+reasons contains reason if some reason in velocity.reasons
 
 # --- Lifetime ---
 

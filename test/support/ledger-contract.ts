@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import type { MandateClaims } from '../../domain/mandate';
-import type { Ledger, RequestEntry, VerdictEntry } from '../../domain/ports';
+import type { Ledger, MandateEntry, RequestEntry, VerdictEntry } from '../../domain/ports';
+import type { VelocityLimit } from '../../domain/velocity';
 
 export const NOON = new Date('2026-03-02T12:00:00.000Z');
 export const SOON = new Date('2026-03-02T12:15:00.123Z');
@@ -97,11 +98,30 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     await underTest().ledger.admit(request, requestedEvent(request), ROOM);
     return request;
   };
-  const mandate = (requestId: string, jti: string = randomUUID()) =>
+  const mandateWithin = (
+    limits: readonly VelocityLimit[],
+    requestId: string,
+    { jti = randomUUID(), time = NOON }: { readonly jti?: string; readonly time?: Date } = {},
+  ) =>
     underTest().ledger.recordMandate(
       { requestId, jti, claims: claimsOf(requestId, jti) },
-      anEvent('poa_issued', requestId, { data: { jti } }),
+      anEvent('poa_issued', requestId, { time, data: { jti } }),
+      limits,
     );
+  const mandate = async (requestId: string, jti: string = randomUUID()): Promise<MandateEntry> => {
+    const recorded = await mandateWithin([], requestId, { jti });
+    if ('exceeded' in recorded) throw new Error('there was no limit to exceed');
+    return recorded;
+  };
+  /** Counts for nobody else: contracts share one database. */
+  const atMost = (most: number, windowSeconds = 60, key: string = randomUUID()): VelocityLimit => ({
+    rule: 'a rule',
+    ...{ key, most, windowSeconds },
+  });
+  const issuesWithin = async (limits: readonly VelocityLimit[], time = NOON): Promise<boolean> =>
+    !('exceeded' in (await mandateWithin(limits, (await admitted()).requestId, { time })));
+  const taken = async (limit: VelocityLimit, at = NOON) =>
+    (await underTest().ledger.velocityOf([limit], at))[0]?.taken;
 
   describe('admitting', () => {
     it('knows nothing of a request that was never admitted', async () => {
@@ -329,6 +349,91 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     });
   });
 
+  describe('velocity', () => {
+    const MINUTE_LATER = new Date(NOON.getTime() + 60_000);
+
+    it('issues up to the limit and no further, and the next window starts anew', async () => {
+      const limit = atMost(2);
+      expect(await issuesWithin([limit])).toBe(true);
+      expect(await issuesWithin([limit])).toBe(true);
+      expect(await issuesWithin([limit])).toBe(false);
+      expect(await issuesWithin([limit], MINUTE_LATER)).toBe(true);
+      expect(await taken(limit, MINUTE_LATER)).toBe(1);
+    });
+
+    it('answers the limit that is reached and when it opens, and leaves no trace of the mandate', async () => {
+      const limit = atMost(1);
+      await issuesWithin([limit]);
+      const { requestId } = await admitted();
+      expect(await mandateWithin([limit], requestId)).toEqual({
+        exceeded: { ...limit, taken: 1, resetsAt: MINUTE_LATER },
+      });
+      expect((await underTest().ledger.recordOf(requestId)).mandate).toBeNull();
+      expect(await typesOf(requestId)).toEqual(['poa_requested']);
+      expect(await mandateWithin([limit], requestId, { time: MINUTE_LATER })).toMatchObject({ requestId });
+    });
+
+    it('takes from every limit, or from none', async () => {
+      const [narrow, wide] = [atMost(1, 60), atMost(5, 3600)];
+      expect(await issuesWithin([narrow, wide])).toBe(true);
+      expect(await issuesWithin([narrow, wide])).toBe(false);
+      expect([await taken(narrow), await taken(wide)]).toEqual([1, 1]);
+    });
+
+    it('tells of several the limit that opens last', async () => {
+      const key = randomUUID();
+      const limits = [atMost(0, 60, key), atMost(0, 86_400, key), atMost(0, 3600, key)];
+      const refused = await mandateWithin(limits, (await admitted()).requestId);
+      expect(refused).toMatchObject({ exceeded: { windowSeconds: 86_400 } });
+    });
+
+    it('counts a mandate once, however often it is recorded', async () => {
+      const limit = atMost(1);
+      const { requestId } = await admitted();
+      const [first, ...again] = await Promise.all(
+        Array.from({ length: 8 }, () => mandateWithin([limit], requestId)),
+      );
+      for (const repeat of again) expect(repeat).toEqual(first);
+      expect(await mandateWithin([limit], requestId)).toEqual(first);
+      expect(await taken(limit)).toBe(1);
+    });
+
+    it('gives the last one to exactly one of several that come at once', async () => {
+      const [narrow, wide] = [atMost(3), atMost(100)];
+      // In both orders: who needs two counters must not wait for one who holds the other.
+      const outcomes = await Promise.all(
+        Array.from({ length: 12 }, (_, n) => issuesWithin(n % 2 === 0 ? [narrow, wide] : [wide, narrow])),
+      );
+      expect(outcomes.filter(Boolean)).toHaveLength(3);
+      expect([await taken(narrow), await taken(wide)]).toEqual([3, 3]);
+    });
+
+    it('counts one whose clock is behind in the window that the others are in', async () => {
+      const limit = atMost(1);
+      expect(await issuesWithin([limit], MINUTE_LATER)).toBe(true);
+      expect(await issuesWithin([limit], NOON)).toBe(false);
+    });
+
+    it('takes nothing for a closed request', async () => {
+      const limit = atMost(1);
+      const { requestId } = await admitted();
+      await underTest().ledger.close(requestId, anEvent('poa_expired', requestId));
+      await expect(mandateWithin([limit], requestId)).rejects.toMatchObject({ code: 'request_finished' });
+      expect(await taken(limit)).toBe(0);
+    });
+
+    it('is told in the order that was asked, and asking takes nothing', async () => {
+      const [used, unused] = [atMost(3, 3600), atMost(7)];
+      await issuesWithin([used]);
+      for (let repeat = 0; repeat < 2; repeat++) {
+        expect(await underTest().ledger.velocityOf([unused, used], NOON)).toEqual([
+          { ...unused, taken: 0, resetsAt: MINUTE_LATER },
+          { ...used, taken: 1, resetsAt: new Date(NOON.getTime() + 3_600_000) },
+        ]);
+      }
+    });
+  });
+
   describe('closing', () => {
     it('is refused after a mandate, and writes nothing', async () => {
       const { ledger } = underTest();
@@ -456,6 +561,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       () => ledger.admit(aRequest({ pendingUntil: SOON }), anEvent('poa_requested', requestId), ROOM),
       () => ledger.recordVerdict(aVerdict(requestId), anEvent('poa_verdict_recorded', requestId)),
       () => mandate(requestId, jti),
+      () => ledger.velocityOf([atMost(1)], NOON),
       () => ledger.close(requestId, anEvent('poa_expired', requestId)),
       () => ledger.revoke(jti, anEvent('poa_revoked', requestId)),
       () => ledger.append(anEvent('poa_escalated', requestId)),

@@ -3,6 +3,7 @@ import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import type {
   AuditFilter,
+  Exceeded,
   Ledger,
   MandateEntry,
   PendingCaps,
@@ -10,6 +11,8 @@ import type {
   RequestRecord,
   VerdictEntry,
 } from '../../domain/ports';
+import { windowOf } from '../../domain/velocity';
+import type { VelocityLimit, VelocityStanding } from '../../domain/velocity';
 
 interface Row {
   readonly request: RequestEntry;
@@ -24,6 +27,7 @@ export class MemoryLedger implements Ledger {
   private readonly requests = new Map<string, Row>();
   private readonly verdicts = new Map<string, VerdictEntry>();
   private readonly revoked = new Set<string>();
+  private readonly velocity = new Map<string, { readonly taken: number; readonly resetsAt: Date }>();
   private available = true;
 
   /** From now on nothing is answered, as when the database is down. */
@@ -63,17 +67,33 @@ export class MemoryLedger implements Ledger {
     });
   }
 
-  recordMandate(entry: MandateEntry, event: AuditEvent): Promise<MandateEntry> {
+  recordMandate(
+    entry: MandateEntry,
+    event: AuditEvent,
+    limits: readonly VelocityLimit[],
+  ): Promise<MandateEntry | Exceeded> {
     return this.atomically(() => {
       const { requestId, jti } = entry;
       const row = this.requests.get(requestId);
       if (!row || row.closed) throw new AtbError('request_finished', 'the request was closed before');
       if (!row.mandate) {
+        const standings = limits.map((limit) => this.standing(limit, event.time));
+        const [exceeded] = standings
+          .filter(({ taken, most }) => taken >= most)
+          .sort((a, b) => b.resetsAt.getTime() - a.resetsAt.getTime() || (a.key < b.key ? -1 : 1));
+        if (exceeded) return { exceeded };
+        for (const { key, windowSeconds, taken, resetsAt } of standings) {
+          this.velocity.set(`${key} ${windowSeconds}`, { taken: taken + 1, resetsAt });
+        }
         row.mandate = { jti, claims: JSON.stringify(entry.claims) };
         this.write({ ...event, requestId });
       }
       return mandateOf(requestId, row.mandate);
     });
+  }
+
+  velocityOf(limits: readonly VelocityLimit[], at: Date): Promise<readonly VelocityStanding[]> {
+    return this.atomically(() => limits.map((limit) => this.standing(limit, at)));
   }
 
   close(requestId: string, event: AuditEvent): Promise<boolean> {
@@ -147,6 +167,12 @@ export class MemoryLedger implements Ledger {
       event.time.getTime() === receivedAt.getTime() &&
       event.data.statement_digest === statementDigest
     );
+  }
+
+  private standing(limit: VelocityLimit, at: Date): VelocityStanding {
+    const { end } = windowOf(at, limit.windowSeconds);
+    const held = this.velocity.get(`${limit.key} ${limit.windowSeconds}`);
+    return held && held.resetsAt >= end ? { ...limit, ...held } : { ...limit, taken: 0, resetsAt: end };
   }
 
   private hasRoom(subject: string, now: Date, caps: PendingCaps): boolean {

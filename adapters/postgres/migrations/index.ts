@@ -1,5 +1,6 @@
 import { record } from './0001-record';
+import { velocity } from './0020-velocity';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
-export const MIGRATIONS: readonly Migration[] = [record];
+export const MIGRATIONS: readonly Migration[] = [record, velocity];
