@@ -1,6 +1,6 @@
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError } from '../domain/error';
+import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import type { ToApprove } from '../domain/mandate-request';
 import type { VerdictFact } from '../domain/policy';
 import type { VerdictEntry } from '../domain/ports';
@@ -44,7 +44,12 @@ export async function recordedVerdicts(
     const digest = sha256Base64url(statement);
     const entry = entries.find((known) => known.statementDigest === digest && known.requestId === requestId);
     if (!entry) continue;
-    verified.push(await verifyVerdict(ports, statement, entry.receivedAt));
+    try {
+      verified.push(await verifyVerdict(ports, statement, entry.receivedAt));
+    } catch (error) {
+      // It verified once and does not any more: an authority that is trusted no longer. It counts no longer either.
+      if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    }
   }
   return verified;
 }

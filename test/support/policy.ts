@@ -2,21 +2,37 @@ import { copyFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-interface PolicyData {
-  escalation: Record<string, { response_seconds: number }>;
+/** What tests change of policy's data; there is more. */
+export interface PolicyData {
+  revision: string;
+  escalation: Record<string, { response_seconds: number; ladder: string[][] }>;
+  tiers: Record<string, { approvals: number; approver_roles: string[]; priority: string }>;
+  catalogue: { actions: Record<string, { tier: string; ceilings?: Record<string, unknown> }> };
+  directory: {
+    persons: Record<string, { roles: string[]; team: string; [more: string]: unknown }>;
+    agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
+  };
   collect_within_seconds: number;
+  verdicts: { max_age_seconds: number };
 }
 
-/** The built policy with its clocks set otherwise, by data alone. Answers the folder. */
-export async function policyWithClocks(
-  responseSeconds: number,
-  collectWithinSeconds: number,
-): Promise<string> {
+let changes = 0;
+
+/** The built policy over changed data, with a revision of its own. Answers the folder. */
+export async function changedPolicy(change: (data: PolicyData) => void): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'atb-policy-'));
   await copyFile('policy/dist/policy.wasm', join(folder, 'policy.wasm'));
   const data = JSON.parse(await readFile('policy/dist/data.json', 'utf8')) as PolicyData;
-  for (const severity of Object.values(data.escalation)) severity.response_seconds = responseSeconds;
-  data.collect_within_seconds = collectWithinSeconds;
+  change(data);
+  data.revision = `${data.revision.slice(0, 8)}-test-${++changes}`;
   await writeFile(join(folder, 'data.json'), JSON.stringify(data));
   return folder;
+}
+
+/** The built policy with its clocks set otherwise, by data alone. Answers the folder. */
+export function policyWithClocks(responseSeconds: number, collectWithinSeconds: number): Promise<string> {
+  return changedPolicy((data) => {
+    for (const severity of Object.values(data.escalation)) severity.response_seconds = responseSeconds;
+    data.collect_within_seconds = collectWithinSeconds;
+  });
 }
