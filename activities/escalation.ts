@@ -22,8 +22,16 @@ export async function escalate(ports: ActivityPorts, input: EscalationInput): Pr
   if (rung > 0) await ports.ledger.append(record);
   await ports.notifier.notify({
     id,
+    kind: rung > 0 ? 'escalated' : 'approval_wanted',
     requestId: request.requestId,
     roles,
+    facts: {
+      action: request.asked.act,
+      agent,
+      tier,
+      ticket: request.asked.ticket,
+      justification: request.asked.justification,
+    },
     text: `${tier} ${request.asked.act} for ${agent} waits for ${roles.join(', ')}: atb show ${request.requestId}`,
   });
 }

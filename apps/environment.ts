@@ -44,6 +44,13 @@ export class Environment {
     return this.integer(name, fallback, { min: 0, max: 65_535 });
   }
 
+  /** Two settings of which one decides: neither would leave it open, both would leave it to chance. */
+  exactlyOne(settings: Readonly<Record<string, string | undefined>>): void {
+    const given = Object.values(settings).filter((value) => value !== undefined);
+    if (given.length !== 1)
+      this.fault(Object.keys(settings).join(' or '), 'is required: exactly one of them');
+  }
+
   /** Throws `configuration_invalid` with every fault that was found. */
   finish(process: string): void {
     if (this.faults.length === 0) return;

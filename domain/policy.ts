@@ -2,6 +2,8 @@ import { AtbError } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import type { VelocityLimit } from './velocity';
+import { ticketFactJson } from './ticket';
+import type { TicketFact } from './ticket';
 
 /** The risk tiers of the operating model §3, lowest first. */
 export const TIERS = ['low', 'medium', 'high', 'critical'] as const;
@@ -32,7 +34,7 @@ export interface PolicyInput {
     readonly leg: JsonObject;
     readonly ticket: string | null;
     /** What the ticket system says right now; null where there is no such ticket. */
-    readonly ticketFact: { readonly id: string; readonly state: string } | null;
+    readonly ticketFact: TicketFact | null;
     readonly requiresDualControl: boolean;
     readonly approvers: readonly string[];
     readonly ttlSeconds: number | null;
@@ -128,7 +130,7 @@ export function policyInputJson({ subject, action, context }: PolicyInput): Json
       limits: context.limits,
       leg: context.leg,
       ticket: context.ticket,
-      ticket_fact: context.ticketFact && { id: context.ticketFact.id, state: context.ticketFact.state },
+      ticket_fact: context.ticketFact && ticketFactJson(context.ticketFact),
       requires_dual_control: context.requiresDualControl,
       approvers: context.approvers,
       ttl_seconds: context.ttlSeconds,

@@ -3,6 +3,7 @@ import type { MandateClaims } from './mandate';
 import type { PolicyDecision, PolicyInput, Principal } from './policy';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
 import type { StopDecision, StopInput } from './stop';
+import type { TicketFact } from './ticket';
 import type { SignedVerdict } from './verdict';
 import type { VelocityLimit, VelocityStanding } from './velocity';
 
@@ -105,11 +106,6 @@ export interface Ledger {
   events(filter: AuditFilter): Promise<readonly StoredAuditEvent[]>;
 }
 
-export interface TicketFact {
-  readonly id: string;
-  readonly state: string;
-}
-
 /** The customer's ticket system. Null means that it knows no such ticket. Throws `ticket_system_unavailable`. */
 export interface TicketSystem {
   lookUp(ticket: string): Promise<TicketFact | null>;
@@ -118,11 +114,17 @@ export interface TicketSystem {
 export interface Notification {
   /** The same notification sent again carries the same id. */
   readonly id: string;
+  /** Which template tells it; one that has none of its own is told by the default one. */
+  readonly kind: string;
   readonly requestId: string;
   readonly roles: readonly string[];
+  /** In our own words, without anything that an agent wrote. */
   readonly text: string;
+  /** What templates may show beside it. Values may be an agent's text: each channel escapes them. */
+  readonly facts: Readonly<Record<string, string | number | null>>;
 }
 
+/** Takes a notification over, once for each id: when this resolves it will be told, however long a channel is away. */
 export interface Notifier {
   notify(notification: Notification): Promise<void>;
 }

@@ -19,6 +19,7 @@ import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
 import type { Answer, RequestStatus } from '../../domain/request-status';
+import { goodTicket } from '../../domain/ticket';
 import {
   ATB_ACTION,
   ATB_AGENT,
@@ -73,7 +74,7 @@ export class PoaRequests {
         limits: asked.con.limits,
         leg: asked.leg,
         ticket: asked.ticket,
-        ticketFact: asked.ticket === null ? null : { id: asked.ticket, state: 'open' },
+        ticketFact: asked.ticket === null ? null : goodTicket(asked.ticket),
         requiresDualControl: asked.requiresDualControl,
         approvers: asked.approvers,
         ttlSeconds: asked.ttlSeconds,

@@ -2,7 +2,7 @@ import { isAtbError, statusOf } from '../../domain/error';
 import type { JsonObject } from '../../domain/json';
 import { EXIT, exitCodeOf } from './exit';
 import type { ExitCode } from './exit';
-import { visible } from './foreign-text';
+import { visible } from '../../domain/foreign-text';
 import { Interrupted, Refusal, Unreachable, UsageError } from './refusal';
 
 /** How a command ended that did not do what it was told. */

@@ -1,4 +1,4 @@
-import { visible } from './foreign-text';
+import { visible } from '../../domain/foreign-text';
 import { moment } from './moment';
 import type { Standing } from './standing';
 import { demanded, shortName } from './words';

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../domain/json';
-import { mixesAlphabets, quoted, visible } from './foreign-text';
+import { mixesAlphabets, quoted, visible } from '../../domain/foreign-text';
 import { moment } from './moment';
 import type { PolicyData } from './policy-data';
 import type { Standing } from './standing';

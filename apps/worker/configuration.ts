@@ -15,7 +15,8 @@ export interface WorkerConfiguration {
   readonly policyDirectory: string;
   /** An OPA sidecar's base URL; undefined for the policy as wasm in the process. */
   readonly opaUrl: string | undefined;
-  readonly ticketsFile: string;
+  /** A ticket system over HTTPS, or the file of the development one. */
+  readonly tickets: { readonly system: string } | { readonly file: string };
   readonly notificationsFile: string;
   readonly issuer: string;
   readonly audience: string;
@@ -39,7 +40,7 @@ export function workerConfiguration(
     signingKeysFile: environment.required('ATB_SIGNING_KEYS_FILE'),
     policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
     opaUrl: environment.optional('ATB_OPA_URL'),
-    ticketsFile: environment.required('ATB_TICKETS_FILE'),
+    tickets: ticketsConfiguration(environment),
     notificationsFile: environment.required('ATB_NOTIFICATIONS_FILE'),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
@@ -54,4 +55,11 @@ export function workerConfiguration(
   };
   environment.finish('the worker');
   return configuration;
+}
+
+function ticketsConfiguration(environment: Environment): WorkerConfiguration['tickets'] {
+  const system = environment.optional('ATB_TICKET_SYSTEM_FILE');
+  const file = environment.optional('ATB_TICKETS_FILE');
+  environment.exactlyOne({ ATB_TICKET_SYSTEM_FILE: system, ATB_TICKETS_FILE: file });
+  return system === undefined ? { file: file ?? '' } : { system };
 }

@@ -12,6 +12,9 @@ import { migrate } from '../../adapters/postgres/schema';
 import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
 import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
 import { FileTickets } from '../../adapters/ticket/file-tickets';
+import { RestTickets } from '../../adapters/ticket/rest-tickets';
+import { readTicketSystem } from '../../adapters/ticket/ticket-system';
+import type { TicketSystem } from '../../domain/ports';
 import type { WorkerConfiguration } from './configuration';
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
@@ -44,11 +47,16 @@ export async function openWorkerPorts(
     mandates: mandateOpener(importMandateJwks(jwks), { issuer, audience }),
     signer,
     jwks,
-    tickets: new FileTickets(configuration.ticketsFile),
+    tickets: await ticketSystem(configuration.tickets),
     notifier: new Outbox(configuration.notificationsFile),
     issuer,
     audience,
     pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },
     close: () => ledger.end(),
   };
+}
+
+async function ticketSystem(configured: WorkerConfiguration['tickets']): Promise<TicketSystem> {
+  if ('file' in configured) return new FileTickets(configured.file);
+  return new RestTickets(await readTicketSystem(configured.system));
 }

@@ -5,6 +5,7 @@ package atb.poa
 import data.atb.directory
 import data.atb.limits
 import data.atb.requirement
+import data.atb.ticket
 import data.atb.velocity
 import data.atb.verdicts
 
@@ -102,26 +103,7 @@ reasons contains "ttl_above_cap" if {
 
 # --- Ticket ---
 
-reasons contains "ticket_missing" if {
-	tier.ticket
-	not ticket_given
-}
-
-ticket_given if {
-	is_string(context.ticket)
-	trim_space(context.ticket) != ""
-}
-
-reasons contains "ticket_not_open" if {
-	tier.ticket
-	ticket_given
-	not ticket_open
-}
-
-ticket_open if {
-	context.ticket_fact.id == context.ticket
-	context.ticket_fact.state in data.open_ticket_states
-}
+reasons contains reason if some reason in ticket.reasons
 
 # --- Approvers that the agent nominates ---
 
@@ -172,7 +154,7 @@ reasons contains "rejected" if rejected
 
 missing_approvals := max([0, requirement.approvals - count(verdicts.approvals)])
 
-missing_facts := requirement.attest - verdicts.attested
+missing_facts := (requirement.attest - verdicts.attested) - ticket.attested
 
 default approvals_complete := false
 

@@ -4,6 +4,7 @@ package atb.redemption
 
 import data.atb.directory
 import data.atb.poa
+import data.atb.ticket
 
 default decision := {"effect": "deny", "tier": null, "reasons": ["policy_denied"], "policy_revision": ""}
 
@@ -52,15 +53,10 @@ reasons contains "connector_closed" if not connector_open
 
 connector_open if input.connector.state == "active"
 
-# A ticket that a mandate stands on stays open until the mandate is used.
-reasons contains "ticket_not_open" if {
+# A ticket that a mandate stands on stays good until the mandate is used.
+reasons contains reason if {
 	is_string(input.context.ticket)
-	not ticket_open
-}
-
-ticket_open if {
-	input.context.ticket_fact.id == input.context.ticket
-	input.context.ticket_fact.state in data.open_ticket_states
+	some reason in ticket.reasons
 }
 
 mandated if is_object(input.mandate)

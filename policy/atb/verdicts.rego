@@ -3,6 +3,7 @@ package atb.verdicts
 
 import data.atb.directory
 import data.atb.requirement
+import data.atb.ticket
 
 list := input.context.verdicts
 
@@ -141,7 +142,7 @@ approvals_before(i) := {j | some j in approvals; j < i}
 
 complete_before(i) if {
 	count(approvals_before(i)) >= requirement.approvals
-	count(requirement.attest - attested_before(i)) == 0
+	count((requirement.attest - attested_before(i)) - ticket.attested) == 0
 }
 
 approver(id) if {

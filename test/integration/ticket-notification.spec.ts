@@ -6,9 +6,11 @@ import type { Notification } from '../../domain/ports';
 
 const TICKET_WAITS: Notification = {
   id: 'request-1/poa_escalated/0/0',
+  kind: 'approval_wanted',
   requestId: 'request-1',
   roles: ['compliance', 'legal'],
   text: 'critical sap.payment.execute waits for compliance, legal\nunder CHG-1001',
+  facts: { action: 'sap.payment.execute', tier: 'critical', ticket: null },
 };
 
 describe('the outbox', () => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { JsonObject } from '../../../domain/json';
-import { visible } from '../foreign-text';
+import { visible } from '../../../domain/foreign-text';
 import { moment } from '../moment';
 import { table } from '../output';
 import type { Surroundings } from '../output';

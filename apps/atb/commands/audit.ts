@@ -4,7 +4,7 @@ import { PostgresLedger } from '../../../adapters/postgres/ledger';
 import { AUDIT_EVENT_TYPES } from '../../../domain/audit-event';
 import type { StoredAuditEvent } from '../../../domain/audit-event';
 import type { JsonObject } from '../../../domain/json';
-import { visible } from '../foreign-text';
+import { visible } from '../../../domain/foreign-text';
 import { noStack } from '../identity';
 import { table } from '../output';
 import type { Surroundings } from '../output';

@@ -7,7 +7,7 @@ import { validateX509Svid } from '../../../adapters/spiffe/x509-svid';
 import { readCodecKeys } from '../../../adapters/temporal/codec-keys';
 import type { JsonObject } from '../../../domain/json';
 import { EXIT } from '../exit';
-import { visible } from '../foreign-text';
+import { visible } from '../../../domain/foreign-text';
 import { readAuthorities, readSvid, trustDomainOf } from '../identity';
 import type { Svid } from '../identity';
 import { moment } from '../moment';

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { temporal } from '@temporalio/proto';
 import type { JsonObject } from '../../../domain/json';
 import { POA_REQUEST, requestIdOf } from '../../../workflows/contract';
-import { visible } from '../foreign-text';
+import { visible } from '../../../domain/foreign-text';
 import { table } from '../output';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { visible } from '../foreign-text';
+import { visible } from '../../../domain/foreign-text';
 import { trustDomainOf } from '../identity';
 import type { Surroundings } from '../output';
 import { row } from '../presentation';

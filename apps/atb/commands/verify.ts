@@ -6,7 +6,7 @@ import { isAtbError } from '../../../domain/error';
 import type { MandateClaims } from '../../../domain/mandate';
 import { parseJson } from '../assignment';
 import { AgentAuthClient } from '../agentauth-client';
-import { visible } from '../foreign-text';
+import { visible } from '../../../domain/foreign-text';
 import { moment } from '../moment';
 import type { Surroundings } from '../output';
 import { row } from '../presentation';

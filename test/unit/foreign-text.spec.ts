@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { mixesAlphabets, quoted, visible } from '../../apps/atb/foreign-text';
+import { mixesAlphabets, quoted, visible } from '../../domain/foreign-text';
 
 const anyText = fc.string({ unit: 'binary', maxLength: 200 });
 /** Where terminals hide things, beside every other character. */
