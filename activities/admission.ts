@@ -1,22 +1,23 @@
 import type { AuditEvent } from '../domain/audit-event';
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError } from '../domain/error';
-import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
-import type { Svid } from '../domain/ports';
-import { parseAtbSpiffeId } from '../domain/spiffe-id';
-import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
+import { isAtbError } from '../domain/error';
+import type { AtbError } from '../domain/error';
+import type { PoaRequest } from '../domain/mandate-request';
+import type { AllowingDecision } from '../domain/policy';
+import { ISSUE_PATH } from '../domain/signed-request';
+import { assessmentOf, decide, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
+import { identify, requireFresh } from './identity';
+import type { ProvenCaller } from './identity';
 import type { ActivityPorts } from './ports';
 import type { Admission, Denial } from './types';
 
-// A process that fronts us may be a little ahead; anything more is not the time of presenting.
-const CLOCK_SKEW_SECONDS = 10;
-
 export async function admitRequest(ports: ActivityPorts, request: PoaRequest): Promise<Admission> {
-  let svid: Svid;
+  let caller: ProvenCaller;
   try {
-    svid = identify(ports, request.evidence);
+    caller = identify(ports, request.evidence, { path: ISSUE_PATH, asked: request.asked });
+    await requireFreshOnce(ports, request, caller);
   } catch (error) {
     if (!isAtbError(error)) throw error;
     return await unidentified(ports, request, error);
@@ -24,9 +25,12 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
   const identified: IdentifiedRequest = {
     requestId: request.requestId,
     asked: request.asked,
-    agent: svid.spiffeId,
+    agent: caller.spiffeId,
   };
   const decision = await decide(ports, identified, []);
+  if (decision.effect !== 'deny' && decision.requirement.signedRequest && !caller.signed) {
+    return await unsigned(ports, request, caller.spiffeId, decision);
+  }
   const requested = requestedEvent(ports, identified, decision.tier);
   const pendingUntil =
     decision.effect === 'require'
@@ -36,15 +40,22 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
       : null;
   const entry = {
     requestId: request.requestId,
-    subject: svid.spiffeId,
+    subject: caller.spiffeId,
     askedDigest: askedDigest(request),
     pendingUntil,
+    proofs: caller.proofs,
   };
-  const admitted = await ports.ledger.admit(entry, requested, ports.pendingCaps);
+  let admitted: Awaited<ReturnType<typeof ports.ledger.admit>>;
+  try {
+    admitted = await ports.ledger.admit(entry, requested, ports.pendingCaps);
+  } catch (error) {
+    if (!isAtbError(error) || error.code !== 'proof_replayed') throw error;
+    return await unidentified(ports, request, error);
+  }
   if (admitted === 'too_many_pending') {
     const denial: Denial = {
       effect: 'deny',
-      agent: svid.spiffeId,
+      agent: caller.spiffeId,
       tier: decision.tier,
       policyRevision: decision.policyRevision,
       code: 'too_many_pending',
@@ -54,30 +65,45 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
     return denial;
   }
   if (decision.effect === 'deny') {
-    const denial = denialOf(svid.spiffeId, decision);
+    const denial = denialOf(caller.spiffeId, decision);
     await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial));
     return denial;
   }
   return { effect: decision.effect, assessment: assessmentOf(ports, identified, decision) };
 }
 
-/**
- * The SVID behind a piece of evidence, as of when it was presented: a request that was accepted goes on even where
- * a store was out of reach until the certificate had expired. Throws the 401 codes.
- */
-export function identify(ports: ActivityPorts, evidence: IdentityEvidence): Svid {
-  if (evidence.presentedAt > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
-    throw new AtbError('svid_malformed', 'the certificate was presented in the future');
-  }
-  const svid = ports.svids.validate(evidence.chain, fromEpochSeconds(evidence.presentedAt));
-  // One spelling for one principal: SPIFFE allows upper case in a path, we do not.
-  parseAtbSpiffeId(svid.spiffeId);
-  return svid;
-}
-
 /** What was asked, as one digest: the database remembers it, so that no history can change it later. */
 export function askedDigest({ asked }: PoaRequest): string {
   return sha256Base64url(canonicalJson(asked));
+}
+
+/** A request that was recorded is not too old when it is looked at again: after a reset, or a store that was away. */
+async function requireFreshOnce(
+  ports: ActivityPorts,
+  request: PoaRequest,
+  caller: ProvenCaller,
+): Promise<void> {
+  try {
+    requireFresh(caller, ports.clock());
+  } catch (stale) {
+    const { request: known } = await ports.ledger.recordOf(request.requestId);
+    if (known?.subject !== caller.spiffeId || known.askedDigest !== askedDigest(request)) throw stale;
+  }
+}
+
+/** Policy wants the agent's own signature over such a request, and there is none. */
+async function unsigned(
+  ports: ActivityPorts,
+  request: PoaRequest,
+  agent: string,
+  { tier, policyRevision }: AllowingDecision,
+): Promise<Denial> {
+  const denial: Denial = {
+    ...{ effect: 'deny', agent, tier, policyRevision },
+    ...{ code: 'signed_request_required', reasons: ['signed_request_required'] },
+  };
+  await ports.ledger.append(deniedEvent(ports, request, denial));
+  return denial;
 }
 
 async function unidentified(ports: ActivityPorts, request: PoaRequest, error: AtbError): Promise<Denial> {

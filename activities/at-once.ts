@@ -1,4 +1,5 @@
 import type { PoaRequest } from '../domain/mandate-request';
+import { ISSUE_PATH } from '../domain/signed-request';
 import { admitRequest } from './admission';
 import { issueMandate } from './issuance';
 import type { ActivityPorts } from './ports';
@@ -11,6 +12,7 @@ import type { AtOnce } from './types';
 export async function issueAtOnce(ports: ActivityPorts, request: PoaRequest): Promise<AtOnce> {
   const admission = await admitRequest(ports, request);
   if (admission.effect !== 'issue') return { admission, issuance: null };
-  const issuance = await issueMandate(ports, { request, statements: [], collector: request.evidence });
+  const input = { request, statements: [], collector: request.evidence };
+  const issuance = await issueMandate(ports, input, { path: ISSUE_PATH, asked: request.asked });
   return { admission, issuance };
 }

@@ -2,7 +2,7 @@ import { isAtbError } from '../domain/error';
 import type { MandateClaims } from '../domain/mandate';
 import type { Introspection, IntrospectionRequest } from '../domain/mandate-lifecycle';
 import { epochSeconds } from './assessment';
-import { identify } from './admission';
+import { identify } from './identity';
 import type { ActivityPorts } from './ports';
 
 /** RFC 7662 §2.2: whatever is not proven active is inactive, and nothing more is said of it. */
@@ -18,7 +18,7 @@ export async function introspectMandate(
     throw error;
   }
   // Only the mandate's own agent, its audience (the broker) and people of the directory may look inside.
-  const caller = identify(ports, request.evidence).spiffeId;
+  const caller = identify(ports, request.evidence, null).spiffeId;
   const principal = await ports.policy.principal(caller);
   const mayLook = caller === claims.sub || caller === claims.aud || principal.kind === 'person';
   const now = epochSeconds(ports.clock());

@@ -3,15 +3,18 @@ import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { groundedLeg } from '../domain/mandate';
 import type { MandateClaims } from '../domain/mandate';
 import type { IdentityEvidence } from '../domain/mandate-request';
-import type { RequestRecord, Svid } from '../domain/ports';
+import type { RequestRecord } from '../domain/ports';
 import type { AllowingDecision, PolicyDecision } from '../domain/policy';
+import { collectPath } from '../domain/signed-request';
 import { exceededInWords } from '../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
 import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
-import { askedDigest, deniedEvent, identify } from './admission';
+import { askedDigest, deniedEvent } from './admission';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
 import type { VerifiedVerdict } from './evidence';
+import { identify, requireFresh } from './identity';
+import type { Call, ProvenCaller } from './identity';
 import type { ActivityPorts } from './ports';
 import type { Denial, IssuanceInput, IssuanceOutcome, WithdrawalInput } from './types';
 
@@ -24,14 +27,18 @@ const JTI_BYTES = 24;
  * policy is asked again with the ticket as it is now. Then the database decides, once, and the record comes before
  * the signature.
  */
-export async function issueMandate(ports: ActivityPorts, input: IssuanceInput): Promise<IssuanceOutcome> {
+export async function issueMandate(
+  ports: ActivityPorts,
+  input: IssuanceInput,
+  call: Call = { path: collectPath(input.request.requestId), asked: null },
+): Promise<IssuanceOutcome> {
   const { request, statements } = input;
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
 
-  let svid: Svid;
+  let caller: ProvenCaller;
   try {
-    svid = identifyCollector(ports, input.collector, agent);
+    caller = identifyCollector(ports, input.collector, agent, call);
   } catch (error) {
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
@@ -56,8 +63,20 @@ export async function issueMandate(ports: ActivityPorts, input: IssuanceInput): 
       kept: counting.map(({ statement }) => statement),
     };
   }
-  const claims = mandateClaims(ports, identified, decision, counting, svid);
-  return await recordedThenSigned(ports, claims, decision.velocity);
+  if (decision.requirement.signedRequest && !caller.signed) {
+    return {
+      outcome: 'refused',
+      code: 'signed_request_required',
+      message: 'policy wants the agent to sign the request that takes this mandate',
+    };
+  }
+  const claims = mandateClaims(ports, identified, decision, counting, caller);
+  try {
+    return await recordedThenSigned(ports, claims, caller, decision.velocity);
+  } catch (error) {
+    if (!isAtbError(error) || error.code !== 'proof_replayed') throw error;
+    return { outcome: 'refused', code: error.code, message: error.message };
+  }
 }
 
 /** The agent of a request that the database remembers with exactly this content. */
@@ -69,14 +88,19 @@ function requireRecorded(record: RequestRecord, digest: string): string {
   return record.request.subject;
 }
 
-/** Whoever collects proves it with a certificate that is valid now, and is the agent that asked (attack 5). */
-function identifyCollector(ports: ActivityPorts, evidence: IdentityEvidence, agent: string): Svid {
-  identify(ports, evidence);
-  const svid = ports.svids.validate(evidence.chain, ports.clock());
-  if (svid.spiffeId !== agent) {
+/** Whoever collects proves it with what is valid now, and is the agent that asked (attack 5). */
+function identifyCollector(
+  ports: ActivityPorts,
+  evidence: IdentityEvidence,
+  agent: string,
+  call: Call | null,
+): ProvenCaller {
+  const caller = identify(ports, evidence, call, ports.clock());
+  requireFresh(caller, ports.clock());
+  if (caller.spiffeId !== agent) {
     throw new AtbError('agent_mismatch', 'only the agent that asked may take the mandate');
   }
-  return svid;
+  return caller;
 }
 
 /** Policy with the verdicts that are for exactly today's content and still count. */
@@ -102,7 +126,7 @@ function mandateClaims(
   { requestId, asked, agent }: IdentifiedRequest,
   decision: AllowingDecision,
   counting: readonly VerifiedVerdict[],
-  svid: Svid,
+  caller: ProvenCaller,
 ): MandateClaims {
   const iat = epochSeconds(ports.clock());
   return {
@@ -119,7 +143,7 @@ function mandateClaims(
     iat,
     nbf: iat,
     exp: iat + decision.ttlSeconds,
-    cnf: { 'x5t#S256': svid.x5tS256 },
+    cnf: caller.confirmation,
   };
 }
 
@@ -127,12 +151,13 @@ function mandateClaims(
 async function recordedThenSigned(
   ports: ActivityPorts,
   claims: MandateClaims,
+  { proofs }: ProvenCaller,
   limits: readonly VelocityLimit[],
 ): Promise<IssuanceOutcome> {
   const approvers = approverIds(claims);
   const type = 'dual_control' in claims.leg ? 'poa_issued_dual_control' : 'poa_issued';
   const recorded = await ports.ledger.recordMandate(
-    { requestId: claims.req, jti: claims.jti, claims },
+    { requestId: claims.req, jti: claims.jti, claims, proofs },
     {
       id: `${claims.req}/poa_issued`,
       type,
@@ -214,7 +239,7 @@ export function confirmCaller(
   { agent, caller }: WithdrawalInput,
 ): { code: Denial['code']; message: string } | null {
   try {
-    identifyCollector(ports, caller, agent);
+    identifyCollector(ports, caller, agent, null);
     return null;
   } catch (error) {
     if (!isAtbError(error)) throw error;

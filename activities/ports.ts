@@ -6,6 +6,7 @@ import type {
   Notifier,
   PendingCaps,
   PolicyEngine,
+  SignedRequestOpener,
   SvidValidator,
   TicketSystem,
   VerdictOpener,
@@ -18,6 +19,7 @@ export interface ActivityPorts {
   readonly policy: PolicyEngine;
   readonly svids: SvidValidator;
   readonly verdicts: VerdictOpener;
+  readonly requests: SignedRequestOpener;
   readonly mandates: MandateOpener;
   readonly signer: MandateSigner;
   readonly tickets: TicketSystem;
@@ -27,4 +29,6 @@ export interface ActivityPorts {
   /** `aud` of the mandates: the broker's SPIFFE ID. */
   readonly audience: string;
   readonly pendingCaps: PendingCaps;
+  /** How old a signed request may be when it is first looked at. */
+  readonly signedRequestMaxAgeSeconds: number;
 }

@@ -1,7 +1,7 @@
 import { AtbError, isAtbError } from '../domain/error';
 import type { MandateClaims } from '../domain/mandate';
 import type { Revocation, RevocationRequest } from '../domain/mandate-lifecycle';
-import { identify } from './admission';
+import { identify } from './identity';
 import type { ActivityPorts } from './ports';
 
 /** RFC 7009: the agent gives up its own mandate, or someone whom policy lets revoke any takes it away. */
@@ -14,7 +14,7 @@ export async function revokeMandate(ports: ActivityPorts, request: RevocationReq
     if (isAtbError(error) && error.code === 'mandate_invalid') return { done: true };
     throw error;
   }
-  const caller = identify(ports, request.evidence).spiffeId;
+  const caller = identify(ports, request.evidence, null).spiffeId;
   if (caller !== claims.sub && !(await ports.policy.principal(caller)).mayRevokeAny) {
     const { code, message } = new AtbError(
       'agent_mismatch',

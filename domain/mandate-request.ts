@@ -1,3 +1,4 @@
+import { AtbError } from './error';
 import type { JsonObject } from './json';
 
 /** What an agent asks for, after the edge has parsed it: the body of POST /issue in camelCase. */
@@ -20,12 +21,59 @@ export interface AskedMandate {
   readonly ttlSeconds: number | null;
 }
 
-/** What a caller proved about itself on the connection: its X.509-SVID chain, leaf first, base64 DER. */
-export interface IdentityEvidence {
-  readonly chain: readonly string[];
-  /** When the chain was presented, in epoch seconds. */
+/** The fields of the body of POST /issue, each with where it goes. */
+const BODY_FIELDS = [
+  'act',
+  'con',
+  'leg',
+  'justification',
+  'ticket',
+  'requires_dual_control',
+  'approvers',
+  'ttl_seconds',
+];
+
+/**
+ * The body of POST /issue in camelCase, with what it leaves out filled in. AgentAuth does this after it has checked the
+ * form; the worker does it again to what an agent signed. Throws `unknown_field`.
+ */
+export function askedMandateOf(body: JsonObject): AskedMandate {
+  const unknown = Object.keys(body).find((name) => !BODY_FIELDS.includes(name));
+  if (unknown !== undefined) throw new AtbError('unknown_field', `${unknown} is not a field of this call`);
+  const con = (body.con ?? {}) as { readonly params?: JsonObject; readonly limits?: JsonObject };
+  return {
+    act: body.act as string,
+    con: { params: con.params ?? {}, limits: con.limits ?? {} },
+    leg: (body.leg ?? {}) as JsonObject,
+    justification: (body.justification ?? null) as string | null,
+    ticket: (body.ticket ?? null) as string | null,
+    requiresDualControl: (body.requires_dual_control ?? false) as boolean,
+    approvers: (body.approvers ?? []) as readonly string[],
+    ttlSeconds: (body.ttl_seconds ?? null) as number | null,
+  };
+}
+
+interface Presented {
+  /** When it was presented, in epoch seconds. */
   readonly presentedAt: number;
 }
+
+/** The X.509-SVID chain of the connection, leaf first, base64 DER. That its key was proven is AgentAuth's word. */
+export interface CertificateEvidence extends Presented {
+  /** Absent in what was recorded before there were other kinds. */
+  readonly kind?: 'certificate';
+  readonly chain: readonly string[];
+}
+
+/** The request as the agent signed it with the key of its X.509-SVID: nobody's word but the agent's. */
+export interface SignedRequestEvidence extends Presented {
+  readonly kind: 'signed_request';
+  /** A compact JWS, `typ` "poa-request+jwt"; its certificate is in it. */
+  readonly statement: string;
+}
+
+/** What a caller proved about itself. The worker verifies it again, whoever hands it over. */
+export type IdentityEvidence = CertificateEvidence | SignedRequestEvidence;
 
 /** The input of the workflow `poa-request`. */
 export interface PoaRequest {

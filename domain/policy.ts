@@ -56,6 +56,8 @@ export interface Requirement {
   readonly releaseRoles: readonly string[];
   /** Facts that approvers must vouch for. */
   readonly attest: readonly string[];
+  /** Whether the agent must sign the request itself. */
+  readonly signedRequest: boolean;
 }
 
 /** What of the requirement the verdicts in hand do not meet yet. */
@@ -216,6 +218,7 @@ function requirement(value: JsonObject): Requirement {
     ticket: boolean(value.ticket, 'ticket'),
     releaseRoles: texts(value.release_roles, 'release_roles'),
     attest: texts(value.attest, 'attest'),
+    signedRequest: boolean(value.signed_request, 'signed_request'),
   };
 }
 

@@ -4,6 +4,7 @@ import type { PolicyDecision, PolicyInput, Principal } from './policy';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
 import type { StopDecision, StopInput } from './stop';
 import type { TicketFact } from './ticket';
+import type { SignedRequest } from './signed-request';
 import type { SignedVerdict } from './verdict';
 import type { VelocityLimit, VelocityStanding } from './velocity';
 
@@ -21,6 +22,14 @@ export interface PolicyEngine {
   stop(input: StopInput): Promise<StopDecision>;
 }
 
+/** Something that counts once: for the request it first came with, and for no other. */
+export interface OneTimeProof {
+  /** Says what it is and whose: `request/<signer>/<jti>`. */
+  readonly key: string;
+  /** Too old to be taken from then on, so that it need not be remembered longer. */
+  readonly expiresAt: Date;
+}
+
 /** An admitted request, as the database remembers it whatever a workflow's history says. */
 export interface RequestEntry {
   readonly requestId: string;
@@ -29,6 +38,8 @@ export interface RequestEntry {
   readonly askedDigest: string;
   /** Until when it counts as pending at the most; null where nobody has to be waited for. */
   readonly pendingUntil: Date | null;
+  /** What was used up by asking; not read back. */
+  readonly proofs?: readonly OneTimeProof[];
 }
 
 /** A verdict's receipt. What is read back is what its audit event says; see `RequestRecord`. */
@@ -45,6 +56,8 @@ export interface MandateEntry {
   readonly requestId: string;
   readonly jti: string;
   readonly claims: MandateClaims;
+  /** What was used up by collecting; not read back. */
+  readonly proofs?: readonly OneTimeProof[];
 }
 
 /** All that the signing step needs to know of a request, read at one instant. */
@@ -77,7 +90,8 @@ export interface AuditFilter {
 
 /**
  * The durable record: audit events and what they establish, written together or not at all. Every write is
- * insert-once: repeating it changes nothing and answers what the first one wrote. Throws `audit_unavailable`.
+ * insert-once: repeating it changes nothing and answers what the first one wrote. Throws `audit_unavailable`, and
+ * `proof_replayed` where a proof was used for another request before.
  */
 export interface Ledger {
   /** Records a request and its event; refuses above the caps (attack 12). Two at once cannot both take the last place. */
@@ -140,6 +154,11 @@ export interface Svid {
 /** Validates a chain (base64 DER, leaf first) against the bundle of the leaf's own trust domain. Throws 401 codes. */
 export interface SvidValidator {
   validate(chain: readonly string[], at: Date): Svid;
+}
+
+/** Checks form and signature of a signed request. Throws `signed_request_malformed`, `signed_request_invalid`. */
+export interface SignedRequestOpener {
+  open(compact: string): SignedRequest;
 }
 
 /** Checks form and signature of a verdict. Throws `verdict_malformed`, `verdict_signature_invalid`. */

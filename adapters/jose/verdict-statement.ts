@@ -1,15 +1,13 @@
-import { X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { CompactSign } from 'jose';
 import { canonicalJson } from '../../domain/canonical-json';
-import { decodeBase64url, parseCompactJws } from '../../domain/compact-jws';
+import { decodeBase64url } from '../../domain/compact-jws';
 import type { CompactJwsForm } from '../../domain/compact-jws';
 import { AtbError } from '../../domain/error';
 import type { Json, JsonObject } from '../../domain/json';
 import type { VerdictOpener } from '../../domain/ports';
 import { VERDICT_TYP } from '../../domain/verdict';
 import type { SignedVerdict, VerdictClaims } from '../../domain/verdict';
-import { algorithmOf, isSignedBy } from './signature';
+import { openSvidSigned, signWithSvid } from './svid-signature';
 
 const FORM: CompactJwsForm = {
   typ: VERDICT_TYP,
@@ -19,7 +17,6 @@ const FORM: CompactJwsForm = {
   code: 'verdict_malformed',
 };
 
-const MAX_CHAIN = 8;
 const MAX_REASON = 2000;
 const MAX_ATTESTS = 32;
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,128}$/;
@@ -38,20 +35,9 @@ export async function signVerdict(
   chain: readonly Uint8Array[],
   claims: VerdictClaims,
 ): Promise<string> {
-  const [leaf] = chain;
-  const alg = algorithmOf(privateKey);
-  if (!leaf || alg === undefined || !new X509Certificate(leaf).checkPrivateKey(privateKey)) {
-    throw new AtbError('configuration_invalid', 'the private key is not the one of the certificate');
-  }
   const text = canonicalJson(claims);
   parseClaims(JSON.parse(text) as JsonObject);
-  return new CompactSign(new TextEncoder().encode(text))
-    .setProtectedHeader({
-      alg,
-      typ: VERDICT_TYP,
-      x5c: chain.map((der) => Buffer.from(der).toString('base64')),
-    })
-    .sign(privateKey);
+  return signWithSvid(privateKey, chain, VERDICT_TYP, text);
 }
 
 /**
@@ -60,14 +46,9 @@ export async function signVerdict(
  * `verdict_signature_invalid`.
  */
 export function openVerdict(compact: string): SignedVerdict {
-  const { header, claims, signingInput, signature } = parseCompactJws(compact, FORM);
-  const chain = parseChain(header.x5c);
-  const key = publicKeyOf(chain[0]);
-  if (header.alg !== algorithmOf(key)) {
-    throw malformed("its alg is not the one of the certificate's key (ES256, ES384 or EdDSA)");
-  }
+  const { claims, chain, isSigned } = openSvidSigned(compact, FORM);
   const verdict = parseClaims(claims);
-  if (!isSignedBy(key, Buffer.from(signingInput), signature)) {
+  if (!isSigned()) {
     throw new AtbError(
       'verdict_signature_invalid',
       "the verdict's signature is not by the key of its certificate",
@@ -81,28 +62,6 @@ export const verdictOpener: VerdictOpener = {
   // eslint-disable-next-line @typescript-eslint/require-await -- async turns what is thrown into a rejection.
   open: async (compact) => openVerdict(compact),
 };
-
-function parseChain(x5c: Json | undefined): readonly [string, ...string[]] {
-  if (!Array.isArray(x5c)) throw malformed('its x5c is not a list');
-  const [leaf, ...others] = (x5c as readonly Json[]).map((element) => {
-    // RFC 7515 §4.1.6: base64 here, with padding, and not base64url.
-    if (typeof element !== 'string' || Buffer.from(element, 'base64').toString('base64') !== element) {
-      throw malformed('its x5c is not a list of base64 texts');
-    }
-    return element;
-  });
-  if (leaf === undefined || others.length >= MAX_CHAIN)
-    throw malformed(`its x5c has none or over ${MAX_CHAIN} elements`);
-  return [leaf, ...others];
-}
-
-function publicKeyOf(leaf: string): KeyObject {
-  try {
-    return new X509Certificate(Buffer.from(leaf, 'base64')).publicKey;
-  } catch (cause) {
-    throw malformed('the first element of its x5c is not a certificate', cause);
-  }
-}
 
 function parseClaims(claims: JsonObject): VerdictClaims {
   const { req, dig, verdict, role, reason, attests, iat, jti, ...unknown } = claims;

@@ -12,6 +12,7 @@ import type {
   Exceeded,
   Ledger,
   MandateEntry,
+  OneTimeProof,
   PendingCaps,
   RequestEntry,
   RequestRecord,
@@ -34,12 +35,27 @@ const EVENT = `insert into audit_event (${EVENT_VALUES}) values (${EVENT_PARAMET
 const eventWhere = (written: string) =>
   `insert into audit_event (${EVENT_VALUES}) select ${EVENT_PARAMETERS} where exists (select from ${written}) on conflict (id) do nothing`;
 
+/**
+ * Uses proofs up for request `$4`, where there is room for it. They are proven when each is new or was used for the
+ * same request; what another wrote while this waited is not seen, hence `replayed` below.
+ */
+const proofsOnce = (keys: string, expiries: string, where = 'true') => `
+  used as (
+    insert into used_proof (key, request_id, expires_at)
+    select key, $4, expires_at from unnest(${keys}::text[], ${expiries}::timestamptz[]) as proof (key, expires_at)
+    where ${where} order by key on conflict (key) do nothing returning 1
+  ), proven as (
+    select 1 where cardinality(${keys}::text[]) = (select count(*) from used)
+      + (select count(*) from used_proof where key = any(${keys}::text[]) and request_id = $4)
+  )`;
+
 const ADMIT = `
-  with admitted as (
+  with ${proofsOnce('$13', '$14')}, admitted as (
     insert into poa_request (request_id, subject, asked_digest, pending_until)
-    values ($4, $11, $12, null) on conflict (request_id) do nothing returning 1
+    select $4, $11, $12, null where exists (select from proven)
+    on conflict (request_id) do nothing returning 1
   ), event as (${eventWhere('admitted')})
-  select exists (select from admitted) as fresh, true as room`;
+  select exists (select from admitted) as fresh, true as room, exists (select from proven) as proven`;
 
 /** As ADMIT, where somebody has to be waited for: only while there is room, or the request is known already. */
 const ADMIT_PENDING = `
@@ -50,12 +66,13 @@ const ADMIT_PENDING = `
     select 1 where exists (select from poa_request where request_id = $4)
       or ((select count(*) from pending where subject = $11) < $14::bigint
         and (select count(*) from pending) < $15::bigint)
-  ), admitted as (
+  ), ${proofsOnce('$16', '$17', 'exists (select from room)')}, admitted as (
     insert into poa_request (request_id, subject, asked_digest, pending_until)
-    select $4, $11, $12, $13::timestamptz where exists (select from room)
+    select $4, $11, $12, $13::timestamptz where exists (select from room) and exists (select from proven)
     on conflict (request_id) do nothing returning 1
   ), event as (${eventWhere('admitted')})
-  select exists (select from admitted) as fresh, exists (select from room) as room`;
+  select exists (select from admitted) as fresh, exists (select from room) as room,
+    exists (select from proven) as proven`;
 
 const RECORD_VERDICT = `
   with recorded as (
@@ -68,15 +85,20 @@ const VERDICT_OF = 'select * from verdict where jti = $1';
 
 /** The first claims win; a closed request takes none, and neither does one above a velocity limit (0020-velocity). */
 const RECORD_MANDATE = `
-  with velocity as materialized (
-    select take_velocity($4, $3::timestamptz, $13::json) as exceeded
+  with ${proofsOnce('$14', '$15')}, velocity as materialized (
+    select case when exists (select from proven) then take_velocity($4, $3::timestamptz, $13::json) end as exceeded
   ), recorded as (
     update poa_request set jti = coalesce(jti, $11), claims = coalesce(claims, $12)
-    where request_id = $4 and closed_at is null and (select exceeded from velocity) is null returning jti, claims
+    where request_id = $4 and closed_at is null and exists (select from proven)
+      and (select exceeded from velocity) is null returning jti, claims
   ), fresh as (
     select 1 from recorded where jti = $11
   ), event as (${eventWhere('fresh')})
-  select jti, claims, exceeded from velocity left join recorded on true`;
+  select jti, claims, exceeded, exists (select from proven) as proven
+  from velocity left join recorded on true`;
+
+const USED_FOR =
+  'select count(*)::int as used from used_proof where key = any($1::text[]) and request_id = $2';
 
 const VELOCITY_OF = `
   select coalesce(taken, 0) as taken
@@ -137,14 +159,20 @@ export class PostgresLedger implements Ledger {
   ): Promise<'admitted' | 'too_many_pending'> {
     const { requestId, subject, askedDigest, pendingUntil } = entry;
     const parameters = [...eventParameters({ ...event, requestId }), subject, askedDigest];
+    const proofs = proofParameters(entry.proofs);
     const [row] =
       pendingUntil === null
-        ? await this.query<Admitted>('admit', ADMIT, parameters)
+        ? await this.query<Admitted>('admit', ADMIT, [...parameters, ...proofs])
         : await this.locked<Admitted>(PENDING_LOCK, 'admit-pending', ADMIT_PENDING, [
             ...parameters,
             ...[pendingUntil, caps.perAgent, caps.total],
+            ...proofs,
           ]);
     if (row?.room !== true) return 'too_many_pending';
+    if (!row.proven) {
+      await this.requireUsedFor(requestId, entry.proofs);
+      return this.admit(entry, event, caps);
+    }
     if (!row.fresh) {
       const { request } = await this.recordOf(requestId);
       if (request?.subject !== subject || request.askedDigest !== askedDigest) {
@@ -179,9 +207,13 @@ export class PostgresLedger implements Ledger {
   ): Promise<MandateEntry | Exceeded> {
     const parameters = [
       ...eventParameters({ ...event, requestId: entry.requestId }),
-      ...[entry.jti, JSON.stringify(entry.claims), limitsJson(limits)],
+      ...[entry.jti, JSON.stringify(entry.claims), limitsJson(limits), ...proofParameters(entry.proofs)],
     ];
     const [row] = await this.query<MandateRow>('record-mandate', RECORD_MANDATE, parameters);
+    if (row?.proven === false) {
+      await this.requireUsedFor(entry.requestId, entry.proofs);
+      return this.recordMandate(entry, event, limits);
+    }
     if (row?.exceeded) {
       return { exceeded: { ...row.exceeded, resetsAt: new Date(row.exceeded.resetsAt * 1000) } };
     }
@@ -275,6 +307,18 @@ export class PostgresLedger implements Ledger {
     }));
   }
 
+  /** Throws `proof_replayed` unless all of them were used for this very request. */
+  private async requireUsedFor(
+    requestId: string,
+    proofs: readonly OneTimeProof[] | undefined = [],
+  ): Promise<void> {
+    const keys = proofs.map(({ key }) => key);
+    const [row] = await this.query<{ used: number }>('used-for', USED_FOR, [keys, requestId]);
+    if (row?.used !== keys.length) {
+      throw new AtbError('proof_replayed', 'what proves this request came with another one before');
+    }
+  }
+
   /** Answers when the store does. Throws `audit_unavailable`. */
   async ping(): Promise<void> {
     await this.query('ping', 'select 1', []);
@@ -330,6 +374,7 @@ export class PostgresLedger implements Ledger {
 interface Admitted {
   readonly fresh: boolean;
   readonly room: boolean;
+  readonly proven: boolean;
 }
 
 interface VerdictRow {
@@ -341,6 +386,7 @@ interface VerdictRow {
 }
 
 interface MandateRow {
+  readonly proven: boolean;
   readonly jti: string | null;
   readonly claims: string | null;
   /** The limit that is reached; `resetsAt` in epoch seconds. */
@@ -367,6 +413,10 @@ function limitsJson(limits: readonly VelocityLimit[]): string {
       ...{ n, rule, key, most, window_seconds: windowSeconds },
     })),
   );
+}
+
+function proofParameters(proofs: readonly OneTimeProof[] = []): readonly unknown[] {
+  return [proofs.map(({ key }) => key), proofs.map(({ expiresAt }) => expiresAt)];
 }
 
 function eventParameters(event: AuditEvent): readonly unknown[] {

@@ -25,6 +25,7 @@ import { policyProvider } from './policy';
 import { ProblemFilter } from './problem';
 import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
 import { RequestsController } from './requests.controller';
+import { SignedRequests } from './signed-requests';
 
 /** What AgentAuth is handed: no key but its own, no decision. */
 export interface AgentAuthParts {
@@ -43,13 +44,18 @@ export interface AgentAuth {
 
 @Module({})
 class AgentAuthModule {
-  static register(configuration: AgentAuthConfiguration, { client, policy }: AgentAuthParts): DynamicModule {
+  static register(
+    configuration: AgentAuthConfiguration,
+    { client, policy }: AgentAuthParts,
+    svids: X509SvidValidator,
+  ): DynamicModule {
     const requests = new PoaRequests(client, policy, configuration.decisionTimeoutMs);
     return {
       module: AgentAuthModule,
       controllers: [IssuanceController, RequestsController, ApprovalsController, MandatesController],
       providers: [
         { provide: PoaRequests, useValue: requests },
+        { provide: SignedRequests, useValue: new SignedRequests(svids, configuration.issuer) },
         { provide: REQUESTS_PER_MINUTE, useValue: configuration.requestsPerMinute },
         policyProvider(policy),
       ],
@@ -84,7 +90,7 @@ export async function startAgentAuth(
     routerOptions: { maxParamLength: 128, ignoreTrailingSlash: false },
   } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
   const application = await NestFactory.create<NestFastifyApplication>(
-    AgentAuthModule.register(configuration, parts),
+    AgentAuthModule.register(configuration, parts, svids),
     adapter,
     { bodyParser: false, logger: ['error', 'warn'], forceCloseConnections: true, abortOnError: false },
   );
@@ -142,6 +148,7 @@ function serveDocuments(
       openapi_uri: `${publicUrl}/openapi.json`,
       mandate_signing_alg_values_supported: ['EdDSA'],
       verdict_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA'],
+      request_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA'],
       tls_client_certificate_bound_access_tokens: true,
     },
     '/openapi.json': openApiDocument(publicUrl),

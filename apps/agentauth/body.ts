@@ -1,13 +1,19 @@
 import type { FastifyInstance } from 'fastify';
 import { AtbError } from '../../domain/error';
+import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
 import { parseStrictJson } from '../../domain/strict-json';
 
 export const BODY_LIMIT_BYTES = 64 * 1024;
 const MAX_DEPTH = 32;
 
+/** A body that is a request as the agent signed it: a compact JWS, not looked into yet. */
+export class SignedBody {
+  constructor(readonly statement: string) {}
+}
+
 /**
- * The two kinds of body there are, and nothing else: JSON, read strictly from its bytes (attack 17), and forms for the
- * RFC 7009 and RFC 7662 calls.
+ * The kinds of body there are, and nothing else: JSON, read strictly from its bytes (attack 17), the same signed by the
+ * agent, and forms for the RFC 7009 and RFC 7662 calls.
  */
 export function registerBodyParsers(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
@@ -20,6 +26,13 @@ export function registerBodyParsers(fastify: FastifyInstance): void {
       } catch (error) {
         done(error as Error);
       }
+    },
+  );
+  fastify.addContentTypeParser(
+    SIGNED_REQUEST_MEDIA_TYPE,
+    { parseAs: 'string', bodyLimit: BODY_LIMIT_BYTES },
+    (_request, body, done) => {
+      done(null, new SignedBody(body as string));
     },
   );
   fastify.addContentTypeParser(
@@ -43,7 +56,13 @@ export function tokenOf(form: unknown): string {
 
 /** A JSON object body. Throws `invalid_request` for anything else, a form or nothing included. */
 export function jsonOf(body: unknown): Record<string, unknown> {
-  if (typeof body !== 'object' || body === null || Array.isArray(body) || body instanceof URLSearchParams) {
+  if (
+    typeof body !== 'object' ||
+    body === null ||
+    Array.isArray(body) ||
+    body instanceof URLSearchParams ||
+    body instanceof SignedBody
+  ) {
     throw new AtbError('invalid_request', 'the body must be a JSON object');
   }
   return body as Record<string, unknown>;

@@ -1,19 +1,24 @@
 import { Body, Controller, Headers, HttpCode, Post, Res, UseGuards } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { AtbError } from '../../domain/error';
+import { ISSUE_PATH } from '../../domain/signed-request';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller';
 import { metrics } from './metrics';
 import { PoaRequests } from './poa-requests';
 import { mandateJson, planJson, POLL_INTERVAL_SECONDS, retryAfter, statusJson } from './presentation';
 import { RateLimitGuard } from './rate-limit.guard';
+import { SignedRequests } from './signed-requests';
 import { askedMandateOf } from './validation';
 
 /** POST /issue and its dry run. */
 @Controller()
 @UseGuards(RateLimitGuard)
 export class IssuanceController {
-  constructor(private readonly requests: PoaRequests) {}
+  constructor(
+    private readonly requests: PoaRequests,
+    private readonly signed: SignedRequests,
+  ) {}
 
   /** 201 with the mandate when nothing is required, 202 when people are, 403 with reasons when policy refuses. */
   @Post('issue')
@@ -23,7 +28,8 @@ export class IssuanceController {
     @Headers('idempotency-key') idempotencyKey: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Record<string, unknown>> {
-    const status = await this.requests.issue(caller, askedMandateOf(body), idempotencyKey);
+    const asking = this.signed.open(caller, body, ISSUE_PATH);
+    const status = await this.requests.issue(asking.caller, askedMandateOf(asking.body), idempotencyKey);
     metrics.requests.inc({ state: status.state, tier: ('tier' in status && status.tier) || 'none' });
     void reply.header('location', `/requests/${status.requestId}`);
     switch (status.state) {

@@ -1,5 +1,6 @@
 import { ERROR_CODES } from '../../domain/error';
 import { TIERS } from '../../domain/policy';
+import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -19,6 +20,12 @@ const problem = {
   description: 'RFC 9457 problem',
   content: { 'application/problem+json': { schema: ref('Problem') } },
 };
+const signed = {
+  [SIGNED_REQUEST_MEDIA_TYPE]: {
+    schema: { ...text, description: 'compact JWS, typ poa-request+jwt; the body is its claim `body`' },
+  },
+};
+const signedOr = (schema: Schema) => ({ required: true, content: { ...json(schema).content, ...signed } });
 const body = (schema: Schema) => ({ required: true, ...json(schema) });
 const form = { required: true, content: { 'application/x-www-form-urlencoded': { schema: ref('Token') } } };
 const idParameter = {
@@ -77,6 +84,7 @@ const SCHEMAS = {
     ticket: { type: 'boolean' },
     release_roles: texts,
     attest: texts,
+    signed_request: { type: 'boolean', description: 'the agent must sign the request itself' },
   }),
   Status: object({
     request_id: text,
@@ -149,7 +157,7 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
         post: {
           summary: 'Ask for a mandate',
           parameters: [{ name: 'Idempotency-Key', in: 'header', schema: text }],
-          requestBody: body(ref('Issuance')),
+          requestBody: signedOr(ref('Issuance')),
           responses: {
             201: answer('nothing was required: the mandate', ref('Mandate')),
             202: answer('people are asked; come back to Location', ref('Status')),
@@ -177,7 +185,9 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
       '/requests/{id}/verdicts': onRequest('Submit a signed verdict', ref('Status'), {
         requestBody: body(ref('Verdict')),
       }),
-      '/requests/{id}/collect': onRequest('Mint and take the mandate', ref('Mandate')),
+      '/requests/{id}/collect': onRequest('Mint and take the mandate', ref('Mandate'), {
+        requestBody: { required: false, content: signed },
+      }),
       '/requests/{id}/withdraw': onRequest('Give up', ref('Status')),
       '/approvals': {
         get: {

@@ -96,7 +96,8 @@ function assessedJson(status: Extract<RequestStatus, { toApprove: unknown }>): R
 }
 
 function requirementJson(requirement: Requirement): Record<string, unknown> {
-  const { approvals, roles, dualControl, nominated, ticket, releaseRoles, attest } = requirement;
+  const { approvals, roles, dualControl, nominated, ticket, releaseRoles, attest, signedRequest } =
+    requirement;
   return {
     approvals,
     roles,
@@ -105,6 +106,7 @@ function requirementJson(requirement: Requirement): Record<string, unknown> {
     ticket,
     release_roles: releaseRoles,
     attest,
+    signed_request: signedRequest,
   };
 }
 

@@ -66,7 +66,8 @@ const MESSAGES = {
   body_not_json: 'the body is not JSON',
   body_too_large: 'the body is larger than 64 KiB',
   invalid_request: 'the request cannot be read',
-  media_type_unsupported: 'the body must be application/json, or a form where the call takes one',
+  media_type_unsupported:
+    'the body must be application/json, or a signed request or a form where the call takes one',
   not_found: 'there is no such call',
 } as const satisfies Partial<Record<ErrorCode, string>>;
 

@@ -4,11 +4,13 @@ import { AtbError } from '../../domain/error';
 import type { Requirement } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
 import type { RequestStatus } from '../../domain/request-status';
+import { collectPath } from '../../domain/signed-request';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller';
 import { PoaRequests } from './poa-requests';
 import { Policy } from './policy';
 import { mandateJson, standingOf, statusJson } from './presentation';
+import { SignedRequests } from './signed-requests';
 import { verdictOf } from './validation';
 
 const LONGEST_WAIT_SECONDS = 30;
@@ -18,6 +20,7 @@ const LONGEST_WAIT_SECONDS = 30;
 export class RequestsController {
   constructor(
     private readonly requests: PoaRequests,
+    private readonly signed: SignedRequests,
     @Policy() private readonly policy: PolicyEngine,
   ) {}
 
@@ -50,9 +53,14 @@ export class RequestsController {
 
   @Post('collect')
   @HttpCode(200)
-  async collect(@Caller() caller: CallerIdentity, @Param('id') id: string): Promise<Record<string, unknown>> {
+  async collect(
+    @Caller() caller: CallerIdentity,
+    @Param('id') id: string,
+    @Body() body: unknown,
+  ): Promise<Record<string, unknown>> {
     await this.requireOwn(caller, id);
-    const status = standingOf(await this.requests.collect(id, caller), id);
+    const collecting = this.signed.open(caller, body, collectPath(id));
+    const status = standingOf(await this.requests.collect(id, collecting.caller), id);
     if (status.state !== 'issued') throw new AtbError('not_approved', `the request is ${status.state}`);
     if (Date.now() >= status.expiresAt * 1000) {
       throw new AtbError('mandate_lapsed', 'the one mandate of this request has lapsed', { requestId: id });

@@ -7,6 +7,7 @@ import { AtbError, isErrorCode } from '../../domain/error';
 import type { ErrorCode, Fault } from '../../domain/error';
 import type { JsonObject } from '../../domain/json';
 import { LEG_CLAIMS_OF_APPROVAL } from '../../domain/mandate';
+import { askedMandateOf as mandateAskedBy } from '../../domain/mandate-request';
 import type { AskedMandate } from '../../domain/mandate-request';
 import { jsonOf } from './body';
 import { IssuanceDto, VerdictDto } from './issuance.dto';
@@ -14,19 +15,9 @@ import { IssuanceDto, VerdictDto } from './issuance.dto';
 /** Reads the body of POST /issue. Throws with every fault, each with its RFC 6901 pointer; the first names the code. */
 export function askedMandateOf(body: unknown): AskedMandate {
   const json = jsonOf(body);
-  const dto = checked(IssuanceDto, json);
+  checked(IssuanceDto, json);
   // From the body as parsed: what will be done is copied by nobody.
-  const con = (json.con ?? {}) as { readonly params?: JsonObject; readonly limits?: JsonObject };
-  return {
-    act: dto.act,
-    con: { params: con.params ?? {}, limits: con.limits ?? {} },
-    leg: (json.leg ?? {}) as JsonObject,
-    justification: dto.justification ?? null,
-    ticket: dto.ticket ?? null,
-    requiresDualControl: dto.requires_dual_control ?? false,
-    approvers: dto.approvers ?? [],
-    ttlSeconds: dto.ttl_seconds ?? null,
-  };
+  return mandateAskedBy(json as JsonObject);
 }
 
 /** Reads the body of POST /requests/:id/verdicts. */

@@ -4,6 +4,7 @@ import type { PeerCertificate } from 'node:tls';
 import { checkServerIdentity } from 'node:tls';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
+import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
 import { parseStrictJson } from '../../domain/strict-json';
 import { Refusal, Unreachable } from './refusal';
 
@@ -57,6 +58,16 @@ export class AgentAuthClient {
     if (body === undefined) return this.send('POST', path, { headers });
     const typed = { 'content-type': 'application/json', ...headers };
     return this.send('POST', path, { body: JSON.stringify(body), headers: typed });
+  }
+
+  /** Sends a call that we signed: its body is in the statement, a compact JWS. */
+  postSigned(
+    path: string,
+    statement: string,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Reply> {
+    const typed = { 'content-type': SIGNED_REQUEST_MEDIA_TYPE, ...headers };
+    return this.send('POST', path, { body: statement, headers: typed });
   }
 
   /** For RFC 7009 and RFC 7662. */

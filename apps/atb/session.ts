@@ -1,10 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
+import { signRequest } from '../../adapters/jose/signed-request';
+import type { JsonObject } from '../../domain/json';
 import { AgentAuthClient } from './agentauth-client';
 import { readAuthorities, readSvid, trustDomainOf, whereabouts } from './identity';
 import type { IdentityOptions, Svid, Whereabouts } from './identity';
 import { Output } from './output';
 import type { Surroundings } from './output';
 import { UsageError } from './refusal';
+
+const JTI_BYTES = 16;
 
 export interface CommonOptions extends IdentityOptions {
   readonly json?: boolean;
@@ -39,6 +44,18 @@ export class Session {
   /** The SPIFFE ID that AgentAuth must have; the one named `agentauth` in our own trust domain unless told. */
   serverId(ownId: string): string {
     return this.where.serverId ?? `spiffe://${trustDomainOf(ownId)}/agentauth`;
+  }
+
+  /** A call over our own signature, so that nobody between us and the worker can ask in our name. */
+  async signed(svid: Svid, path: string, body: JsonObject = {}): Promise<string> {
+    return signRequest(svid.privateKey, svid.chain, {
+      aud: this.surroundings.environment.ATB_ISSUER ?? this.serverId(svid.spiffeId),
+      method: 'POST',
+      path,
+      body,
+      iat: Math.floor(this.now.getTime() / 1000),
+      jti: randomBytes(JTI_BYTES).toString('base64url'),
+    });
   }
 
   client(svid: Svid = this.svid()): AgentAuthClient {

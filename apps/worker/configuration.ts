@@ -22,6 +22,7 @@ export interface WorkerConfiguration {
   readonly audience: string;
   readonly pendingPerAgent: number;
   readonly pendingTotal: number;
+  readonly signedRequestMaxAgeSeconds: number;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
   readonly admin: { readonly host: string; readonly port: number };
@@ -46,6 +47,10 @@ export function workerConfiguration(
     audience: environment.required('ATB_AUDIENCE'),
     pendingPerAgent: environment.integer('ATB_PENDING_PER_AGENT', 50, { min: 1, max: 1_000_000 }),
     pendingTotal: environment.integer('ATB_PENDING_TOTAL', 5_000, { min: 1, max: 10_000_000 }),
+    signedRequestMaxAgeSeconds: environment.integer('ATB_SIGNED_REQUEST_MAX_AGE_SECONDS', 300, {
+      min: 5,
+      max: 3_600,
+    }),
     maxConcurrentWorkflowTasks: environment.integer('ATB_MAX_WORKFLOW_TASKS', 100, { min: 2, max: 10_000 }),
     maxCachedWorkflows: environment.integer('ATB_MAX_CACHED_WORKFLOWS', 1_000, { min: 0, max: 1_000_000 }),
     admin: {

@@ -3,6 +3,7 @@ import type { ActivityPorts } from '../../activities';
 import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
+import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { Outbox } from '../../adapters/notify/outbox';
 import { SidecarPolicy } from '../../adapters/opa/sidecar-policy';
@@ -44,6 +45,7 @@ export async function openWorkerPorts(
     policy,
     svids: new X509SvidValidator(bundles),
     verdicts: verdictOpener,
+    requests: signedRequestOpener,
     mandates: mandateOpener(importMandateJwks(jwks), { issuer, audience }),
     signer,
     jwks,
@@ -52,6 +54,7 @@ export async function openWorkerPorts(
     issuer,
     audience,
     pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },
+    signedRequestMaxAgeSeconds: configuration.signedRequestMaxAgeSeconds,
     close: () => ledger.end(),
   };
 }

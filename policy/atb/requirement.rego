@@ -33,6 +33,9 @@ approvals := max([tier.approvals, facts]) if {
 	facts := min([count(attest), 1])
 }
 
+# Where the agent must sign the request itself, so that nobody on the way can ask in its name.
+signed_request := action.tier in data.identity.signed_request_tiers
+
 document := {
 	"approvals": approvals,
 	"roles": sort(roles),
@@ -41,4 +44,5 @@ document := {
 	"ticket": tier.ticket,
 	"release_roles": sort(release_roles),
 	"attest": sort(attest),
+	"signed_request": signed_request,
 }

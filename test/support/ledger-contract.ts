@@ -123,6 +123,73 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
   const taken = async (limit: VelocityLimit, at = NOON) =>
     (await underTest().ledger.velocityOf([limit], at))[0]?.taken;
 
+  describe('proofs', () => {
+    const aProof = (key: string = randomUUID()) => ({ key, expiresAt: SOON });
+    const replayed: Error = expect.objectContaining({ code: 'proof_replayed' });
+    const admit = (request: RequestEntry) => underTest().ledger.admit(request, requestedEvent(request), ROOM);
+
+    it.each([null, SOON])(
+      'count for one request, which may repeat them, pending until %p',
+      async (pendingUntil) => {
+        const proofs = [aProof(), aProof()];
+        const request = aRequest({ pendingUntil, proofs });
+        expect(await admit(request)).toBe('admitted');
+        expect(await admit(request)).toBe('admitted');
+        const other = aRequest({ pendingUntil, proofs: [aProof(), ...proofs.slice(1)] });
+        await expect(admit(other)).rejects.toThrow(replayed);
+        expect((await underTest().ledger.recordOf(other.requestId)).request).toBeNull();
+        expect(await typesOf(other.requestId)).toEqual([]);
+      },
+    );
+
+    it.each([null, SOON])(
+      'count once when many come with one at once, pending until %p',
+      async (pendingUntil) => {
+        const proofs = [aProof()];
+        const requests = Array.from({ length: 8 }, () => aRequest({ pendingUntil, proofs }));
+        const outcomes = await Promise.allSettled(requests.map(admit));
+        expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      },
+    );
+
+    it('count once though the same request comes several times at once', async () => {
+      const request = aRequest({ proofs: [aProof()] });
+      const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => admit(request)));
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(8);
+    });
+
+    it('are not used up where there was no room', async () => {
+      const subject = anAgent();
+      const first = aRequest({ subject, pendingUntil: QUIET_UNTIL });
+      const one = { perAgent: 1, total: 10_000 };
+      await underTest().ledger.admit(first, { ...requestedEvent(first), time: QUIET }, one);
+      const proofs = [aProof()];
+      const second = aRequest({ subject, pendingUntil: QUIET_UNTIL, proofs });
+      expect(await underTest().ledger.admit(second, { ...requestedEvent(second), time: QUIET }, one)).toBe(
+        'too_many_pending',
+      );
+      expect(await admit(aRequest({ proofs }))).toBe('admitted');
+    });
+
+    it('count once for mandates too', async () => {
+      const proofs = [aProof()];
+      const [first, second] = [await admitted(), await admitted()];
+      const record = ({ requestId }: RequestEntry) => {
+        const jti = randomUUID();
+        return underTest().ledger.recordMandate(
+          { requestId, jti, claims: claimsOf(requestId, jti), proofs },
+          anEvent('poa_issued', requestId, { data: { jti } }),
+          [],
+        );
+      };
+      const recorded = await record(first);
+      expect(await record(first)).toEqual(recorded);
+      await expect(record(second)).rejects.toThrow(replayed);
+      expect(await typesOf(second.requestId)).toEqual(['poa_requested']);
+      expect((await underTest().ledger.recordOf(second.requestId)).mandate).toBeNull();
+    });
+  });
+
   describe('admitting', () => {
     it('knows nothing of a request that was never admitted', async () => {
       expect(await underTest().ledger.recordOf(randomUUID())).toEqual({

@@ -6,6 +6,7 @@ import type {
   Exceeded,
   Ledger,
   MandateEntry,
+  OneTimeProof,
   PendingCaps,
   RequestEntry,
   RequestRecord,
@@ -28,6 +29,8 @@ export class MemoryLedger implements Ledger {
   private readonly verdicts = new Map<string, VerdictEntry>();
   private readonly revoked = new Set<string>();
   private readonly velocity = new Map<string, { readonly taken: number; readonly resetsAt: Date }>();
+  /** The request of each proof. */
+  private readonly used = new Map<string, string>();
   private available = true;
 
   /** From now on nothing is answered, as when the database is down. */
@@ -42,14 +45,15 @@ export class MemoryLedger implements Ledger {
   admit(entry: RequestEntry, event: AuditEvent, caps: PendingCaps): Promise<'admitted' | 'too_many_pending'> {
     return this.atomically(() => {
       const known = this.requests.get(entry.requestId)?.request;
+      if (!known && entry.pendingUntil !== null && !this.hasRoom(entry.subject, event.time, caps)) {
+        return 'too_many_pending';
+      }
+      this.useUp(entry.requestId, entry.proofs);
       if (known) {
         if (known.subject !== entry.subject || known.askedDigest !== entry.askedDigest) {
           throw new AtbError('evidence_mismatch', 'another request was recorded under this id');
         }
         return 'admitted';
-      }
-      if (entry.pendingUntil !== null && !this.hasRoom(entry.subject, event.time, caps)) {
-        return 'too_many_pending';
       }
       this.requests.set(entry.requestId, { request: structuredClone(entry), closed: false, mandate: null });
       this.write({ ...event, requestId: entry.requestId });
@@ -75,6 +79,7 @@ export class MemoryLedger implements Ledger {
     return this.atomically(() => {
       const { requestId, jti } = entry;
       const row = this.requests.get(requestId);
+      this.useUp(requestId, entry.proofs);
       if (!row || row.closed) throw new AtbError('request_finished', 'the request was closed before');
       if (!row.mandate) {
         const standings = limits.map((limit) => this.standing(limit, event.time));
@@ -173,6 +178,15 @@ export class MemoryLedger implements Ledger {
     const { end } = windowOf(at, limit.windowSeconds);
     const held = this.velocity.get(`${limit.key} ${limit.windowSeconds}`);
     return held && held.resetsAt >= end ? { ...limit, ...held } : { ...limit, taken: 0, resetsAt: end };
+  }
+
+  private useUp(requestId: string, proofs: readonly OneTimeProof[] = []): void {
+    for (const { key } of proofs) {
+      if ((this.used.get(key) ?? requestId) !== requestId) {
+        throw new AtbError('proof_replayed', 'what proves this request came with another one before');
+      }
+    }
+    for (const { key } of proofs) this.used.set(key, requestId);
   }
 
   private hasRoom(subject: string, now: Date, caps: PendingCaps): boolean {

@@ -12,6 +12,7 @@ export interface PolicyData {
     persons: Record<string, { roles: string[]; team: string; [more: string]: unknown }>;
     agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   };
+  identity: { signed_request_tiers: string[] };
   collect_within_seconds: number;
   verdicts: { max_age_seconds: number };
 }

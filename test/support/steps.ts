@@ -11,6 +11,7 @@ import {
   writeNewMandateKeySet,
 } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
+import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statement';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
@@ -51,6 +52,7 @@ export class Steps {
       policy: await WasmPolicy.load('policy/dist'),
       svids: new X509SvidValidator(TrustBundleSet.load(caFile)),
       verdicts: verdictOpener,
+      requests: signedRequestOpener,
       mandates: mandateOpener(importMandateJwks(jwks), { issuer: ISSUER, audience: AUDIENCE }),
       signer,
       tickets: { lookUp: () => Promise.resolve(null) },
@@ -58,6 +60,7 @@ export class Steps {
       issuer: ISSUER,
       audience: AUDIENCE,
       pendingCaps: { perAgent: 100, total: 100 },
+      signedRequestMaxAgeSeconds: 300,
       ...changes,
     });
     return new Steps(activities, ledger, ca, directory);

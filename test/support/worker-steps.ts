@@ -12,6 +12,7 @@ import {
   loadMandateKeySet,
   writeNewMandateKeySet,
 } from '../../adapters/jose/mandate-keys';
+import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statement';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
@@ -93,6 +94,7 @@ export class WorkerSteps {
         policy: await WasmPolicy.load(await changedPolicy(change)),
         svids: new X509SvidValidator(TrustBundleSet.load(join(directory, 'corp.example.pem'))),
         verdicts: verdictOpener,
+        requests: signedRequestOpener,
         mandates: mandateOpener(importMandateJwks(jwks), { issuer, audience }),
         signer,
         tickets: new FileTickets(join(directory, 'tickets.json')),
@@ -105,6 +107,7 @@ export class WorkerSteps {
         issuer,
         audience,
         pendingCaps: { perAgent: 1_000, total: 10_000 },
+        signedRequestMaxAgeSeconds: 300,
       },
       ledger,
       ca,

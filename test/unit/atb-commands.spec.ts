@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { serverFault } from '../../apps/atb/agentauth-client';
 import { createProgram, run } from '../../apps/atb/program';
 import type { Surroundings } from '../../apps/atb/output';
+import { openSignedRequest } from '../../adapters/jose/signed-request';
 import { openVerdict } from '../../adapters/jose/verdict-statement';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa } from '../../adapters/spiffe/development-ca';
@@ -209,12 +210,32 @@ describe('atb request', () => {
   it('prints the id alone with --quiet, and sends exactly what was said', async () => {
     let sent: unknown;
     routes['POST /issue'] = (body, request) => {
-      sent = [JSON.parse(body), request.headers['idempotency-key']];
+      const { claims } = openSignedRequest(body);
+      sent = [claims, request.headers['idempotency-key'], request.headers['content-type']];
       return { status: 202, body: PENDING };
     };
     const ran = await atb([...ASK, '--quiet', '--idempotency-key', 'k-1']);
     expect(ran).toMatchObject({ exitCode: 0, stdout: `${REQUEST}\n` });
-    expect(sent).toEqual([{ act: 'sap.payment.execute', con: { params: { amount: 1250 } } }, 'k-1']);
+    expect(sent).toMatchObject([
+      {
+        aud: SERVER,
+        method: 'POST',
+        path: '/issue',
+        body: { act: 'sap.payment.execute', con: { params: { amount: 1250 } } },
+      },
+      'k-1',
+      'application/poa-request+jwt',
+    ]);
+  });
+
+  it('sends plain JSON with --no-sign', async () => {
+    let sent: unknown;
+    routes['POST /issue'] = (body) => {
+      sent = JSON.parse(body);
+      return { status: 202, body: PENDING };
+    };
+    expect((await atb([...ASK, '--quiet', '--no-sign'])).exitCode).toBe(0);
+    expect(sent).toEqual({ act: 'sap.payment.execute', con: { params: { amount: 1250 } } });
   });
 
   it('waits until people have approved, then collects', async () => {

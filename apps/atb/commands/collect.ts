@@ -4,7 +4,7 @@ import { inSession, requestPath, withCommonOptions } from '../session';
 import type { CommonOptions } from '../session';
 import { parseStanding } from '../standing';
 import { wholeNumber } from '../whole-number';
-import { answer, collectWhenDecided, WAIT_SECONDS } from './request';
+import { answer, collect, collectWhenDecided, WAIT_SECONDS } from './request';
 
 interface Options extends CommonOptions {
   readonly wait?: number | true;
@@ -33,7 +33,7 @@ Examples:
         const client = session.client();
         const quiet = options.quiet === true;
         if (options.wait === undefined) {
-          const { body } = await client.post(`${path}/collect`);
+          const { body } = await collect(session, client, requestId);
           return answer(session, parseStanding(body), quiet && 'mandate');
         }
         const { body } = await client.get(path);

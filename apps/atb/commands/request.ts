@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import type { AgentAuthClient } from '../agentauth-client';
+import { collectPath, ISSUE_PATH } from '../../../domain/signed-request';
+import type { AgentAuthClient, Reply } from '../agentauth-client';
 import { EXIT } from '../exit';
 import type { ExitCode } from '../exit';
 import { trustDomainOf } from '../identity';
@@ -18,6 +19,8 @@ interface Options extends RequestOptions, CommonOptions {
   readonly wait?: number | true;
   readonly idempotencyKey?: string;
   readonly quiet?: boolean;
+  /** Commander's negatable option: false after --no-sign. */
+  readonly sign?: boolean;
 }
 
 export const WAIT_SECONDS = 600;
@@ -30,6 +33,7 @@ export function registerRequest(program: Command, surroundings: Surroundings): v
     .option('--wait [seconds]', `wait for people (${WAIT_SECONDS} s unless told), then collect`, wholeNumber)
     .option('--idempotency-key <key>', 'asking again with the same key and body is the same request')
     .option('--quiet', "print only the request's id; with --wait only the mandate")
+    .option('--no-sign', 'ask without signing the request with your own key (policy may refuse that)')
     .addHelpText(
       'after',
       `
@@ -53,7 +57,11 @@ async function ask(session: Session, action: string | undefined, options: Option
   const body = await requestBody(action, options, trustDomainOf(svid.spiffeId), input);
   const client = session.client(svid);
   const key = options.idempotencyKey;
-  const reply = await client.post('/issue', body, key === undefined ? {} : { 'idempotency-key': key });
+  const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key };
+  const reply =
+    options.sign === false
+      ? await client.post(ISSUE_PATH, body, headers)
+      : await client.postSigned(ISSUE_PATH, await session.signed(svid, ISSUE_PATH, body), headers);
   const asked = parseStanding(reply.body);
   if (options.wait === undefined || asked.state === 'issued') {
     return answer(session, asked, options.quiet === true && (options.wait === undefined ? 'id' : 'mandate'));
@@ -80,8 +88,15 @@ export async function collectWhenDecided(
   if (decided.state !== 'approved' && decided.state !== 'issued') {
     return answer(session, decided, quiet && 'mandate');
   }
-  const { body } = await client.post(`${requestPath(asked.requestId)}/collect`);
+  const { body } = await collect(session, client, asked.requestId);
   return answer(session, parseStanding(body), quiet && 'mandate');
+}
+
+/** Takes the mandate, over our own signature. */
+export async function collect(session: Session, client: AgentAuthClient, requestId: string): Promise<Reply> {
+  requestPath(requestId);
+  const path = collectPath(requestId);
+  return client.postSigned(path, await session.signed(session.svid(), path));
 }
 
 /** Says where a request stands; a request that ended without a mandate is a refusal. */

@@ -1,0 +1,98 @@
+import { canonicalJson } from '../domain/canonical-json';
+import { AtbError } from '../domain/error';
+import type { Confirmation } from '../domain/mandate';
+import { askedMandateOf } from '../domain/mandate-request';
+import type { AskedMandate, IdentityEvidence, SignedRequestEvidence } from '../domain/mandate-request';
+import type { OneTimeProof } from '../domain/ports';
+import { parseAtbSpiffeId } from '../domain/spiffe-id';
+import { epochSeconds, fromEpochSeconds } from './assessment';
+import type { ActivityPorts } from './ports';
+
+// A process that fronts us may be a little ahead; anything more is not the time of presenting.
+const CLOCK_SKEW_SECONDS = 10;
+
+/** The call that evidence must be for. */
+export interface Call {
+  readonly path: string;
+  /** What was asked, where the call asks for something. */
+  readonly asked: AskedMandate | null;
+}
+
+/** Who is behind a piece of evidence, and what follows from how they proved it. */
+export interface ProvenCaller {
+  readonly spiffeId: string;
+  /** What a mandate for this caller is bound to. */
+  readonly confirmation: Confirmation;
+  /** True where the caller signed this very call: nobody on the way can have made it up. */
+  readonly signed: boolean;
+  /** Until when the evidence is fresh enough; null where that is not for the evidence to say. */
+  readonly freshUntil: Date | null;
+  /** What this evidence uses up. */
+  readonly proofs: readonly OneTimeProof[];
+}
+
+/**
+ * The caller behind a piece of evidence. A certificate is judged as of `at`; without it as of when it was presented, so
+ * that a request that was accepted goes on even where a store was out of reach until the certificate had expired. A
+ * signed request is judged as of when it was signed, and is good for this call alone. Throws the 401 codes,
+ * `signed_request_malformed`, `signed_request_mismatch`.
+ */
+export function identify(
+  ports: ActivityPorts,
+  evidence: IdentityEvidence,
+  call: Call | null,
+  at?: Date,
+): ProvenCaller {
+  if (evidence.kind === 'signed_request') return identifySigner(ports, evidence, call);
+  if (evidence.presentedAt > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
+    throw new AtbError('svid_malformed', 'the certificate was presented in the future');
+  }
+  const svid = ports.svids.validate(evidence.chain, fromEpochSeconds(evidence.presentedAt));
+  if (at) ports.svids.validate(evidence.chain, at);
+  return {
+    // One spelling for one principal: SPIFFE allows upper case in a path, we do not.
+    spiffeId: parseAtbSpiffeId(svid.spiffeId).uri,
+    confirmation: { 'x5t#S256': svid.x5tS256 },
+    signed: false,
+    freshUntil: null,
+    proofs: [],
+  };
+}
+
+function identifySigner(
+  ports: ActivityPorts,
+  { statement }: SignedRequestEvidence,
+  call: Call | null,
+): ProvenCaller {
+  const { claims, chain } = ports.requests.open(statement);
+  const signedAt = fromEpochSeconds(claims.iat);
+  if (claims.iat > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
+    throw new AtbError('signed_request_stale', 'the request was signed in the future');
+  }
+  const svid = ports.svids.validate(chain, signedAt);
+  const spiffeId = parseAtbSpiffeId(svid.spiffeId).uri;
+  if (claims.aud !== ports.issuer) throw mismatch(`it was signed for ${claims.aud}`);
+  if (!call || claims.path !== call.path) throw mismatch(`it was signed for POST ${claims.path}`);
+  const due = call.asked === null ? canonicalJson({}) : canonicalJson(call.asked);
+  const signed = call.asked === null ? claims.body : askedMandateOf(claims.body);
+  if (canonicalJson(signed) !== due) throw mismatch('something else is asked than what was signed');
+  const freshUntil = new Date(signedAt.getTime() + ports.signedRequestMaxAgeSeconds * 1000);
+  return {
+    spiffeId,
+    confirmation: { 'x5t#S256': svid.x5tS256 },
+    signed: true,
+    freshUntil,
+    proofs: [{ key: `request/${spiffeId}/${claims.jti}`, expiresAt: freshUntil }],
+  };
+}
+
+/** Throws `signed_request_stale` where the evidence is too old to be taken now. */
+export function requireFresh(caller: ProvenCaller, now: Date): void {
+  if (caller.freshUntil && !(now <= caller.freshUntil)) {
+    throw new AtbError('signed_request_stale', 'the request was signed too long ago; sign it again');
+  }
+}
+
+function mismatch(why: string): AtbError {
+  return new AtbError('signed_request_mismatch', `the signed request is for something else: ${why}`);
+}

@@ -1,0 +1,39 @@
+import { openSignedRequest } from '../../adapters/jose/signed-request';
+import type { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { AtbError } from '../../domain/error';
+import { SignedBody } from './body';
+import type { CallerIdentity } from './caller';
+
+/**
+ * Reads a body that may come signed by the agent. What is checked here only spares the agent a refusal later, and
+ * keeps a statement from being carried in by somebody else: the worker verifies all of it itself.
+ */
+export class SignedRequests {
+  constructor(
+    private readonly svids: X509SvidValidator,
+    /** The audience of signed requests. */
+    private readonly issuer: string,
+  ) {}
+
+  /** The body that was meant, and the caller with the statement as its evidence; an unsigned body is handed on as is. */
+  open(caller: CallerIdentity, body: unknown, path: string): { caller: CallerIdentity; body: unknown } {
+    if (!(body instanceof SignedBody)) return { caller, body };
+    const { statement } = body;
+    const { claims, chain } = openSignedRequest(statement);
+    const signer = this.svids.validate(chain, new Date()).spiffeId;
+    if (signer !== caller.spiffeId) {
+      throw new AtbError('agent_mismatch', 'the request was signed by somebody other than who sends it');
+    }
+    if (claims.aud !== this.issuer || claims.path !== path) {
+      throw new AtbError(
+        'signed_request_mismatch',
+        `the request was signed for POST ${claims.path} at ${claims.aud}, not for this call`,
+      );
+    }
+    const { presentedAt } = caller.evidence;
+    return {
+      caller: { ...caller, evidence: { kind: 'signed_request', statement, presentedAt } },
+      body: claims.body,
+    };
+  }
+}
