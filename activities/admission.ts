@@ -16,7 +16,7 @@ import type { Admission, Denial } from './types';
 export async function admitRequest(ports: ActivityPorts, request: PoaRequest): Promise<Admission> {
   let caller: ProvenCaller;
   try {
-    caller = identify(ports, request.evidence, { path: ISSUE_PATH, asked: request.asked });
+    caller = await identify(ports, request.evidence, { path: ISSUE_PATH, asked: request.asked });
     await requireFreshOnce(ports, request, caller);
   } catch (error) {
     if (!isAtbError(error)) throw error;

@@ -1,8 +1,14 @@
 import { canonicalJson } from '../domain/canonical-json';
+import { sha256Base64url } from '../domain/digest';
 import { AtbError } from '../domain/error';
 import type { Confirmation } from '../domain/mandate';
 import { askedMandateOf } from '../domain/mandate-request';
-import type { AskedMandate, IdentityEvidence, SignedRequestEvidence } from '../domain/mandate-request';
+import type {
+  AskedMandate,
+  IdentityEvidence,
+  SignedRequestEvidence,
+  TokenEvidence,
+} from '../domain/mandate-request';
 import type { OneTimeProof } from '../domain/ports';
 import { parseAtbSpiffeId } from '../domain/spiffe-id';
 import { epochSeconds, fromEpochSeconds } from './assessment';
@@ -34,18 +40,21 @@ export interface ProvenCaller {
 /**
  * The caller behind a piece of evidence. A certificate is judged as of `at`; without it as of when it was presented, so
  * that a request that was accepted goes on even where a store was out of reach until the certificate had expired. A
- * signed request is judged as of when it was signed, and is good for this call alone. Throws the 401 codes,
+ * signed request is judged as of when it was signed, and is good for this call alone; a token like a certificate. Throws the 401 codes,
  * `signed_request_malformed`, `signed_request_mismatch`.
  */
-export function identify(
+export async function identify(
   ports: ActivityPorts,
   evidence: IdentityEvidence,
   call: Call | null,
   at?: Date,
-): ProvenCaller {
+): Promise<ProvenCaller> {
   if (evidence.kind === 'signed_request') return identifySigner(ports, evidence, call);
   if (evidence.presentedAt > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
-    throw new AtbError('svid_malformed', 'the certificate was presented in the future');
+    throw new AtbError('svid_malformed', 'the evidence was presented in the future');
+  }
+  if (evidence.kind === 'token') {
+    return identifyByToken(ports, evidence, call, at ?? fromEpochSeconds(evidence.presentedAt));
   }
   const svid = ports.svids.validate(evidence.chain, fromEpochSeconds(evidence.presentedAt));
   if (at) ports.svids.validate(evidence.chain, at);
@@ -83,6 +92,33 @@ function identifySigner(
     signed: true,
     freshUntil,
     proofs: [{ key: `request/${spiffeId}/${claims.jti}`, expiresAt: freshUntil }],
+  };
+}
+
+/** A JWT-SVID is bound to no key: it counts for one request, with the key that came with it. */
+async function identifyByToken(
+  ports: ActivityPorts,
+  { token, proof, url }: TokenEvidence,
+  call: Call | null,
+  at: Date,
+): Promise<ProvenCaller> {
+  if (call && (!URL.canParse(url) || new URL(url).pathname !== call.path)) {
+    throw new AtbError('dpop_proof_invalid', `the DPoP proof is not for ${call.path}`);
+  }
+  const { spiffeId, expiresAt, jkt } = await ports.tokens.verify(token, at);
+  const proven = ports.dpop.verify(proof, { method: 'POST', url, token, now: at });
+  if (jkt !== null && jkt !== proven.jkt) {
+    throw new AtbError('token_invalid', 'the token is bound to another key');
+  }
+  return {
+    spiffeId: parseAtbSpiffeId(spiffeId).uri,
+    confirmation: { jkt: proven.jkt },
+    signed: false,
+    freshUntil: null,
+    proofs: [
+      { key: `dpop/${proven.jkt}/${proven.jti}`, expiresAt: proven.expiresAt },
+      ...(jkt === null ? [{ key: `token/${sha256Base64url(token)}`, expiresAt }] : []),
+    ],
   };
 }
 

@@ -10,6 +10,7 @@ import type { ActivityPorts } from './ports';
 import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import type { Activities } from './types';
+import { exchangeToken } from './token-exchange';
 import { recordVerdict } from './verdict';
 
 export type { ActivityPorts } from './ports';
@@ -24,8 +25,9 @@ export function createActivities(ports: ActivityPorts): Activities {
     closeRequest: (input) => step(() => closeRequest(ports, input)),
     escalate: (input) => step(() => escalate(ports, input)),
     recordRejectedSignal: (input) => step(() => recordRejectedSignal(ports, input)),
-    confirmCaller: (input) => step(() => Promise.resolve(confirmCaller(ports, input))),
+    confirmCaller: (input) => step(() => confirmCaller(ports, input)),
     revokeMandate: (input) => step(() => revokeMandate(ports, input)),
+    exchangeToken: (input) => step(() => exchangeToken(ports, input)),
     introspectMandate: (input) => step(() => introspectMandate(ports, input)),
   };
 }

@@ -18,7 +18,7 @@ export async function introspectMandate(
     throw error;
   }
   // Only the mandate's own agent, its audience (the broker) and people of the directory may look inside.
-  const caller = identify(ports, request.evidence, null).spiffeId;
+  const caller = (await identify(ports, request.evidence, null)).spiffeId;
   const principal = await ports.policy.principal(caller);
   const mayLook = caller === claims.sub || caller === claims.aud || principal.kind === 'person';
   const now = epochSeconds(ports.clock());

@@ -38,7 +38,7 @@ export async function issueMandate(
 
   let caller: ProvenCaller;
   try {
-    caller = identifyCollector(ports, input.collector, agent, call);
+    caller = await identifyCollector(ports, input.collector, agent, call);
   } catch (error) {
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
@@ -89,13 +89,13 @@ function requireRecorded(record: RequestRecord, digest: string): string {
 }
 
 /** Whoever collects proves it with what is valid now, and is the agent that asked (attack 5). */
-function identifyCollector(
+async function identifyCollector(
   ports: ActivityPorts,
   evidence: IdentityEvidence,
   agent: string,
   call: Call | null,
-): ProvenCaller {
-  const caller = identify(ports, evidence, call, ports.clock());
+): Promise<ProvenCaller> {
+  const caller = await identify(ports, evidence, call, ports.clock());
   requireFresh(caller, ports.clock());
   if (caller.spiffeId !== agent) {
     throw new AtbError('agent_mismatch', 'only the agent that asked may take the mandate');
@@ -234,12 +234,12 @@ function approverIds(claims: MandateClaims): readonly string[] {
 }
 
 /** Null where the evidence proves the requesting agent, valid now; else the refusal. */
-export function confirmCaller(
+export async function confirmCaller(
   ports: ActivityPorts,
   { agent, caller }: WithdrawalInput,
-): { code: Denial['code']; message: string } | null {
+): Promise<{ code: Denial['code']; message: string } | null> {
   try {
-    identifyCollector(ports, caller, agent, null);
+    await identifyCollector(ports, caller, agent, null);
     return null;
   } catch (error) {
     if (!isAtbError(error)) throw error;

@@ -1,5 +1,9 @@
 import type {
+  CallerTokens,
   Clock,
+  DpopVerifier,
+  IdentityTokenSigner,
+  IssuerTokens,
   Ledger,
   MandateOpener,
   MandateSigner,
@@ -20,6 +24,11 @@ export interface ActivityPorts {
   readonly svids: SvidValidator;
   readonly verdicts: VerdictOpener;
   readonly requests: SignedRequestOpener;
+  readonly tokens: CallerTokens;
+  readonly dpop: DpopVerifier;
+  /** Tokens of other issuers. */
+  readonly issuerTokens: IssuerTokens;
+  readonly identityTokens: IdentityTokenSigner;
   readonly mandates: MandateOpener;
   readonly signer: MandateSigner;
   readonly tickets: TicketSystem;

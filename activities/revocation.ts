@@ -14,7 +14,7 @@ export async function revokeMandate(ports: ActivityPorts, request: RevocationReq
     if (isAtbError(error) && error.code === 'mandate_invalid') return { done: true };
     throw error;
   }
-  const caller = identify(ports, request.evidence, null).spiffeId;
+  const caller = (await identify(ports, request.evidence, null)).spiffeId;
   if (caller !== claims.sub && !(await ports.policy.principal(caller)).mayRevokeAny) {
     const { code, message } = new AtbError(
       'agent_mismatch',

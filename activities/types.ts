@@ -7,6 +7,7 @@ import type {
   Revocation,
   RevocationRequest,
 } from '../domain/mandate-lifecycle';
+import type { TokenExchange, TokenExchangeRequest } from '../domain/token-exchange';
 import type { Ended, RecordedVerdict } from '../domain/request-status';
 
 /** What policy says of a request that it does not deny, with what people are asked to sign. */
@@ -150,5 +151,7 @@ export interface Activities {
     input: WithdrawalInput,
   ): Promise<{ readonly code: ErrorCode; readonly message: string } | null>;
   revokeMandate(request: RevocationRequest): Promise<Revocation>;
+  /** Gives an agent that a platform vouches for a token of ours. Throws the refusal. */
+  exchangeToken(request: TokenExchangeRequest): Promise<TokenExchange>;
   introspectMandate(request: IntrospectionRequest): Promise<Introspection>;
 }

@@ -28,6 +28,12 @@ export class Environment {
     return this.optional(name) ?? fallback;
   }
 
+  /** Values between commas; none where the variable is absent. */
+  list(name: string): readonly string[] {
+    const values = (this.optional(name) ?? '').split(',').map((value) => value.trim());
+    return values.filter((value) => value !== '');
+  }
+
   integer(
     name: string,
     fallback: number,

@@ -17,6 +17,7 @@ export const AUDIT_EVENT_TYPES = [
   'poa_expired',
   'poa_cancelled',
   'poa_revoked',
+  'identity_token_issued',
 ] as const;
 
 export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];

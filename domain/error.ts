@@ -53,6 +53,9 @@ const CONSEQUENCES = {
   signed_request_required: { status: 403 },
   signed_request_stale: { status: 401 },
   token_invalid: { status: 401 },
+  credentials_ambiguous: { status: 400 },
+  identity_unmapped: { status: 403 },
+  proxy_not_trusted: { status: 401 },
   // What policy says.
   agent_not_allowed: { status: 403 },
   agent_unknown: { status: 403 },
@@ -95,6 +98,7 @@ const CONSEQUENCES = {
   mandate_invalid: { status: 400 },
   // What cannot be reached: refused now, and nothing accepted is lost.
   audit_unavailable: { status: 503, retry: true },
+  identity_unavailable: { status: 503, retry: true },
   policy_unavailable: { status: 503, retry: true },
   temporal_unavailable: { status: 503, retry: true },
   ticket_system_unavailable: { status: 503, retry: true },

@@ -72,8 +72,22 @@ export interface SignedRequestEvidence extends Presented {
   readonly statement: string;
 }
 
+/**
+ * A token of an agent whose certificate does not reach us, and a DPoP proof over it (RFC 9449) by the key that the
+ * mandate will be bound to. Whoever ended the agent's TLS could have made the proof up: it is AgentAuth's and that
+ * hop's word.
+ */
+export interface TokenEvidence extends Presented {
+  readonly kind: 'token';
+  /** A JWT-SVID, or an identity token of our own. */
+  readonly token: string;
+  readonly proof: string;
+  /** The call as the caller saw it. */
+  readonly url: string;
+}
+
 /** What a caller proved about itself. The worker verifies it again, whoever hands it over. */
-export type IdentityEvidence = CertificateEvidence | SignedRequestEvidence;
+export type IdentityEvidence = CertificateEvidence | SignedRequestEvidence | TokenEvidence;
 
 /** The input of the workflow `poa-request`. */
 export interface PoaRequest {

@@ -1,4 +1,6 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
+import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
+import type { JsonObject } from './json';
 import type { MandateClaims } from './mandate';
 import type { PolicyDecision, PolicyInput, Principal } from './policy';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
@@ -16,6 +18,8 @@ export interface PolicyEngine {
   readonly revision: string;
   decide(input: PolicyInput): Promise<PolicyDecision>;
   principal(id: string): Promise<Principal>;
+  /** Whose token it is that another issuer gave. */
+  identity(question: IdentityQuestion): Promise<IdentityAnswer>;
   /** Once more, on the live request, when a mandate is redeemed. */
   redemption(input: RedemptionInput): Promise<RedemptionDecision>;
   /** Whether somebody may stop or lift. */
@@ -154,6 +158,52 @@ export interface Svid {
 /** Validates a chain (base64 DER, leaf first) against the bundle of the leaf's own trust domain. Throws 401 codes. */
 export interface SvidValidator {
   validate(chain: readonly string[], at: Date): Svid;
+}
+
+/** A token that names a caller, found valid. */
+export interface CallerToken {
+  readonly spiffeId: string;
+  readonly expiresAt: Date;
+  /** The key it is bound to (RFC 9449 §6.1); null for a JWT-SVID, which is bound to none and so counts once. */
+  readonly jkt: string | null;
+}
+
+/** Validates JWT-SVIDs (SPIFFE JWT-SVID §5) and identity tokens of our own. Throws `token_invalid`, or 401 codes. */
+export interface CallerTokens {
+  verify(token: string, at: Date): Promise<CallerToken>;
+}
+
+/** Checks a DPoP proof (RFC 9449 §4.3). Throws `dpop_proof_invalid`. */
+export interface DpopVerifier {
+  verify(
+    proof: string,
+    expected: { readonly method: string; readonly url: string; readonly token?: string; readonly now: Date },
+  ): { readonly jkt: string; readonly jti: string; readonly expiresAt: Date };
+}
+
+/** What an identity token says: this key is that agent's, for a few minutes. */
+export interface IdentityTokenClaims {
+  readonly iss: string;
+  readonly aud: string;
+  readonly sub: string;
+  readonly iat: number;
+  readonly exp: number;
+  readonly jti: string;
+  readonly cnf: { readonly jkt: string };
+}
+
+export interface IdentityTokenSigner {
+  sign(claims: IdentityTokenClaims): Promise<string>;
+}
+
+/**
+ * Verifies the tokens of other issuers (RFC 7519, keys by RFC 7517), as policy says for each. Throws `token_invalid`,
+ * and `identity_unavailable` where its keys cannot be had.
+ */
+export interface IssuerTokens {
+  /** `iss` as the token claims it, to find out how to verify it. */
+  issuerOf(token: string): string;
+  verify(token: string, issuer: string, trusted: TrustedIssuer, at: Date): Promise<JsonObject>;
 }
 
 /** Checks form and signature of a signed request. Throws `signed_request_malformed`, `signed_request_invalid`. */

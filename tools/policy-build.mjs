@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 const ENTRYPOINTS = [
   'atb/poa/decision',
   'atb/directory/principal',
+  'atb/identity/answer',
   'atb/redemption/decision',
   'atb/revocation/decision',
 ];

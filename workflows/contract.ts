@@ -12,6 +12,7 @@ export const TASK_QUEUE = 'poa';
 export const POA_REQUEST = 'poaRequest';
 export const REVOCATION = 'revocation';
 export const INTROSPECTION = 'introspection';
+export const TOKEN_EXCHANGE = 'tokenExchange';
 export const READINESS = 'readiness';
 
 export function poaRequestWorkflowId(requestId: string): string {

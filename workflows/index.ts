@@ -2,3 +2,4 @@ export { poaRequest } from './poa-request';
 export { introspection } from './introspection';
 export { readiness } from './readiness';
 export { revocation } from './revocation';
+export { tokenExchange } from './token-exchange';

@@ -2,7 +2,8 @@ import type { KeyObject } from 'node:crypto';
 import { CompactSign } from 'jose';
 import { canonicalJson } from '../../domain/canonical-json';
 import type { MandateClaims } from '../../domain/mandate';
-import type { MandateSigner } from '../../domain/ports';
+import type { IdentityTokenSigner, MandateSigner } from '../../domain/ports';
+import { identityTokenSigner } from './identity-token';
 
 export const MANDATE_TYP = 'poa+jwt';
 
@@ -17,6 +18,11 @@ export class Ed25519MandateSigner implements MandateSigner {
     /** The public key's RFC 7638 thumbprint. */
     readonly kid: string,
   ) {}
+
+  /** The same key for identity tokens, under their own type. */
+  get identityTokens(): IdentityTokenSigner {
+    return identityTokenSigner(this.privateKey, this.kid);
+  }
 
   sign(claims: MandateClaims): Promise<string> {
     return new CompactSign(new TextEncoder().encode(canonicalJson(claims)))

@@ -1,4 +1,6 @@
 import { AtbError } from '../../domain/error';
+import { parseIdentityAnswer } from '../../domain/identity-mapping';
+import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
@@ -32,6 +34,10 @@ export class SidecarPolicy implements PolicyEngine {
 
   async principal(id: string): Promise<Principal> {
     return parsePrincipal(await ask(this.url, 'atb/directory/principal', { id }));
+  }
+
+  async identity(question: IdentityQuestion): Promise<IdentityAnswer> {
+    return parseIdentityAnswer(await ask(this.url, 'atb/identity/answer', question));
   }
 
   async redemption(input: RedemptionInput): Promise<RedemptionDecision> {

@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadPolicy } from '@open-policy-agent/opa-wasm';
 import { AtbError } from '../../domain/error';
+import { parseIdentityAnswer } from '../../domain/identity-mapping';
+import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
@@ -42,6 +44,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async principal(id: string): Promise<Principal> {
     return parsePrincipal(this.evaluate({ id }, 'atb/directory/principal'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async identity(question: IdentityQuestion): Promise<IdentityAnswer> {
+    return parseIdentityAnswer(this.evaluate(question, 'atb/identity/answer'));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

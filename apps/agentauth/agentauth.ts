@@ -7,6 +7,8 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Client } from '@temporalio/client';
+import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
 import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
@@ -14,7 +16,8 @@ import type { PolicyEngine } from '../../domain/ports';
 import { startAdminServer } from '../admin-server';
 import { ApprovalsController } from './approvals.controller';
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
-import { ClientCertificateGuard } from './caller';
+import { BoundTokens } from './bound-tokens';
+import { CallerGuard } from './caller';
 import type { AgentAuthConfiguration } from './configuration';
 import { IssuanceController } from './issuance.controller';
 import { MandatesController } from './mandates.controller';
@@ -25,6 +28,7 @@ import { policyProvider } from './policy';
 import { ProblemFilter } from './problem';
 import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
 import { RequestsController } from './requests.controller';
+import { TokenController } from './token.controller';
 import { SignedRequests } from './signed-requests';
 
 /** What AgentAuth is handed: no key but its own, no decision. */
@@ -48,13 +52,21 @@ class AgentAuthModule {
     configuration: AgentAuthConfiguration,
     { client, policy }: AgentAuthParts,
     svids: X509SvidValidator,
+    tokens: BoundTokens,
   ): DynamicModule {
     const requests = new PoaRequests(client, policy, configuration.decisionTimeoutMs);
     return {
       module: AgentAuthModule,
-      controllers: [IssuanceController, RequestsController, ApprovalsController, MandatesController],
+      controllers: [
+        IssuanceController,
+        RequestsController,
+        ApprovalsController,
+        MandatesController,
+        TokenController,
+      ],
       providers: [
         { provide: PoaRequests, useValue: requests },
+        { provide: BoundTokens, useValue: tokens },
         { provide: SignedRequests, useValue: new SignedRequests(svids, configuration.issuer) },
         { provide: REQUESTS_PER_MINUTE, useValue: configuration.requestsPerMinute },
         policyProvider(policy),
@@ -69,11 +81,15 @@ export async function startAgentAuth(
   parts: AgentAuthParts,
 ): Promise<AgentAuth> {
   const svids = new X509SvidValidator(TrustBundleSet.load(configuration.trustBundleFile));
+  const tokens = new BoundTokens(
+    callerTokens(noJwtSvids, importMandateJwks(parts.jwks), configuration.issuer),
+    configuration.publicUrl,
+  );
   const adapter = new FastifyAdapter({
     https: {
       cert: readFileSync(configuration.certFile),
       key: readFileSync(configuration.keyFile),
-      // Any certificate may come in, so that the refusal can say what is wrong with it: see ClientCertificateGuard.
+      // Any certificate may come in, so that the refusal can say what is wrong with it: see CallerGuard.
       requestCert: true,
       rejectUnauthorized: false,
       minVersion: 'TLSv1.2',
@@ -90,11 +106,13 @@ export async function startAgentAuth(
     routerOptions: { maxParamLength: 128, ignoreTrailingSlash: false },
   } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
   const application = await NestFactory.create<NestFastifyApplication>(
-    AgentAuthModule.register(configuration, parts, svids),
+    AgentAuthModule.register(configuration, parts, svids, tokens),
     adapter,
     { bodyParser: false, logger: ['error', 'warn'], forceCloseConnections: true, abortOnError: false },
   );
-  application.useGlobalGuards(new ClientCertificateGuard(svids));
+  application.useGlobalGuards(
+    new CallerGuard({ svids, tokens, trustedProxies: new Set(configuration.trustedProxies) }),
+  );
   application.useGlobalFilters(new ProblemFilter());
   const fastify = adapter.getInstance();
   registerBodyParsers(fastify as never);
@@ -149,6 +167,8 @@ function serveDocuments(
       mandate_signing_alg_values_supported: ['EdDSA'],
       verdict_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA'],
       request_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA'],
+      token_endpoint: `${publicUrl}/token`,
+      dpop_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA'],
       tls_client_certificate_bound_access_tokens: true,
     },
     '/openapi.json': openApiDocument(publicUrl),

@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { Caller } from './caller';
-import type { CallerIdentity } from './caller';
+import type { CallerIdentity } from './caller-identity';
 import { PoaRequests } from './poa-requests';
 import { statusJson } from './presentation';
 

@@ -1,17 +1,15 @@
 import type { TLSSocket } from 'node:tls';
-import { createParamDecorator } from '@nestjs/common';
+import 'reflect-metadata';
+import { createParamDecorator, SetMetadata } from '@nestjs/common';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
 import { AtbError } from '../../domain/error';
 import { parseAtbSpiffeId } from '../../domain/spiffe-id';
 import type { IdentityEvidence } from '../../domain/mandate-request';
-
-/** Who is at the other end of this connection, and the proof of it that the worker verifies again. */
-export interface CallerIdentity {
-  readonly spiffeId: string;
-  readonly evidence: IdentityEvidence;
-}
+import type { BoundTokens } from './bound-tokens';
+import type { CallerIdentity } from './caller-identity';
+import { clientCertificateOf, hasClientCertificate } from './client-cert';
 
 type WithCaller = FastifyRequest & { caller?: CallerIdentity };
 
@@ -34,28 +32,77 @@ class PresentedChains {
   }
 }
 
+export interface CallerRules {
+  readonly svids: X509SvidValidator;
+  readonly tokens: BoundTokens;
+  /** SPIFFE IDs of the hops that end TLS for agents, and say in RFC 9440's headers whose certificate they saw. */
+  readonly trustedProxies: ReadonlySet<string>;
+}
+
 /**
- * Every call needs an X.509-SVID on its connection. The TLS layer lets any certificate in, so that the refusal can say
- * what is wrong; the key was proven in the handshake, the chain is judged here, at every request.
+ * Every call proves who makes it, in one way: the X.509-SVID on its connection; a token and a DPoP proof (RFC 9449);
+ * or the certificate that a hop of ours saw (RFC 9440), which counts from a hop with the right SVID of its own and is
+ * refused from everybody else. What is there and not good ends the call: nothing is fallen back to (attack 1). The TLS
+ * layer lets any certificate in, so that the refusal can say what is wrong; its key was proven in the handshake, the
+ * chain is judged here, at every request.
  */
-export class ClientCertificateGuard implements CanActivate {
+export class CallerGuard implements CanActivate {
   private readonly chains = new PresentedChains();
 
-  constructor(private readonly svids: X509SvidValidator) {}
+  constructor(private readonly rules: CallerRules) {}
 
-  canActivate(context: ExecutionContext): boolean {
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    if (Reflect.getMetadata(PUBLIC, context.getHandler()) === true) return true;
     const request = context.switchToHttp().getRequest<WithCaller>();
-    const chain = this.chains.of(request.raw.socket as TLSSocket);
-    if (chain.length === 0) {
-      throw new AtbError('certificate_missing', 'this call needs a client certificate, an X.509-SVID');
-    }
-    const now = new Date();
-    // One spelling for one principal: SPIFFE allows upper case in a path, we do not (attack 4).
-    const spiffeId = parseAtbSpiffeId(this.svids.validate(chain, now).spiffeId).uri;
-    request.caller = { spiffeId, evidence: { chain, presentedAt: Math.floor(now.getTime() / 1000) } };
+    request.caller = await this.identify(request, new Date());
     return true;
   }
+
+  private async identify(request: FastifyRequest, now: Date): Promise<CallerIdentity> {
+    const chain = this.chains.of(request.raw.socket as TLSSocket);
+    // Judged whatever else there is: a connection with a certificate that is not good is nobody's.
+    const peer = chain.length === 0 ? undefined : this.svidOf(chain, now);
+    const isProxy = peer !== undefined && this.rules.trustedProxies.has(peer);
+    const { authorization } = request.headers;
+    if (hasClientCertificate(request.raw.rawHeaders)) {
+      if (!isProxy) {
+        throw new AtbError(
+          'proxy_not_trusted',
+          'Client-Cert counts only from a hop that is configured for it',
+        );
+      }
+      if (authorization !== undefined) throw twoWays();
+      const forwarded = clientCertificateOf(request.raw.rawHeaders);
+      return { spiffeId: this.svidOf(forwarded, now), evidence: certificate(forwarded, now) };
+    }
+    if (authorization !== undefined || request.headers.dpop !== undefined) {
+      if (peer !== undefined && !isProxy) throw twoWays();
+      return this.rules.tokens.identify(request, now);
+    }
+    if (peer === undefined) {
+      throw new AtbError('certificate_missing', 'this call needs a client certificate, an X.509-SVID');
+    }
+    return { spiffeId: peer, evidence: certificate(chain, now) };
+  }
+
+  private svidOf(chain: readonly string[], now: Date): string {
+    // One spelling for one principal: SPIFFE allows upper case in a path, we do not (attack 4).
+    return parseAtbSpiffeId(this.rules.svids.validate(chain, now).spiffeId).uri;
+  }
 }
+
+function certificate(chain: readonly string[], now: Date): IdentityEvidence {
+  return { chain, presentedAt: Math.floor(now.getTime() / 1000) };
+}
+
+function twoWays(): AtbError {
+  return new AtbError('credentials_ambiguous', 'a call proves who makes it in one way, and not in two');
+}
+
+const PUBLIC = Symbol('public');
+
+/** A call that brings a proof of its own kind, and is not looked at by the guard. */
+export const Public = () => SetMetadata(PUBLIC, true);
 
 /** The caller, in a controller behind the guard. */
 export const Caller = createParamDecorator((_: unknown, context: ExecutionContext): CallerIdentity => {
@@ -63,6 +110,6 @@ export const Caller = createParamDecorator((_: unknown, context: ExecutionContex
 });
 
 export function callerOf(request: WithCaller): CallerIdentity {
-  if (!request.caller) throw new AtbError('internal', 'a call went past the certificate guard');
+  if (!request.caller) throw new AtbError('internal', 'a call went past the guard');
   return request.caller;
 }

@@ -16,6 +16,8 @@ export interface AgentAuthConfiguration {
   readonly trustBundleFile: string;
   readonly issuer: string;
   readonly audience: string;
+  /** SPIFFE IDs of the hops whose Client-Cert headers (RFC 9440) count. */
+  readonly trustedProxies: readonly string[];
   /** Of POST /issue and /plan, per SPIFFE ID. */
   readonly requestsPerMinute: number;
   /** How long POST /issue waits for a decision before it answers 503. */
@@ -66,6 +68,7 @@ export function agentAuthConfiguration(
     trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
+    trustedProxies: environment.list('ATB_TRUSTED_PROXIES'),
     requestsPerMinute: environment.integer('ATB_REQUESTS_PER_MINUTE', 600, { min: 1, max: 100_000_000 }),
     decisionTimeoutMs: environment.integer('ATB_DECISION_TIMEOUT_MS', 5_000, { min: 100, max: 60_000 }),
   };

@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify';
 import { AtbError } from '../../domain/error';
 import { ISSUE_PATH } from '../../domain/signed-request';
 import { Caller } from './caller';
-import type { CallerIdentity } from './caller';
+import type { CallerIdentity } from './caller-identity';
 import { metrics } from './metrics';
 import { PoaRequests } from './poa-requests';
 import { mandateJson, planJson, POLL_INTERVAL_SECONDS, retryAfter, statusJson } from './presentation';

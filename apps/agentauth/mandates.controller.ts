@@ -2,7 +2,7 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { AtbError } from '../../domain/error';
 import { tokenOf } from './body';
 import { Caller } from './caller';
-import type { CallerIdentity } from './caller';
+import type { CallerIdentity } from './caller-identity';
 import { PoaRequests } from './poa-requests';
 
 /** What became of a mandate: RFC 7009 revocation, RFC 7662 introspection. */

@@ -114,6 +114,11 @@ const SCHEMAS = {
     ...object({ verdict: { ...text, description: 'compact JWS, typ poa-verdict+jwt' } }, ['verdict']),
     additionalProperties: false,
   },
+  TokenExchange: object({ grant_type: text, subject_token: text, subject_token_type: text }, [
+    'grant_type',
+    'subject_token',
+    'subject_token_type',
+  ]),
   Token: object({ token: text }, ['token']),
   Problem: object(
     {
@@ -148,10 +153,11 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
     info: {
       title: 'AgentAuth',
       version: '1',
-      description: 'Issues PoA mandates. Every call but the documents needs an X.509-SVID.',
+      description:
+        'Issues PoA mandates. Every call but the documents needs an X.509-SVID, or a token and a DPoP proof.',
     },
     servers: [{ url: publicUrl }],
-    security: [{ svid: [] }],
+    security: [{ svid: [] }, { dpop: [] }],
     paths: {
       '/issue': {
         post: {
@@ -215,10 +221,32 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
           },
         },
       },
+      '/token': {
+        post: {
+          summary: "RFC 8693: a hosting platform's token for one that is bound to a DPoP key",
+          security: [],
+          parameters: [{ name: 'DPoP', in: 'header', required: true, schema: text }],
+          requestBody: {
+            required: true,
+            content: { 'application/x-www-form-urlencoded': { schema: ref('TokenExchange') } },
+          },
+          responses: { 200: answer('the token', { type: 'object' }), default: problem },
+        },
+      },
       '/.well-known/jwks.json': open('Public keys of the mandates (RFC 7517)'),
       '/.well-known/agentauth-configuration': open('Metadata (after RFC 8414)'),
       '/openapi.json': open('This document'),
     },
-    components: { schemas: SCHEMAS, securitySchemes: { svid: { type: 'mutualTLS' } } },
+    components: {
+      schemas: SCHEMAS,
+      securitySchemes: {
+        svid: { type: 'mutualTLS' },
+        dpop: {
+          type: 'http',
+          scheme: 'DPoP',
+          description: 'a JWT-SVID, or a token of /token, with a DPoP proof (RFC 9449)',
+        },
+      },
+    },
   };
 }

@@ -18,6 +18,7 @@ import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
+import type { TokenExchange, TokenExchangeRequest } from '../../domain/token-exchange';
 import type { Answer, RequestStatus } from '../../domain/request-status';
 import { goodTicket } from '../../domain/ticket';
 import {
@@ -36,11 +37,12 @@ import {
   REVOCATION,
   statusQuery,
   TASK_QUEUE,
+  TOKEN_EXCHANGE,
   verdictUpdate,
   withdrawUpdate,
 } from '../../workflows/contract';
 import type { PoaRequestWorkflow } from '../../workflows/contract';
-import type { CallerIdentity } from './caller';
+import type { CallerIdentity } from './caller-identity';
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
 const REQUEST_ID_BYTES = 20;
@@ -174,11 +176,15 @@ export class PoaRequests {
   }
 
   revoke(token: string, caller: CallerIdentity): Promise<Revocation> {
-    return this.brief<Revocation>(REVOCATION, token, caller);
+    return this.brief<Revocation>(REVOCATION, { token, evidence: caller.evidence });
   }
 
   introspect(token: string, caller: CallerIdentity): Promise<Introspection> {
-    return this.brief<Introspection>(INTROSPECTION, token, caller);
+    return this.brief<Introspection>(INTROSPECTION, { token, evidence: caller.evidence });
+  }
+
+  exchange(request: TokenExchangeRequest): Promise<TokenExchange> {
+    return this.brief<TokenExchange>(TOKEN_EXCHANGE, request);
   }
 
   /** Whether a worker takes tasks from the queue. */
@@ -286,12 +292,12 @@ export class PoaRequests {
     }
   }
 
-  private async brief<T>(type: string, token: string, caller: CallerIdentity): Promise<T> {
+  private async brief<T>(type: string, request: object): Promise<T> {
     return this.reaching(() =>
       this.client.workflow.execute(type, {
         workflowId: `${type}/${randomBytes(REQUEST_ID_BYTES).toString('base64url')}`,
         taskQueue: TASK_QUEUE,
-        args: [{ token, evidence: caller.evidence }],
+        args: [request],
         requestEagerStart: true,
         // Nobody waits longer, and what was revoked by then is asked again.
         workflowExecutionTimeout: '1 hour',

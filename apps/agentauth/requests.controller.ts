@@ -6,7 +6,7 @@ import type { PolicyEngine } from '../../domain/ports';
 import type { RequestStatus } from '../../domain/request-status';
 import { collectPath } from '../../domain/signed-request';
 import { Caller } from './caller';
-import type { CallerIdentity } from './caller';
+import type { CallerIdentity } from './caller-identity';
 import { PoaRequests } from './poa-requests';
 import { Policy } from './policy';
 import { mandateJson, standingOf, statusJson } from './presentation';

@@ -2,7 +2,7 @@ import { openSignedRequest } from '../../adapters/jose/signed-request';
 import type { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
 import { AtbError } from '../../domain/error';
 import { SignedBody } from './body';
-import type { CallerIdentity } from './caller';
+import type { CallerIdentity } from './caller-identity';
 
 /**
  * Reads a body that may come signed by the agent. What is checked here only spares the agent a refusal later, and

@@ -1,5 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { ActivityPorts } from '../../activities';
+import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { verifyDpopProof } from '../../adapters/jose/dpop';
+import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
@@ -31,6 +34,7 @@ export async function openWorkerPorts(
 ): Promise<WorkerPorts> {
   const { issuer, audience } = configuration;
   const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
+  const keys = importMandateJwks(jwks);
   const bundles = TrustBundleSet.load(configuration.trustBundleFile);
   const policy =
     configuration.opaUrl === undefined
@@ -46,7 +50,11 @@ export async function openWorkerPorts(
     svids: new X509SvidValidator(bundles),
     verdicts: verdictOpener,
     requests: signedRequestOpener,
-    mandates: mandateOpener(importMandateJwks(jwks), { issuer, audience }),
+    tokens: callerTokens(noJwtSvids, keys, issuer),
+    dpop: { verify: verifyDpopProof },
+    issuerTokens: new RemoteIssuerTokens(),
+    identityTokens: signer.identityTokens,
+    mandates: mandateOpener(keys, { issuer, audience }),
     signer,
     jwks,
     tickets: await ticketSystem(configuration.tickets),

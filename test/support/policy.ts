@@ -12,7 +12,11 @@ export interface PolicyData {
     persons: Record<string, { roles: string[]; team: string; [more: string]: unknown }>;
     agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   };
-  identity: { signed_request_tiers: string[] };
+  identity: {
+    signed_request_tiers: string[];
+    platforms: Record<string, unknown>;
+    people: Record<string, unknown>;
+  };
   collect_within_seconds: number;
   verdicts: { max_age_seconds: number };
 }

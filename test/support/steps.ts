@@ -11,6 +11,9 @@ import {
   writeNewMandateKeySet,
 } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
+import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { verifyDpopProof } from '../../adapters/jose/dpop';
+import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statement';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
@@ -44,6 +47,7 @@ export class Steps {
     const caFile = join(directory, 'corp.example.pem');
     await writeFile(caFile, ca.certificatePem);
     const { signer, jwks } = await loadMandateKeySet(await writeNewMandateKeySet(join(directory, 'keys')));
+    const keys = importMandateJwks(jwks);
     const ledger = new MemoryLedger();
 
     const activities = createActivities({
@@ -53,7 +57,11 @@ export class Steps {
       svids: new X509SvidValidator(TrustBundleSet.load(caFile)),
       verdicts: verdictOpener,
       requests: signedRequestOpener,
-      mandates: mandateOpener(importMandateJwks(jwks), { issuer: ISSUER, audience: AUDIENCE }),
+      tokens: callerTokens(noJwtSvids, keys, ISSUER),
+      dpop: { verify: verifyDpopProof },
+      issuerTokens: new RemoteIssuerTokens(),
+      identityTokens: signer.identityTokens,
+      mandates: mandateOpener(keys, { issuer: ISSUER, audience: AUDIENCE }),
       signer,
       tickets: { lookUp: () => Promise.resolve(null) },
       notifier: { notify: () => Promise.resolve() },

@@ -12,6 +12,9 @@ import {
   loadMandateKeySet,
   writeNewMandateKeySet,
 } from '../../adapters/jose/mandate-keys';
+import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { verifyDpopProof } from '../../adapters/jose/dpop';
+import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statement';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
@@ -86,6 +89,7 @@ export class WorkerSteps {
     await writeFile(join(directory, 'tickets.json'), JSON.stringify({ 'CHG-1': { state: 'open' } }));
     const issuer = 'spiffe://corp.example/agentauth';
     const audience = 'spiffe://corp.example/broker';
+    const keys = importMandateJwks(jwks);
     const ledger = new MemoryLedger();
     const steps: WorkerSteps = new WorkerSteps(
       {
@@ -95,7 +99,11 @@ export class WorkerSteps {
         svids: new X509SvidValidator(TrustBundleSet.load(join(directory, 'corp.example.pem'))),
         verdicts: verdictOpener,
         requests: signedRequestOpener,
-        mandates: mandateOpener(importMandateJwks(jwks), { issuer, audience }),
+        tokens: callerTokens(noJwtSvids, keys, issuer),
+        dpop: { verify: verifyDpopProof },
+        issuerTokens: new RemoteIssuerTokens(),
+        identityTokens: signer.identityTokens,
+        mandates: mandateOpener(keys, { issuer, audience }),
         signer,
         tickets: new FileTickets(join(directory, 'tickets.json')),
         notifier: {

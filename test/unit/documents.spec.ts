@@ -5,9 +5,9 @@ import { join } from 'node:path';
 describe('docs/configuration.md', () => {
   const read = new Set(
     sources('apps/agentauth', 'apps/worker', 'apps/temporal.ts').flatMap((text) =>
-      [...text.matchAll(/environment\s*\.(?:required|optional|text|integer|port)\(\s*'(ATB_[A-Z_]+)'/g)].map(
-        ([, name]) => name ?? '',
-      ),
+      [
+        ...text.matchAll(/environment\s*\.(?:required|optional|text|integer|port|list)\(\s*'(ATB_[A-Z_]+)'/g),
+      ].map(([, name]) => name ?? ''),
     ),
   );
   const documented = new Set(readFileSync('docs/configuration.md', 'utf8').match(/\bATB_[A-Z_]+\b/g));
