@@ -39,6 +39,7 @@ CMD ["node", "dist/apps/agentauth/main.js"]
 # Holds the signing key, the policy and the audit writer: no public port.
 FROM runtime AS worker
 COPY policy/dist policy/dist
+COPY adapters/notify/templates adapters/notify/templates
 # Tickets and notifications of the file adapters: a new volume mounted here takes over this owner.
 USER root
 RUN install --directory --owner=65532 --group=65532 /var/lib/atb

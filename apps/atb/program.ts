@@ -8,6 +8,7 @@ import { registerCollect } from './commands/collect';
 import { registerDoctor } from './commands/doctor';
 import { registerIntrospect } from './commands/introspect';
 import { registerLs } from './commands/ls';
+import { registerNotifications } from './commands/notifications';
 import { registerPlan } from './commands/plan';
 import { registerRequest } from './commands/request';
 import { registerRevoke } from './commands/revoke';
@@ -32,6 +33,7 @@ const REGISTRATIONS = [
   registerIntrospect,
   registerVerify,
   registerAudit,
+  registerNotifications,
   registerDoctor,
 ];
 

@@ -17,7 +17,8 @@ export interface WorkerConfiguration {
   readonly opaUrl: string | undefined;
   /** A ticket system over HTTPS, or the file of the development one. */
   readonly tickets: { readonly system: string } | { readonly file: string };
-  readonly notificationsFile: string;
+  /** Channels over a durable outbox, or the file of the development stack. */
+  readonly notifications: { readonly system: string } | { readonly file: string };
   readonly issuer: string;
   readonly audience: string;
   readonly pendingPerAgent: number;
@@ -42,7 +43,7 @@ export function workerConfiguration(
     policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
     opaUrl: environment.optional('ATB_OPA_URL'),
     tickets: ticketsConfiguration(environment),
-    notificationsFile: environment.required('ATB_NOTIFICATIONS_FILE'),
+    notifications: notificationsConfiguration(environment),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
     pendingPerAgent: environment.integer('ATB_PENDING_PER_AGENT', 50, { min: 1, max: 1_000_000 }),
@@ -66,5 +67,12 @@ function ticketsConfiguration(environment: Environment): WorkerConfiguration['ti
   const system = environment.optional('ATB_TICKET_SYSTEM_FILE');
   const file = environment.optional('ATB_TICKETS_FILE');
   environment.exactlyOne({ ATB_TICKET_SYSTEM_FILE: system, ATB_TICKETS_FILE: file });
+  return system === undefined ? { file: file ?? '' } : { system };
+}
+
+function notificationsConfiguration(environment: Environment): WorkerConfiguration['notifications'] {
+  const system = environment.optional('ATB_NOTIFICATION_SYSTEM_FILE');
+  const file = environment.optional('ATB_NOTIFICATIONS_FILE');
+  environment.exactlyOne({ ATB_NOTIFICATION_SYSTEM_FILE: system, ATB_NOTIFICATIONS_FILE: file });
   return system === undefined ? { file: file ?? '' } : { system };
 }

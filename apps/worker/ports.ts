@@ -8,7 +8,6 @@ import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
-import { Outbox } from '../../adapters/notify/outbox';
 import { SidecarPolicy } from '../../adapters/opa/sidecar-policy';
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
@@ -20,6 +19,7 @@ import { RestTickets } from '../../adapters/ticket/rest-tickets';
 import { readTicketSystem } from '../../adapters/ticket/ticket-system';
 import type { TicketSystem } from '../../domain/ports';
 import type { WorkerConfiguration } from './configuration';
+import { openNotifications } from './notifications';
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
 export interface WorkerPorts extends ActivityPorts {
@@ -43,6 +43,7 @@ export async function openWorkerPorts(
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await migrate(databaseUrl);
   const ledger = new PostgresLedger(databaseUrl);
+  const notifications = await openNotifications(configuration.notifications, databaseUrl);
   return {
     clock: () => new Date(),
     ledger,
@@ -58,12 +59,15 @@ export async function openWorkerPorts(
     signer,
     jwks,
     tickets: await ticketSystem(configuration.tickets),
-    notifier: new Outbox(configuration.notificationsFile),
+    notifier: notifications.notifier,
     issuer,
     audience,
     pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },
     signedRequestMaxAgeSeconds: configuration.signedRequestMaxAgeSeconds,
-    close: () => ledger.end(),
+    async close() {
+      await notifications.close();
+      await ledger.end();
+    },
   };
 }
 

@@ -24,8 +24,16 @@ export class HttpsServer {
   private constructor(
     private readonly server: Server,
     readonly directory: string,
-    readonly caFile: string,
   ) {}
+
+  /** Its own certificate and key, for a server of another protocol beside it. */
+  get certFile(): string {
+    return join(this.directory, 'cert.pem');
+  }
+
+  get keyFile(): string {
+    return join(this.directory, 'key.pem');
+  }
 
   static async start(): Promise<HttpsServer> {
     const directory = await mkdtemp(join(tmpdir(), 'atb-https-'));
@@ -36,10 +44,11 @@ export class HttpsServer {
       dnsNames: ['localhost'],
       ipAddresses: ['127.0.0.1'],
     });
-    const caFile = join(directory, 'ca.pem');
-    await writeFile(caFile, ca.certificatePem);
     const server = createServer({ cert: own.chainPem, key: own.privateKeyPem });
-    const https = new HttpsServer(server, directory, caFile);
+    const https = new HttpsServer(server, directory);
+    await https.file('ca.pem', ca.certificatePem);
+    await https.file('cert.pem', own.chainPem);
+    await https.file('key.pem', own.privateKeyPem);
     server.on('request', (request, response) => {
       let body = '';
       request.setEncoding('utf8').on('data', (text: string) => (body += text));

@@ -1,0 +1,11 @@
+import type { Notification } from '../../domain/ports';
+
+/** A way to tell somebody. Rejects where it did not work; the same errand told again carries the same id. */
+export interface Channel {
+  tell(notification: Notification, createdAt: Date): Promise<void>;
+}
+
+/** A failure that no later attempt mends: the receiver said so. */
+export class Undeliverable extends Error {
+  override readonly name = 'Undeliverable';
+}

@@ -1,0 +1,174 @@
+import type { Notification, Notifier } from '../../domain/ports';
+import type { Errand, NotificationOutbox } from '../postgres/notification-outbox';
+import { Undeliverable } from './channels';
+import type { Channel } from './channels';
+import { MailChannel } from './mail-channel';
+import { EVERYBODY } from './notification-system';
+import type { ChannelTarget, NotificationSystem, Route } from './notification-system';
+import { SlackChannel } from './slack-channel';
+import { Templates } from './templates';
+import { WebhookChannel } from './webhook-channel';
+
+// How late a retry may be; a new notification is told at once.
+const LOOK_EVERY_MS = 2_000;
+const LONGEST_ERROR = 500;
+
+/** The channel of an agent's own webhook. */
+const AGENT_CHANNEL = 'agent:';
+
+/** The kind of notification that goes to the agent which asked, and to nobody else. */
+const TO_AGENT = 'decided';
+
+/**
+ * Notifications through a durable outbox: `notify` writes, and a loop tells, again with growing pauses where a channel
+ * is away, until it worked or the pauses are used up (a dead letter). Nothing is ever read from a channel: what people
+ * answer there decides nothing.
+ */
+export class NotificationDelivery implements Notifier {
+  private readonly channels: ReadonlyMap<string, Channel>;
+  private stopped = false;
+  private wake: () => void = () => undefined;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly outbox: NotificationOutbox,
+    private readonly system: NotificationSystem,
+    private readonly report: (line: string) => void,
+  ) {
+    const templates = new Templates(system.templates, system.decideAt);
+    this.channels = new Map([
+      ...Object.entries(system.channels).map(([name, target]): [string, Channel] => [
+        name,
+        this.channelTo(name, target, templates),
+      ]),
+      ...Object.entries(system.agents).map(([agent, target]): [string, Channel] => [
+        `${AGENT_CHANNEL}${agent}`,
+        new WebhookChannel(target, agentPayload),
+      ]),
+    ]);
+  }
+
+  async notify(notification: Notification): Promise<void> {
+    const channels = this.channelsOf(notification);
+    if (channels.length === 0) return;
+    await this.outbox.put(notification, channels);
+    this.wake();
+  }
+
+  start(): void {
+    this.running = this.run();
+  }
+
+  /** What is in hand is told first. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.wake();
+    await this.running;
+  }
+
+  /** Tells what is due now; answers how many errands there were. */
+  async tellDue(): Promise<number> {
+    const errands = await this.outbox.claim();
+    await Promise.all(errands.map((errand) => this.tell(errand)));
+    return errands.length;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopped) {
+      let told = 0;
+      try {
+        told = await this.tellDue();
+      } catch (error) {
+        this.report(`notifications wait: ${(error as Error).message}`);
+      }
+      if (told === 0) await this.pause();
+    }
+  }
+
+  private pause(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.stopped) {
+        resolve();
+        return;
+      }
+      const timer = setTimeout(resolve, LOOK_EVERY_MS);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  private async tell(errand: Errand): Promise<void> {
+    try {
+      const channel = this.channels.get(errand.channel);
+      // Configuration that lost a channel: not told is not told.
+      if (!channel) throw new Undeliverable(`there is no channel ${errand.channel} any more`);
+      await channel.tell(errand.notification, errand.createdAt);
+    } catch (error) {
+      const pause =
+        error instanceof Undeliverable ? undefined : this.system.retryPausesSeconds[errand.attempts];
+      const message = (error as Error).message.slice(0, LONGEST_ERROR);
+      this.report(
+        `${errand.channel} was not told of ${errand.id}: ${message}${pause === undefined ? '; a dead letter now' : ''}`,
+      );
+      await this.outbox.failed(errand, message, pause);
+      return;
+    }
+    await this.outbox.told(errand);
+  }
+
+  private channelsOf(notification: Notification): readonly string[] {
+    if (notification.kind === TO_AGENT) {
+      const channel = `${AGENT_CHANNEL}${String(notification.facts.agent ?? '')}`;
+      return this.channels.has(channel) ? [channel] : [];
+    }
+    return [...new Set(this.routesOf(notification).map(({ channel }) => channel))];
+  }
+
+  /** Each role by its own routes; one without any, and a notification for no role, by those for everybody. */
+  private routesOf({ roles }: Notification): readonly Route[] {
+    const { routes } = this.system;
+    const named = (role: string) => routes.filter((route) => route.roles.includes(role));
+    const everybody = named(EVERYBODY);
+    if (roles.length === 0) return everybody;
+    return roles.flatMap((role) => {
+      const own = named(role);
+      return own.length > 0 ? own : everybody;
+    });
+  }
+
+  private channelTo(name: string, target: ChannelTarget, templates: Templates): Channel {
+    switch (target.type) {
+      case 'webhook':
+        return new WebhookChannel(target, (notification) => ({
+          ...webhookPayload(notification),
+          decide_at: templates.linkTo(notification) ?? null,
+        }));
+      case 'slack':
+        return new SlackChannel(target, templates);
+      case 'mail':
+        return new MailChannel(target, templates, (notification) => [
+          ...new Set(
+            this.routesOf(notification)
+              .filter(({ channel }) => channel === name)
+              .flatMap(({ to }) => to),
+          ),
+        ]);
+    }
+  }
+}
+
+function webhookPayload({ requestId, roles, text, facts }: Notification): Record<string, unknown> {
+  return { request_id: requestId, roles, text, facts };
+}
+
+/** Where the request stands, and nothing that is worth stealing: the agent collects the mandate with its own key. */
+function agentPayload({ requestId, facts }: Notification): Record<string, unknown> {
+  return {
+    request_id: requestId,
+    state: facts.state,
+    act: facts.action,
+    approved_until: facts.approved_until ?? null,
+  };
+}

@@ -1,0 +1,554 @@
+import { createHmac } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SMTPServer } from 'smtp-server';
+import { NotificationDelivery } from '../../adapters/notify/delivery';
+import { readNotificationSystem } from '../../adapters/notify/notification-system';
+import { OWN_TEMPLATES, Templates } from '../../adapters/notify/templates';
+import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
+import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
+import { NotificationOutbox } from '../../adapters/postgres/notification-outbox';
+import { migrate } from '../../adapters/postgres/schema';
+import type { Notification } from '../../domain/ports';
+import { HttpsServer } from '../support/https-server';
+
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
+// A line break for a header, Slack's mention of everybody and its link, HTML, a terminal's colours, another direction.
+const HOSTILE =
+  'x\r\nBcc: all@corp.example\r\n\r\n<!channel> <https://evil.example|the form> <img src=x onerror=alert(1)> *b* \u001b[31m \u202egpj.exe https://evil.example/ {{link}}';
+
+let directory: string;
+let postgres: EmbeddedPostgres;
+let server: HttpsServer;
+let outbox: NotificationOutbox;
+let reports: string[];
+let count = 0;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'atb-notifications-'));
+  postgres = await startEmbeddedPostgres({
+    stateDirectory: directory,
+    port: await freePort(),
+    settings: { fsync: 'off', synchronous_commit: 'off' },
+  });
+  await migrate(postgres.url);
+  outbox = new NotificationOutbox(postgres.url);
+  server = await HttpsServer.start();
+  await server.file('secret', `${SECRET}\n`);
+  await server.file('chat-url', `${server.url}/services/T0/B0/XXXX`);
+});
+
+afterAll(async () => {
+  await outbox.end();
+  await server.stop();
+  await postgres.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+beforeEach(() => {
+  server.received.length = 0;
+  server.handler = (_, response) => response.writeHead(204).end();
+  reports = [];
+});
+
+function aNotification(changes: Partial<Notification> = {}): Notification {
+  return {
+    id: `request-${++count}/poa_escalated/0/0`,
+    kind: 'approval_wanted',
+    requestId: `request-${count}`,
+    roles: ['compliance'],
+    text: 'high sap.payment.execute waits for compliance',
+    facts: {
+      action: 'sap.payment.execute',
+      agent: FINANCE_BOT,
+      tier: 'high',
+      ticket: null,
+      justification: 'invoice 4711',
+    },
+    ...changes,
+  };
+}
+
+async function delivery(written: Record<string, unknown>): Promise<NotificationDelivery> {
+  const file = await server.file(
+    'notifications.json',
+    JSON.stringify({
+      decide_at: 'https://atb.corp.example/requests/{request_id}',
+      retry_pauses_seconds: [0, 0],
+      ...written,
+    }),
+  );
+  return new NotificationDelivery(outbox, await readNotificationSystem(file), (line) => reports.push(line));
+}
+
+const hook = { type: 'webhook', url: '', secret_file: 'secret', ca_file: 'ca.pem' };
+const webhooks = (written: Record<string, unknown> = {}) =>
+  delivery({
+    channels: { hook: { ...hook, url: `${server.url}/hook` } },
+    routes: [{ roles: ['*'], channel: 'hook' }],
+    ...written,
+  });
+
+const standing = async (id: string) =>
+  (await outbox.list({ limit: 1000 })).filter((errand) => errand.id === id);
+
+describe('a signed webhook (Standard Webhooks)', () => {
+  it('carries id, time and a signature over both and the body', async () => {
+    const told = await webhooks();
+    const notification = aNotification();
+    await told.notify(notification);
+    await told.tellDue();
+    const { headers, body, url } = server.received[0]!;
+    expect(url).toBe('/hook');
+    expect(headers['webhook-id']).toBe(notification.id);
+    expect(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(5);
+    // By hand, from the specification: the secret behind `whsec_` is base64.
+    const mac = createHmac('sha256', Buffer.from(SECRET.slice('whsec_'.length), 'base64'))
+      .update(`${notification.id}.${String(headers['webhook-timestamp'])}.${body}`)
+      .digest('base64');
+    expect(headers['webhook-signature']).toBe(`v1,${mac}`);
+    expect(JSON.parse(body)).toEqual({
+      type: 'approval_wanted',
+      timestamp: expect.any(String),
+      data: {
+        request_id: notification.requestId,
+        roles: ['compliance'],
+        text: notification.text,
+        facts: notification.facts,
+        decide_at: `https://atb.corp.example/requests/${notification.requestId}`,
+      },
+    });
+    expect(await standing(notification.id)).toMatchObject([{ state: 'told', attempts: 1 }]);
+  });
+
+  it('goes out once however often the step is repeated', async () => {
+    const told = await webhooks();
+    const notification = aNotification();
+    for (let times = 0; times < 3; times++) {
+      await told.notify(notification);
+      await told.tellDue();
+    }
+    expect(server.received).toHaveLength(1);
+  });
+
+  it('is tried again under the same id with growing pauses, then is a dead letter', async () => {
+    server.handler = (_, response) => response.writeHead(500).end();
+    const told = await webhooks({ retry_pauses_seconds: [0, 3600] });
+    const notification = aNotification();
+    await told.notify(notification);
+    await told.tellDue();
+    await told.tellDue();
+    expect(server.received.map(({ headers }) => headers['webhook-id'])).toEqual([
+      notification.id,
+      notification.id,
+    ]);
+    const [waiting] = await standing(notification.id);
+    expect(waiting).toMatchObject({ state: 'waiting', attempts: 2, lastError: 'the receiver answered 500' });
+    expect(waiting!.nextAttemptAt.getTime() - Date.now()).toBeGreaterThan(3_500_000);
+
+    const patient = await webhooks({ retry_pauses_seconds: [] });
+    const other = aNotification();
+    await patient.notify(other);
+    await patient.tellDue();
+    expect(await standing(other.id)).toMatchObject([{ state: 'dead', attempts: 1 }]);
+    expect(reports.at(-1)).toContain('a dead letter now');
+
+    server.handler = (_, response) => response.writeHead(200).end();
+    expect(await outbox.retry(other.id)).toBe(1);
+    await patient.tellDue();
+    expect(await standing(other.id)).toMatchObject([{ state: 'told' }]);
+  });
+
+  it.each([
+    ['a redirect', 302],
+    ['a 404', 404],
+    ['a 503', 503],
+  ])('is not told by %s', async (_, status) => {
+    server.handler = (_received, response) =>
+      response.writeHead(status, { location: `${server.url}/elsewhere` }).end();
+    const told = await webhooks({ retry_pauses_seconds: [3600] });
+    const notification = aNotification();
+    await told.notify(notification);
+    await told.tellDue();
+    expect(server.received).toHaveLength(1);
+    expect(await standing(notification.id)).toMatchObject([{ state: 'waiting' }]);
+  });
+
+  it('is not tried again where the receiver says that it is gone', async () => {
+    server.handler = (_, response) => response.writeHead(410).end();
+    const told = await webhooks();
+    const notification = aNotification();
+    await told.notify(notification);
+    await told.tellDue();
+    expect(await standing(notification.id)).toMatchObject([{ state: 'dead' }]);
+  });
+
+  it('is told by a process that starts after the one that took it over', async () => {
+    const first = await webhooks();
+    const notification = aNotification();
+    await first.notify(notification);
+    const second = await webhooks();
+    second.start();
+    for (let tries = 0; tries < 50 && server.received.length === 0; tries++) await sleep(50);
+    await second.stop();
+    expect(server.received).toHaveLength(1);
+  });
+
+  it('is told once where two processes look at the same time', async () => {
+    const [one, other] = [await webhooks(), await webhooks()];
+    const notifications = Array.from({ length: 30 }, () => aNotification());
+    for (const notification of notifications) await one.notify(notification);
+    while ((await Promise.all([one.tellDue(), other.tellDue()])).some((told) => told > 0));
+    const ids = server.received.map(({ headers }) => headers['webhook-id']);
+    expect(ids.sort()).toEqual(notifications.map(({ id }) => id).sort());
+  });
+});
+
+describe('the routes', () => {
+  it('lead each role to its own channels, and the others to those for everybody', async () => {
+    const told = await delivery({
+      channels: {
+        legal: { ...hook, url: `${server.url}/legal` },
+        every: { ...hook, url: `${server.url}/every` },
+      },
+      routes: [
+        { roles: ['legal'], channel: 'legal' },
+        { roles: ['*'], channel: 'every' },
+      ],
+    });
+    const urls = async (roles: string[]) => {
+      server.received.length = 0;
+      await told.notify(aNotification({ roles }));
+      await told.tellDue();
+      return server.received.map(({ url }) => url).sort();
+    };
+    expect(await urls(['legal'])).toEqual(['/legal']);
+    expect(await urls(['manager', 'security'])).toEqual(['/every']);
+    expect(await urls(['legal', 'manager'])).toEqual(['/every', '/legal']);
+    expect(await urls([])).toEqual(['/every']);
+  });
+
+  it.each([
+    ['without a route for everybody', { routes: [{ roles: ['legal'], channel: 'hook' }] }],
+    ['with a route to no channel', { routes: [{ roles: ['*'], channel: 'hok' }] }],
+    ['with a route to `constructor`', { routes: [{ roles: ['*'], channel: 'constructor' }] }],
+    ['over plain HTTP', { channels: { hook: { ...hook, url: 'http://corp.example/' } } }],
+    [
+      'with an address that breaks a header',
+      { routes: [{ roles: ['*'], channel: 'hook', to: ['a@b\nBcc: c@d'] }] },
+    ],
+    ['with a setting that does not exist', { retries: 3 }],
+    ['with mail to nobody', mailChannel('localhost', 25)],
+  ])('are refused %s', async (_, wrong) => {
+    await expect(webhooks(wrong)).rejects.toMatchObject({ code: 'configuration_invalid' });
+  });
+});
+
+describe('a Slack-compatible webhook', () => {
+  it('shows an agent’s text in plain, and links only to where one decides', async () => {
+    const told = await delivery({
+      channels: { chat: { type: 'slack', url_file: 'chat-url', ca_file: 'ca.pem' } },
+      routes: [{ roles: ['*'], channel: 'chat' }],
+    });
+    const notification = aNotification({
+      facts: {
+        action: 'sap.payment.execute',
+        agent: FINANCE_BOT,
+        tier: 'high',
+        ticket: HOSTILE,
+        justification: HOSTILE,
+      },
+    });
+    await told.notify(notification);
+    await told.tellDue();
+    expect(server.received[0]?.url).toBe('/services/T0/B0/XXXX');
+    const message = JSON.parse(server.received[0]?.body ?? '{}') as {
+      text: string;
+      blocks: { type: string; text: { type: string; text: string } }[];
+    };
+    const formatted = message.blocks.filter(({ text }) => text.type !== 'plain_text');
+    expect(formatted.map(({ text }) => text.text)).toEqual([
+      `<https://atb.corp.example/requests/${notification.requestId}|Look and decide here>`,
+    ]);
+    expect(message.text).not.toMatch(/[<>]|evil/);
+    const shown = message.blocks.map(({ text }) => text.text).join('\n');
+    expect(shown).toContain('\\u{D}\\u{A}Bcc: all@corp.example');
+    expect(shown).toContain('\\u{202E}');
+    expect(shown).not.toMatch(/[\r\u001b\u202e]|https:\/\/evil/);
+    expect(shown).toContain('An answer to this message decides nothing.');
+  });
+});
+
+describe('mail over SMTP', () => {
+  let smtp: SMTPServer;
+  let mails: { readonly to: string[]; readonly from: string; readonly source: string }[];
+  let port: number;
+
+  beforeEach(async () => {
+    mails = [];
+    const [cert, key] = await Promise.all([readFile(server.certFile), readFile(server.keyFile)]);
+    smtp = new SMTPServer({
+      secure: true,
+      cert,
+      key,
+      logger: false,
+      onAuth: ({ username, password }, _session, callback) => {
+        if (username === 'atb' && password === 'post') callback(null, { user: username });
+        else callback(new Error('no'));
+      },
+      onData: (stream, session, callback) => {
+        let source = '';
+        stream.setEncoding('utf8').on('data', (text: string) => (source += text));
+        stream.on('end', () => {
+          const { mailFrom, rcptTo } = session.envelope;
+          mails.push({
+            to: rcptTo.map(({ address }) => address),
+            from: mailFrom ? mailFrom.address : '',
+            source,
+          });
+          callback();
+        });
+      },
+    });
+    smtp.on('error', () => undefined);
+    await new Promise<void>((resolve) => {
+      smtp.listen(0, '127.0.0.1', resolve);
+    });
+    port = (smtp.server.address() as AddressInfo).port;
+    await server.file('mail-password', 'post\n');
+  });
+
+  afterEach(
+    () =>
+      new Promise<void>((resolve) => {
+        smtp.close(resolve);
+      }),
+  );
+
+  const mailing = (changes: Record<string, unknown> = {}) =>
+    delivery({
+      channels: { mail: { ...mailChannel('localhost', port).channels.mail, ...changes } },
+      routes: [
+        { roles: ['compliance'], channel: 'mail', to: ['bob@corp.example'] },
+        { roles: ['legal'], channel: 'mail', to: ['frank@corp.example', 'bob@corp.example'] },
+        { roles: ['*'], channel: 'mail', to: ['security@corp.example'] },
+      ],
+      retry_pauses_seconds: [3600],
+    });
+
+  it('reaches the addresses of the roles, once each, as one message whose id stays the same', async () => {
+    const told = await mailing();
+    const notification = aNotification({ roles: ['compliance', 'legal'] });
+    await told.notify(notification);
+    await told.tellDue();
+    expect(reports).toEqual([]);
+    expect(mails).toMatchObject([
+      { from: 'atb@corp.example', to: ['bob@corp.example', 'frank@corp.example'] },
+    ]);
+    expect(mails[0]?.source).toMatch(/^Subject: \[high\] sap\.payment\.execute waits for your word\r$/m);
+    expect(mails[0]?.source).toMatch(/^Message-ID: <[A-Za-z0-9_-]{43}@atb>\r$/m);
+    expect(mails[0]?.source).toContain(`atb approve ${notification.requestId}`);
+  });
+
+  it('lets no text of an agent add a header, a recipient, markup or a link (attack 37)', async () => {
+    const told = await mailing();
+    await told.notify(
+      aNotification({
+        facts: { action: HOSTILE, agent: HOSTILE, tier: HOSTILE, ticket: HOSTILE, justification: HOSTILE },
+      }),
+    );
+    await told.tellDue();
+    expect(mails).toMatchObject([{ to: ['bob@corp.example'] }]);
+    const { headers, text, html } = readMail(mails[0]!.source);
+    expect(headers).not.toMatch(/^bcc:/im);
+    expect(text).toContain('\\u{D}\\u{A}Bcc: all@corp.example');
+    expect(text).not.toMatch(/[\u001b\u202e]|https:\/\/evil/);
+    expect(html).not.toMatch(/<img|<!channel|[\u001b\u202e]|https:\/\/evil/);
+    expect(html).toContain('&lt;img src=x onerror=alert(1)&gt;');
+    expect(html.match(/href="[^"]*"/g)).toEqual([
+      expect.stringMatching(/^href="https:\/\/atb\.corp\.example\/requests\/request-\d+"$/),
+    ]);
+  });
+
+  it.each([
+    [
+      'a wrong password',
+      async () => {
+        await server.file('mail-password', 'wrong');
+        return mailing();
+      },
+    ],
+    ['an authority that did not sign its certificate', () => mailing({ ca_file: undefined })],
+    ['nobody listening', () => mailing({ port: 1 })],
+  ])(
+    'waits with %s',
+    async (_, open) => {
+      const told = await open();
+      const notification = aNotification();
+      await told.notify(notification);
+      await told.tellDue();
+      expect(await standing(notification.id)).toMatchObject([{ state: 'waiting', attempts: 1 }]);
+      expect(mails).toEqual([]);
+    },
+    30_000,
+  );
+});
+
+describe('mail over SMTP without STARTTLS', () => {
+  it('is not sent in clear', async () => {
+    let lines = 0;
+    const smtp = new SMTPServer({
+      secure: false,
+      disabledCommands: ['STARTTLS'],
+      authOptional: true,
+      logger: false,
+      onMailFrom: (_address, _session, callback) => {
+        lines++;
+        callback();
+      },
+    });
+    await new Promise<void>((resolve) => {
+      smtp.listen(0, '127.0.0.1', resolve);
+    });
+    const { port } = smtp.server.address() as AddressInfo;
+    const { mail } = mailChannel('localhost', port).channels;
+    const told = await delivery({
+      channels: { mail: { ...mail, tls: 'starttls' } },
+      routes: [{ roles: ['*'], channel: 'mail', to: ['security@corp.example'] }],
+      retry_pauses_seconds: [3600],
+    });
+    const notification = aNotification();
+    await told.notify(notification);
+    await told.tellDue();
+    expect(await standing(notification.id)).toMatchObject([{ state: 'waiting' }]);
+    expect(lines).toBe(0);
+    await new Promise<void>((resolve) => {
+      smtp.close(resolve);
+    });
+  });
+});
+
+describe("an agent's own webhook", () => {
+  const decided = (agent: string) =>
+    aNotification({
+      kind: 'decided',
+      roles: [],
+      facts: {
+        agent,
+        state: 'approved',
+        action: 'sap.payment.execute',
+        approved_until: '2026-01-01T00:00:00Z',
+      },
+    });
+
+  it('hears where its own requests stand, and nothing more', async () => {
+    const told = await webhooks({
+      agents: {
+        [FINANCE_BOT]: { url: `${server.url}/agents/finance`, secret_file: 'secret', ca_file: 'ca.pem' },
+      },
+    });
+    const notification = decided(FINANCE_BOT);
+    await told.notify(notification);
+    await told.notify(decided('spiffe://corp.example/agent/hr-helper'));
+    await told.tellDue();
+    expect(server.received.map(({ url }) => url)).toEqual(['/agents/finance']);
+    expect(JSON.parse(server.received[0]?.body ?? '{}')).toEqual({
+      type: 'decided',
+      timestamp: expect.any(String),
+      data: {
+        request_id: notification.requestId,
+        state: 'approved',
+        act: 'sap.payment.execute',
+        approved_until: '2026-01-01T00:00:00Z',
+      },
+    });
+  });
+});
+
+describe('templates', () => {
+  it('of a kind without its own tell our words and how to look', () => {
+    const templates = new Templates(OWN_TEMPLATES, undefined);
+    const { subject, body } = templates.text(
+      aNotification({ kind: 'policy_moved', text: 'policy moved\nask again' }),
+    );
+    expect(subject).toBe('Agent Trust Broker: policy_moved');
+    expect(body).toContain('policy moved\nask again');
+    expect(body).toContain(`atb show request-${count}`);
+  });
+
+  it('cut what an agent wrote', () => {
+    const facts = { ...aNotification().facts, justification: 'x'.repeat(100_000) };
+    const { body } = new Templates(OWN_TEMPLATES, undefined).text(aNotification({ facts }));
+    expect(body.length).toBeLessThan(2_000);
+    expect(body).toContain('and 99500 more characters');
+  });
+
+  it.each(['{{{justification}}}', '{{&justification}}', '{{#a}}{{{b}}}{{/a}}', '{{> other}}'])(
+    'that would not escape are refused: %s',
+    async (source) => {
+      const folder = await mkdtemp(join(directory, 'templates-'));
+      await writeFile(join(folder, 'default.txt'), source);
+      expect(() => new Templates(folder, undefined)).toThrow('escaped');
+    },
+  );
+
+  it('of a customer replace ours', async () => {
+    const folder = await mkdtemp(join(directory, 'templates-'));
+    await writeFile(join(folder, 'approval_wanted.txt'), 'Bitte {{action}}\n\nWarum: {{justification}}');
+    const { subject, body } = new Templates(folder, undefined).text(aNotification());
+    expect([subject, body]).toEqual(['Bitte sap.payment.execute', 'Warum: invoice 4711']);
+  });
+});
+
+function mailChannel(host: string, port: number) {
+  return {
+    channels: {
+      mail: {
+        type: 'mail',
+        host,
+        port,
+        tls: 'implicit',
+        from: 'atb@corp.example',
+        username: 'atb',
+        password_file: 'mail-password',
+        ca_file: 'ca.pem',
+      },
+    },
+    routes: [{ roles: ['*'], channel: 'mail' }],
+  };
+}
+
+/** The parts of a multipart/alternative message, decoded. */
+function readMail(source: string): { headers: string; text: string; html: string } {
+  const headers = source.slice(0, source.indexOf('\r\n\r\n'));
+  const boundary = /boundary="([^"]+)"/.exec(headers)?.[1] ?? '';
+  const part = (type: string) => {
+    const found =
+      source.split(`--${boundary}`).find((candidate) => candidate.includes(`Content-Type: ${type}`)) ?? '';
+    const body = found.slice(found.indexOf('\r\n\r\n') + 4);
+    if (/quoted-printable/i.test(found)) {
+      const bytes = body
+        .replace(/=\r\n/g, '')
+        .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+      return Buffer.from(bytes, 'latin1').toString('utf8');
+    }
+    return /base64/i.test(found) ? Buffer.from(body, 'base64').toString('utf8') : body;
+  };
+  return { headers, text: part('text/plain'), html: part('text/html') };
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
