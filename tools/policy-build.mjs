@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Builds policy/dist from policy/atb and policy/data: `policy.wasm` and `data.json`, with the revision in it.
+// Data that breaks its schema, or contradicts itself, is refused with every fault and its place.
 // `--check` builds aside and fails when the committed files would change. Needs OPA (see `tools/servers.mjs opa`).
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,6 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dataFiles, readPolicyData } from './policy/data.mjs';
 
 const ENTRYPOINTS = [
   'atb/poa/decision',
@@ -23,21 +25,35 @@ const dist = join(policy, 'dist');
 const opa = process.env.ATB_OPA || 'opa';
 
 const sources = [
-  ...files('atb', (name) => name.endsWith('.rego') && !name.endsWith('_test.rego')),
-  ...files('data', (name) => name.endsWith('.json')),
+  ...readdirSync(join(policy, 'atb'), { recursive: true })
+    .filter((name) => name.endsWith('.rego') && !name.endsWith('_test.rego'))
+    .map((name) => `atb/${name}`)
+    .sort(),
+  ...dataFiles(policy).map((name) => `data/${name}`),
 ];
 
-const work = mkdtempSync(join(tmpdir(), 'atb-policy-'));
-try {
-  const built = { 'policy.wasm': wasm(), 'data.json': `${JSON.stringify(data(), null, 1)}\n` };
-  if (process.argv.includes('--check')) check(built);
-  else write(built);
-} finally {
-  rmSync(work, { recursive: true, force: true });
+const { data, faults } = readPolicyData(policy);
+if (faults.length > 0) {
+  for (const { place, detail } of faults) console.error(`policy/${place}: ${detail}`);
+  process.exitCode = 1;
+} else {
+  build();
+}
+
+function build() {
+  const work = mkdtempSync(join(tmpdir(), 'atb-policy-'));
+  try {
+    const document = { revision: revision(), ...data };
+    const built = { 'policy.wasm': wasm(work), 'data.json': `${JSON.stringify(document, null, 1)}\n` };
+    if (process.argv.includes('--check')) check(built);
+    else write(built);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 /** The rules alone: data is handed in when they run, so that a change of data changes no wasm. */
-function wasm() {
+function wasm(work) {
   cpSync(join(policy, 'atb'), join(work, 'atb'), {
     recursive: true,
     filter: (path) => !path.endsWith('_test.rego'),
@@ -52,17 +68,6 @@ function wasm() {
   return readFileSync(join(work, 'policy.wasm'));
 }
 
-function data() {
-  const merged = { revision: revision() };
-  for (const source of sources.filter((name) => name.startsWith('data/'))) {
-    for (const [key, value] of Object.entries(JSON.parse(readFileSync(join(policy, source), 'utf8')))) {
-      if (key in merged) throw new Error(`${source}: ${key} stands in two files`);
-      merged[key] = value;
-    }
-  }
-  return merged;
-}
-
 function revision() {
   const hash = createHash('sha256');
   for (const source of sources)
@@ -72,13 +77,6 @@ function revision() {
       .update(readFileSync(join(policy, source)))
       .update('\0');
   return hash.digest('hex').slice(0, REVISION_CHARACTERS);
-}
-
-function files(folder, wanted) {
-  return readdirSync(join(policy, folder), { recursive: true })
-    .filter(wanted)
-    .map((name) => `${folder}/${name}`)
-    .sort();
 }
 
 function write(built) {

@@ -1,9 +1,9 @@
-# Who is who. Data: directory.persons, directory.agents (operating model §1).
+# Who is who. Data: directory.persons, agents (operating model §1).
 package atb.directory
 
 person(id) := data.directory.persons[id]
 
-agent(id) := data.directory.agents[id]
+agent(id) := data.agents[id]
 
 roles(id) := {role | some role in person(id).roles}
 

@@ -1,7 +1,12 @@
 # Ceilings: con.limits may narrow an action's ceilings, never widen them, and never name others.
 package atb.limits
 
-ceilings := object.get(data.catalogue.actions[input.action.name], "ceilings", {})
+import data.atb.classification.action
+
+ceilings := object.get(action, "ceilings", {})
+
+# The ceilings that bound a parameter from below: narrower is higher.
+lower_bounds contains param.min if some param in object.get(action, "params", {})
 
 asked := input.context.limits
 
@@ -38,13 +43,13 @@ known(name) if name in object.keys(ceilings)
 
 within(name, value) if {
 	is_number(value)
-	not name in data.catalogue.lower_bounds
+	not name in lower_bounds
 	value <= ceilings[name]
 }
 
 within(name, value) if {
 	is_number(value)
-	name in data.catalogue.lower_bounds
+	name in lower_bounds
 	value >= ceilings[name]
 }
 

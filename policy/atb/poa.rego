@@ -2,6 +2,9 @@
 # Everything starts denied; a reason is phrased as "not proven good", so that a missing field denies.
 package atb.poa
 
+import data.atb.classification
+import data.atb.classification.action
+import data.atb.classification.tier
 import data.atb.directory
 import data.atb.limits
 import data.atb.requirement
@@ -12,10 +15,6 @@ import data.atb.verdicts
 default decision := {"effect": "deny", "reasons": ["policy_denied"], "policy_revision": "", "verdicts": {}, "rejected": false}
 
 context := input.context
-
-action := requirement.action
-
-tier := requirement.tier
 
 decision := object.union(common, {"effect": "deny", "reasons": sort(reasons)}) if count(reasons) > 0
 
@@ -30,7 +29,7 @@ decision := object.union_n([common, allowing, {"effect": "require"}]) if {
 }
 
 common := {
-	"tier": object.get(data.catalogue.actions, [input.action.name, "tier"], null),
+	"tier": classification.tier_name,
 	"policy_revision": data.revision,
 	"verdicts": verdicts.judgements,
 	"rejected": rejected,
@@ -46,13 +45,13 @@ allowing := {
 	"priority": tier.priority,
 	"escalation": rungs,
 	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
-	"collect_within_seconds": data.collect_within_seconds,
+	"collect_within_seconds": data.requests.collect_within_seconds,
 	"velocity": velocity.limits,
 }
 
 # --- Who asks for what ---
 
-reasons contains "unknown_action" if not data.catalogue.actions[input.action.name]
+reasons contains "unknown_action" if not action
 
 reasons contains "agent_unknown" if not directory.agent(input.subject.id)
 
@@ -67,7 +66,7 @@ agent_allowed if {
 	glob.match(pattern, null, input.action.name)
 }
 
-agent_allowed if action.tier in data.directory.every_agent.tiers
+agent_allowed if tier.every_agent
 
 reasons contains reason if {
 	action

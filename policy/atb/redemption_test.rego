@@ -51,14 +51,14 @@ test_refuses_a_connector_without_a_state if refused(with_fields(question, {"conn
 test_refuses_a_suspended_agent if {
 	decision := redemption.decision with input as question
 		with data.revision as "test"
-		with data.directory.agents as {question.subject.id: {"owner": "o", "actions": ["sap.*"], "state": "suspended"}}
+		with data.agents as {question.subject.id: {"owner": "o", "actions": ["sap.*"], "state": "suspended"}}
 	"agent_suspended" in decision.reasons
 }
 
 test_refuses_an_agent_that_lost_its_actions if {
 	decision := redemption.decision with input as question
 		with data.revision as "test"
-		with data.directory.agents as {question.subject.id: {"owner": "o", "actions": []}}
+		with data.agents as {question.subject.id: {"owner": "o", "actions": []}}
 	"agent_not_allowed" in decision.reasons
 }
 

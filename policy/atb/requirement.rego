@@ -1,9 +1,11 @@
 # What has to be there before a mandate may be signed: the tier's, and what the agent asked beyond it.
 package atb.requirement
 
-action := data.catalogue.actions[input.action.name]
+import data.atb.classification
 
-tier := data.tiers[action.tier]
+action := classification.action
+
+tier := classification.tier
 
 roles := {role | some role in tier.approver_roles}
 
@@ -34,7 +36,7 @@ approvals := max([tier.approvals, facts]) if {
 }
 
 # Where the agent must sign the request itself, so that nobody on the way can ask in its name.
-signed_request := action.tier in data.identity.signed_request_tiers
+signed_request := classification.tier_name in data.identity.signed_request_tiers
 
 document := {
 	"approvals": approvals,

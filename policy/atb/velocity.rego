@@ -2,13 +2,13 @@
 # falls under; the database counts, in the transaction that records the mandate.
 package atb.velocity
 
-import data.atb.requirement
+import data.atb.classification.tier_name
 
 # What is counted together: all mandates whose values here are the same.
 values := {
 	"agent": input.subject.id,
 	"action": input.action.name,
-	"tier": requirement.action.tier,
+	"tier": tier_name,
 }
 
 seconds := {"minute": 60, "hour": 3600, "day": 86400}
@@ -29,7 +29,7 @@ limits := [limit |
 
 applies(rule) if not rule["for"]
 
-applies(rule) if requirement.action.tier in rule["for"].tiers
+applies(rule) if tier_name in rule["for"].tiers
 
 applies(rule) if input.action.name in rule["for"].actions
 

@@ -10,14 +10,14 @@ export interface PolicyData {
   catalogue: { actions: Record<string, { tier: string; ceilings?: Record<string, unknown> }> };
   directory: {
     persons: Record<string, { roles: string[]; team: string; [more: string]: unknown }>;
-    agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   };
   identity: {
     signed_request_tiers: string[];
     platforms: Record<string, unknown>;
     people: Record<string, unknown>;
   };
-  collect_within_seconds: number;
+  agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
+  requests: { collect_within_seconds: number };
   verdicts: { max_age_seconds: number };
 }
 
@@ -38,6 +38,6 @@ export async function changedPolicy(change: (data: PolicyData) => void): Promise
 export function policyWithClocks(responseSeconds: number, collectWithinSeconds: number): Promise<string> {
   return changedPolicy((data) => {
     for (const severity of Object.values(data.escalation)) severity.response_seconds = responseSeconds;
-    data.collect_within_seconds = collectWithinSeconds;
+    data.requests.collect_within_seconds = collectWithinSeconds;
   });
 }
