@@ -1,5 +1,5 @@
 // NestJS 12 and jose 6 publish ES modules only; jest's CommonJS runtime needs them transformed.
-const esmOnlyPackages = ['jose', '@nestjs', 'cookie'];
+const esmOnlyPackages = ['jose', 'openid-client', 'oauth4webapi', '@nestjs', 'cookie'];
 const swc = {
   jsc: {
     target: 'es2023',

@@ -18,6 +18,8 @@ export const AUDIT_EVENT_TYPES = [
   'poa_cancelled',
   'poa_revoked',
   'identity_token_issued',
+  'person_registered',
+  'person_registration_refused',
 ] as const;
 
 export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];

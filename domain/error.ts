@@ -53,6 +53,7 @@ const CONSEQUENCES = {
   signed_request_required: { status: 403 },
   signed_request_stale: { status: 401 },
   token_invalid: { status: 401 },
+  certification_request_invalid: { status: 400 },
   credentials_ambiguous: { status: 400 },
   identity_unmapped: { status: 403 },
   proxy_not_trusted: { status: 401 },

@@ -7,6 +7,7 @@ import { isAtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { JsonObject } from '../../domain/json';
 import { parseAtbSpiffeId } from '../../domain/spiffe-id';
+import { loggedIn } from './login-identity';
 import { Unreachable, UsageError } from './refusal';
 
 /** What a stack wrote about itself when it was ready: DIR/dev.json. */
@@ -177,7 +178,7 @@ function chosenIdentity(
   if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError('a certificate and its key go together: --cert and --key (or ATB_CERT and ATB_KEY)');
   }
-  return cert === undefined || key === undefined ? undefined : { cert, key };
+  return cert === undefined || key === undefined ? loggedIn(environment) : { cert, key };
 }
 
 /** Why something that a development stack would tell is not known. */

@@ -7,6 +7,7 @@ import { registerAudit } from './commands/audit';
 import { registerCollect } from './commands/collect';
 import { registerDoctor } from './commands/doctor';
 import { registerIntrospect } from './commands/introspect';
+import { registerLogin } from './commands/login';
 import { registerLs } from './commands/ls';
 import { registerNotifications } from './commands/notifications';
 import { registerPlan } from './commands/plan';
@@ -21,6 +22,7 @@ import { failureOf } from './failure';
 import type { Surroundings } from './output';
 
 const REGISTRATIONS = [
+  registerLogin,
   registerPlan,
   registerRequest,
   registerShow,

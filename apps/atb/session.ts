@@ -36,7 +36,9 @@ export class Session {
   /** Who we are. Throws `UsageError` where nobody said so. */
   svid(): Svid {
     if (!this.where.identity) {
-      throw new UsageError('who are you? --as agent/finance-bot (development), or --cert, --key and --ca');
+      throw new UsageError(
+        'who are you? atb login, or --as agent/finance-bot (development), or --cert, --key and --ca',
+      );
     }
     return readSvid(this.where.identity);
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 /** Attack 46: variables that nothing reads, and documents of what does not exist. */
 describe('docs/configuration.md', () => {
   const read = new Set(
-    sources('apps/agentauth', 'apps/worker', 'apps/temporal.ts').flatMap((text) =>
+    sources('apps/agentauth', 'apps/worker', 'apps/registration', 'apps/temporal.ts').flatMap((text) =>
       [
         ...text.matchAll(/environment\s*\.(?:required|optional|text|integer|port|list)\(\s*'(ATB_[A-Z_]+)'/g),
       ].map(([, name]) => name ?? ''),

@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import { projectRoot } from '../../adapters/process/project-root';
+import { Environment } from '../environment';
+
+/** What the registration must be told. Every value is read once, here. */
+export interface RegistrationConfiguration {
+  readonly host: string;
+  readonly port: number;
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** The authority for people's SVIDs: its certificate is in the trust bundle. */
+  readonly caCertFile: string;
+  readonly caKeyFile: string;
+  readonly databaseUrlFile: string;
+  /** The folder of policy.wasm and data.json. */
+  readonly policyDirectory: string;
+}
+
+/** Reads ATB_* variables; docs/configuration.md lists them. Throws `configuration_invalid` naming every fault. */
+export function registrationConfiguration(
+  variables: Readonly<Record<string, string | undefined>>,
+): RegistrationConfiguration {
+  const environment = new Environment(variables);
+  const configuration: RegistrationConfiguration = {
+    host: environment.text('ATB_REGISTRATION_HOST', '127.0.0.1'),
+    port: environment.port('ATB_REGISTRATION_PORT', 8444),
+    certFile: environment.required('ATB_TLS_CERT_FILE'),
+    keyFile: environment.required('ATB_TLS_KEY_FILE'),
+    caCertFile: environment.required('ATB_PERSON_CA_CERT_FILE'),
+    caKeyFile: environment.required('ATB_PERSON_CA_KEY_FILE'),
+    databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
+    policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
+  };
+  environment.finish('the registration');
+  return configuration;
+}

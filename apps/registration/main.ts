@@ -1,0 +1,19 @@
+import { isAtbError } from '../../domain/error';
+import { shutdownAsked } from '../shutdown';
+import { registrationConfiguration } from './configuration';
+import { startRegistration } from './registration';
+
+/** The registration as a process of its own: it holds the authority for people's SVIDs, and no other power. */
+async function main(): Promise<void> {
+  const registration = await startRegistration(registrationConfiguration(process.env));
+  process.stdout.write(`registration listens at ${registration.url}\n`);
+  await shutdownAsked();
+  await registration.close();
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(
+    isAtbError(error) ? `registration: ${error.message}\n` : `${String((error as Error).stack)}\n`,
+  );
+  process.exitCode = 1;
+});
