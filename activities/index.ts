@@ -16,24 +16,27 @@ import { recordVerdict } from './verdict';
 export type { ActivityPorts } from './ports';
 
 /** The activities over their ports. Failures cross to the workflow by their code alone. */
-export function createActivities(ports: ActivityPorts): Activities {
+export function createActivities(all: ActivityPorts): Activities {
+  /** One step asks one revision of policy, from its first question to its last. */
+  const step = <T>(work: (ports: ActivityPorts) => Promise<T>): Promise<T> =>
+    byCode(() => work({ ...all, policy: all.policy.snapshot() }));
   return {
-    admitRequest: (request) => step(() => admitRequest(ports, request)),
-    issueAtOnce: (request) => step(() => issueAtOnce(ports, request)),
-    recordVerdict: (input) => step(() => recordVerdict(ports, input)),
-    issueMandate: (input) => step(() => issueMandate(ports, input)),
-    closeRequest: (input) => step(() => closeRequest(ports, input)),
-    escalate: (input) => step(() => escalate(ports, input)),
-    recordRejectedSignal: (input) => step(() => recordRejectedSignal(ports, input)),
-    confirmCaller: (input) => step(() => confirmCaller(ports, input)),
-    revokeMandate: (input) => step(() => revokeMandate(ports, input)),
-    exchangeToken: (input) => step(() => exchangeToken(ports, input)),
-    introspectMandate: (input) => step(() => introspectMandate(ports, input)),
+    admitRequest: (request) => step((ports) => admitRequest(ports, request)),
+    issueAtOnce: (request) => step((ports) => issueAtOnce(ports, request)),
+    recordVerdict: (input) => step((ports) => recordVerdict(ports, input)),
+    issueMandate: (input) => step((ports) => issueMandate(ports, input)),
+    closeRequest: (input) => step((ports) => closeRequest(ports, input)),
+    escalate: (input) => step((ports) => escalate(ports, input)),
+    recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input)),
+    confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
+    revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
+    exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),
+    introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),
   };
 }
 
 /** An AtbError becomes a failure whose `type` is its code; anything else is a defect, and worth another try. */
-async function step<T>(work: () => Promise<T>): Promise<T> {
+async function byCode<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -46,6 +46,13 @@ export class Environment {
     return number;
   }
 
+  oneOf<T extends string>(name: string, allowed: readonly T[], fallback: T): T {
+    const value = this.optional(name) ?? fallback;
+    const found = allowed.find((candidate) => candidate === value);
+    if (found === undefined) this.fault(name, `must be one of ${allowed.join(', ')}`);
+    return found ?? fallback;
+  }
+
   port(name: string, fallback: number): number {
     return this.integer(name, fallback, { min: 0, max: 65_535 });
   }

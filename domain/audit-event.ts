@@ -20,6 +20,8 @@ export const AUDIT_EVENT_TYPES = [
   'identity_token_issued',
   'person_registered',
   'person_registration_refused',
+  'policy_loaded',
+  'policy_refused',
 ] as const;
 
 export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];

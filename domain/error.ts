@@ -104,6 +104,8 @@ const CONSEQUENCES = {
   temporal_unavailable: { status: 503, retry: true },
   ticket_system_unavailable: { status: 503, retry: true },
   worker_unavailable: { status: 503, retry: true },
+  // The policy that was delivered.
+  policy_bundle_refused: { status: 422 },
   // Ours.
   configuration_invalid: { status: 500 },
   evidence_mismatch: { status: 500 },

@@ -24,6 +24,10 @@ export interface PolicyEngine {
   redemption(input: RedemptionInput): Promise<RedemptionDecision>;
   /** Whether somebody may stop or lift. */
   stop(input: StopInput): Promise<StopDecision>;
+  /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
+  snapshot(): PolicyEngine;
+  /** Tells of another policy, until the returned function is called. */
+  onChange(listener: (change: PolicyChange) => void): () => void;
 }
 
 /** Something that counts once: for the request it first came with, and for no other. */
@@ -33,6 +37,11 @@ export interface OneTimeProof {
   /** Too old to be taken from then on, so that it need not be remembered longer. */
   readonly expiresAt: Date;
 }
+
+/** Another policy was loaded, or refused: then `revision` is the one that stays. */
+export type PolicyChange =
+  | { readonly change: 'loaded'; readonly revision: string; readonly previous: string }
+  | { readonly change: 'refused'; readonly revision: string; readonly reason: string };
 
 /** An admitted request, as the database remembers it whatever a workflow's history says. */
 export interface RequestEntry {

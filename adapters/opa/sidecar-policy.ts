@@ -1,69 +1,210 @@
+import { circuitBreaker, ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
+import type { CircuitBreakerPolicy } from 'cockatiel';
 import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
-import type { PolicyEngine } from '../../domain/ports';
+import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
 import type { StopDecision, StopInput } from '../../domain/stop';
+import { PolicyListeners } from './policy-listeners';
 
-// A sidecar answers in a millisecond; one that does not is out of reach.
-const TIMEOUT_MS = 1_000;
+export interface SidecarOptions {
+  /** HTTPS, or HTTP on loopback: a sidecar shares the network of its process. */
+  readonly url: string;
+  /** What the sidecar's `system.authz` asks for. */
+  readonly token: string;
+  readonly timeoutMs: number;
+  readonly pollSeconds: number;
+}
 
-/** The policy in an OPA sidecar (OPA REST API, "Get a Document with Input"), for GitOps delivery of bundles. */
-export class SidecarPolicy implements PolicyEngine {
-  private constructor(
-    private readonly url: string,
-    readonly revision: string,
-  ) {}
+// A sidecar that failed five times in a row is not asked for a second: nobody waits for its timeout meanwhile.
+const FAILURES_THAT_OPEN = 5;
+const OPEN_MS = 1_000;
 
-  /** Connects to an OPA; its address must be loopback or the sidecar's own network. Throws `policy_unavailable`. */
-  static async connect(url: string): Promise<SidecarPolicy> {
-    const revision = await ask(url, 'revision', {});
-    if (typeof revision !== 'string')
-      throw new AtbError('policy_unavailable', 'OPA has no policy with a revision');
-    return new SidecarPolicy(url, revision);
-  }
+interface Answered {
+  readonly result: unknown;
+  readonly revision: string;
+}
+
+/** The questions, whoever passes them on. */
+abstract class Asking {
+  protected abstract ask(path: string, input: unknown): Promise<Answered>;
 
   async decide(input: PolicyInput): Promise<PolicyDecision> {
-    return parsePolicyDecision(await ask(this.url, 'atb/poa/decision', policyInputJson(input)));
+    const { result, revision } = await this.ask('atb/poa/decision', policyInputJson(input));
+    const decision = parsePolicyDecision(result);
+    if (decision.policyRevision !== revision) {
+      throw new AtbError('policy_unavailable', 'OPA answered with a revision that its bundle does not have');
+    }
+    return decision;
   }
 
   async principal(id: string): Promise<Principal> {
-    return parsePrincipal(await ask(this.url, 'atb/directory/principal', { id }));
+    return parsePrincipal((await this.ask('atb/directory/principal', { id })).result);
   }
 
   async identity(question: IdentityQuestion): Promise<IdentityAnswer> {
-    return parseIdentityAnswer(await ask(this.url, 'atb/identity/answer', question));
+    return parseIdentityAnswer((await this.ask('atb/identity/answer', question)).result);
   }
 
   async redemption(input: RedemptionInput): Promise<RedemptionDecision> {
-    return parseRedemptionDecision(
-      await ask(this.url, 'atb/redemption/decision', redemptionInputJson(input)),
-    );
+    const { result } = await this.ask('atb/redemption/decision', redemptionInputJson(input));
+    return parseRedemptionDecision(result);
   }
 
   async stop(input: StopInput): Promise<StopDecision> {
-    return parseStopDecision(await ask(this.url, 'atb/revocation/decision', stopInputJson(input)));
+    return parseStopDecision((await this.ask('atb/revocation/decision', stopInputJson(input))).result);
   }
 }
 
-async function ask(url: string, path: string, input: unknown): Promise<unknown> {
-  try {
-    const response = await fetch(new URL(`/v1/data/${path}`, url), {
+/**
+ * The policy in an OPA sidecar (OPA REST API, "Get a Document with Input"), for GitOps delivery of bundles. Out of
+ * reach means no decision, and so no mandate; it is asked again by itself. Each answer carries the revision of the
+ * bundle that it was evaluated with ("provenance"), of the same transaction.
+ */
+export class SidecarPolicy extends Asking implements PolicyEngine {
+  private readonly listeners = new PolicyListeners();
+  private readonly poll: NodeJS.Timeout;
+
+  private constructor(
+    private readonly sidecar: Sidecar,
+    private known: string,
+    pollSeconds: number,
+  ) {
+    super();
+    this.poll = setInterval(() => {
+      // Out of reach: each decision says so, and there is nothing to tell of a change.
+      this.ask('revision', {}).catch(() => undefined);
+    }, pollSeconds * 1000);
+    this.poll.unref();
+  }
+
+  /** Throws `policy_unavailable` where there is no OPA with a bundle, `configuration_invalid` for plain HTTP elsewhere. */
+  static async connect(options: SidecarOptions): Promise<SidecarPolicy> {
+    requirePrivate(options.url);
+    const sidecar = new Sidecar(options);
+    const { revision } = await sidecar.ask('revision', {});
+    return new SidecarPolicy(sidecar, revision, options.pollSeconds);
+  }
+
+  get revision(): string {
+    return this.known;
+  }
+
+  snapshot(): PolicyEngine {
+    return new SidecarSnapshot(this.sidecar, this.known);
+  }
+
+  onChange(listener: (change: PolicyChange) => void): () => void {
+    return this.listeners.add(listener);
+  }
+
+  close(): void {
+    clearInterval(this.poll);
+  }
+
+  protected async ask(path: string, input: unknown): Promise<Answered> {
+    const answered = await this.sidecar.ask(path, input);
+    const previous = this.known;
+    if (answered.revision !== previous) {
+      this.known = answered.revision;
+      this.listeners.tell({ change: 'loaded', revision: answered.revision, previous });
+    }
+    return answered;
+  }
+}
+
+/** All answers of the revision of the first one: another bundle in between is no answer, and the step comes again. */
+class SidecarSnapshot extends Asking implements PolicyEngine {
+  private pinned: string | undefined;
+
+  constructor(
+    private readonly sidecar: Sidecar,
+    private readonly known: string,
+  ) {
+    super();
+  }
+
+  get revision(): string {
+    return this.pinned ?? this.known;
+  }
+
+  snapshot(): this {
+    return this;
+  }
+
+  onChange(): () => void {
+    return () => undefined;
+  }
+
+  protected async ask(path: string, input: unknown): Promise<Answered> {
+    const answered = await this.sidecar.ask(path, input);
+    this.pinned ??= answered.revision;
+    if (answered.revision !== this.pinned) {
+      throw new AtbError('policy_unavailable', 'policy changed while it was asked; try again');
+    }
+    return answered;
+  }
+}
+
+/** One OPA, behind a circuit breaker. */
+class Sidecar {
+  private readonly breaker: CircuitBreakerPolicy = circuitBreaker(handleAll, {
+    halfOpenAfter: OPEN_MS,
+    breaker: new ConsecutiveBreaker(FAILURES_THAT_OPEN),
+  });
+
+  constructor(private readonly options: SidecarOptions) {}
+
+  async ask(path: string, input: unknown): Promise<Answered> {
+    try {
+      return await this.breaker.execute(() => this.send(path, input));
+    } catch (cause) {
+      const why = isBrokenCircuitError(cause)
+        ? 'does not answer, and is not asked for a moment'
+        : 'cannot be reached';
+      throw new AtbError('policy_unavailable', `OPA ${why}`, { cause });
+    }
+  }
+
+  private async send(path: string, input: unknown): Promise<Answered> {
+    const { url, token, timeoutMs } = this.options;
+    const response = await fetch(new URL(`/v1/data/${path}?provenance=true`, url), {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
       body: JSON.stringify({ input }),
       redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
-    if (!response.ok) throw new Error(`OPA answered ${response.status}`);
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new Error(`OPA answered ${response.status}`);
+    }
     const body: unknown = await response.json();
-    return isJsonObject(body) ? body.result : undefined;
-  } catch (cause) {
-    throw new AtbError('policy_unavailable', 'OPA cannot be reached', { cause });
+    const revision = revisionOf(body);
+    if (revision === undefined) throw new Error('OPA has no bundle with a revision');
+    return { result: (body as { result?: unknown }).result, revision };
   }
+}
+
+/** The revision of the one bundle that the answer was evaluated with. */
+function revisionOf(body: unknown): string | undefined {
+  const provenance = isJsonObject(body) ? body.provenance : undefined;
+  const bundles = isJsonObject(provenance) ? provenance.bundles : undefined;
+  const [bundle, ...more] = isJsonObject(bundles) ? Object.values(bundles) : [];
+  const revision = isJsonObject(bundle) && more.length === 0 ? bundle.revision : undefined;
+  return typeof revision === 'string' && revision !== '' ? revision : undefined;
+}
+
+/** Attack 16: over plain HTTP from another host, anybody on the way decides. */
+function requirePrivate(text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const loopback = url !== undefined && ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname);
+  if (url?.protocol === 'https:' || (url?.protocol === 'http:' && loopback)) return;
+  throw new AtbError('configuration_invalid', 'OPA is asked over https, or over http on loopback only');
 }

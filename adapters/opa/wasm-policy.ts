@@ -5,6 +5,7 @@ import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
+import type { JsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
@@ -15,25 +16,45 @@ import type { StopDecision, StopInput } from '../../domain/stop';
 
 type LoadedPolicy = Awaited<ReturnType<typeof loadPolicy>>;
 
-/** The policy as WebAssembly, in the process: microseconds, and no other server. */
+/** One revision of the policy as WebAssembly, in the process: microseconds, and no other server. It never changes. */
 export class WasmPolicy implements PolicyEngine {
   private constructor(
     private readonly policy: LoadedPolicy,
     readonly revision: string,
   ) {}
 
-  /** Loads `policy.wasm` and `data.json` from a folder. Throws `configuration_invalid`: there is no start without policy. */
+  /** Throws `policy_bundle_refused` where it cannot be loaded or has no revision. */
+  static async of({ wasm, data }: { wasm: Uint8Array; data: JsonObject }): Promise<WasmPolicy> {
+    const { revision } = data;
+    if (typeof revision !== 'string' || revision === '') {
+      throw new AtbError('policy_bundle_refused', 'the policy data has no revision');
+    }
+    try {
+      const policy = await loadPolicy(wasm);
+      policy.setData(data);
+      return new WasmPolicy(policy, revision);
+    } catch (cause) {
+      throw new AtbError('policy_bundle_refused', 'the policy cannot be loaded', { cause });
+    }
+  }
+
+  /** Loads `policy.wasm` and `data.json` from a folder: as built, unsigned. Throws `configuration_invalid`. */
   static async load(folder: string): Promise<WasmPolicy> {
     try {
-      const policy = await loadPolicy(await readFile(join(folder, 'policy.wasm')));
       const data: unknown = JSON.parse(await readFile(join(folder, 'data.json'), 'utf8'));
-      if (!isJsonObject(data) || typeof data.revision !== 'string')
-        throw new Error('data.json has no revision');
-      policy.setData(data);
-      return new WasmPolicy(policy, data.revision);
+      if (!isJsonObject(data)) throw new Error('data.json is no object');
+      return await WasmPolicy.of({ wasm: await readFile(join(folder, 'policy.wasm')), data });
     } catch (cause) {
       throw new AtbError('configuration_invalid', `the policy in ${folder} cannot be loaded`, { cause });
     }
+  }
+
+  snapshot(): this {
+    return this;
+  }
+
+  onChange(): () => void {
+    return () => undefined;
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- async turns what is thrown into a rejection.
@@ -61,7 +82,8 @@ export class WasmPolicy implements PolicyEngine {
     return parseStopDecision(this.evaluate(stopInputJson(input), 'atb/revocation/decision'));
   }
 
-  private evaluate(input: unknown, entrypoint: string): unknown {
+  /** The document that a rule gives, as it is. Throws `policy_unavailable`. */
+  evaluate(input: unknown, entrypoint: string): unknown {
     let results: unknown;
     try {
       results = this.policy.evaluate(input, entrypoint);

@@ -1,6 +1,6 @@
-import { join } from 'node:path';
-import { projectRoot } from '../../adapters/process/project-root';
 import { Environment } from '../environment';
+import { policyConfiguration } from '../policy';
+import type { PolicyConfiguration } from '../policy';
 import { temporalConfiguration } from '../temporal';
 import type { TemporalConfiguration } from '../temporal';
 
@@ -28,8 +28,8 @@ export interface AgentAuthConfiguration {
 export interface AgentAuthProcessConfiguration extends AgentAuthConfiguration {
   readonly temporal: TemporalConfiguration;
   readonly codecKeysFile: string;
-  /** The folder of policy.wasm and data.json, for /plan. */
-  readonly policyDirectory: string;
+  /** For /plan, and to know how to wait. */
+  readonly policy: PolicyConfiguration;
   /** The public keys of the mandates (RFC 7517). */
   readonly jwksFile: string;
 }
@@ -42,7 +42,7 @@ export function agentAuthProcessConfiguration(
     ...agentAuthConfiguration(variables),
     temporal: temporalConfiguration(environment),
     codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
-    policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
+    policy: policyConfiguration(environment),
     jwksFile: environment.required('ATB_JWKS_FILE'),
   };
   environment.finish('AgentAuth');

@@ -3,20 +3,22 @@ import { readFile } from 'node:fs/promises';
 import { Client, Connection } from '@temporalio/client';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
-import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
 import { isAtbError } from '../../domain/error';
+import { openPolicy, reportPolicy } from '../policy';
 import { shutdownAsked } from '../shutdown';
 import { connectionOptions } from '../temporal';
 import { startAgentAuth } from './agentauth';
 import { agentAuthProcessConfiguration } from './configuration';
+import { metrics } from './metrics';
 
 /** AgentAuth as a process of its own (the safe shape): no signing key, no decision. */
 async function main(): Promise<void> {
   const configuration = agentAuthProcessConfiguration(process.env);
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
-  const policy = await WasmPolicy.load(configuration.policyDirectory);
+  const policy = await openPolicy(configuration.policy);
+  reportPolicy(policy, metrics.registry);
   const connection = await Connection.connect(await connectionOptions(configuration.temporal));
   const client = new Client({
     connection,
@@ -27,6 +29,7 @@ async function main(): Promise<void> {
   process.stdout.write(`AgentAuth listens at ${agentauth.url}\n`);
   await shutdownAsked();
   await agentauth.close();
+  await policy.close();
   await connection.close();
 }
 

@@ -101,6 +101,7 @@ const EXIT_OF_CODE = {
   temporal_unavailable: EXIT.unavailable,
   ticket_system_unavailable: EXIT.unavailable,
   worker_unavailable: EXIT.unavailable,
+  policy_bundle_refused: EXIT.refused,
   configuration_invalid: EXIT.unavailable,
   evidence_mismatch: EXIT.unavailable,
   internal: EXIT.unavailable,

@@ -1,6 +1,6 @@
-import { join } from 'node:path';
-import { projectRoot } from '../../adapters/process/project-root';
 import { Environment } from '../environment';
+import { policyConfiguration } from '../policy';
+import type { PolicyConfiguration } from '../policy';
 
 /** What the registration must be told. Every value is read once, here. */
 export interface RegistrationConfiguration {
@@ -12,8 +12,7 @@ export interface RegistrationConfiguration {
   readonly caCertFile: string;
   readonly caKeyFile: string;
   readonly databaseUrlFile: string;
-  /** The folder of policy.wasm and data.json. */
-  readonly policyDirectory: string;
+  readonly policy: PolicyConfiguration;
 }
 
 /** Reads ATB_* variables; docs/configuration.md lists them. Throws `configuration_invalid` naming every fault. */
@@ -29,7 +28,7 @@ export function registrationConfiguration(
     caCertFile: environment.required('ATB_PERSON_CA_CERT_FILE'),
     caKeyFile: environment.required('ATB_PERSON_CA_KEY_FILE'),
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
-    policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
+    policy: policyConfiguration(environment),
   };
   environment.finish('the registration');
   return configuration;

@@ -5,7 +5,6 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { mappedIdentity } from '../../activities/token-exchange';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
-import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { issuePersonSvid } from '../../adapters/registration/person-ca';
 import type { PersonCa } from '../../adapters/registration/person-ca';
@@ -15,6 +14,7 @@ import { isJsonObject } from '../../domain/json';
 import type { IssuerTokens, Ledger, PolicyEngine } from '../../domain/ports';
 import { parseStrictJson } from '../../domain/strict-json';
 import { problemOf } from '../agentauth/problem';
+import { openPolicy } from '../policy';
 import type { RegistrationConfiguration } from './configuration';
 
 /** What the registration works with: the authority for people, and nothing of mandates. */
@@ -99,12 +99,13 @@ export class Registrar {
 export async function startRegistration(configuration: RegistrationConfiguration): Promise<Registration> {
   const text = (file: string) => readFile(file, 'utf8');
   const ledger = new PostgresLedger((await text(configuration.databaseUrlFile)).trim());
+  const policy = await openPolicy(configuration.policy);
   const registrar = new Registrar({
     ca: {
       certificatePem: await text(configuration.caCertFile),
       privateKeyPem: await text(configuration.caKeyFile),
     },
-    policy: await WasmPolicy.load(configuration.policyDirectory),
+    policy,
     issuerTokens: new RemoteIssuerTokens(),
     ledger,
     clock: () => new Date(),
@@ -136,6 +137,7 @@ export async function startRegistration(configuration: RegistrationConfiguration
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      await policy.close();
       await ledger.end();
     },
   };

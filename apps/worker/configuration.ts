@@ -1,6 +1,6 @@
-import { join } from 'node:path';
-import { projectRoot } from '../../adapters/process/project-root';
 import { Environment } from '../environment';
+import { policyConfiguration } from '../policy';
+import type { PolicyConfiguration } from '../policy';
 import { temporalConfiguration } from '../temporal';
 import type { TemporalConfiguration } from '../temporal';
 
@@ -11,10 +11,7 @@ export interface WorkerConfiguration {
   readonly databaseUrlFile: string;
   readonly trustBundleFile: string;
   readonly signingKeysFile: string;
-  /** The folder of policy.wasm and data.json. */
-  readonly policyDirectory: string;
-  /** An OPA sidecar's base URL; undefined for the policy as wasm in the process. */
-  readonly opaUrl: string | undefined;
+  readonly policy: PolicyConfiguration;
   /** A ticket system over HTTPS, or the file of the development one. */
   readonly tickets: { readonly system: string } | { readonly file: string };
   /** Channels over a durable outbox, or the file of the development stack. */
@@ -40,8 +37,7 @@ export function workerConfiguration(
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
     trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
     signingKeysFile: environment.required('ATB_SIGNING_KEYS_FILE'),
-    policyDirectory: environment.text('ATB_POLICY_DIR', join(projectRoot(), 'policy', 'dist')),
-    opaUrl: environment.optional('ATB_OPA_URL'),
+    policy: policyConfiguration(environment),
     tickets: ticketsConfiguration(environment),
     notifications: notificationsConfiguration(environment),
     issuer: environment.required('ATB_ISSUER'),

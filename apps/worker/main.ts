@@ -5,6 +5,7 @@ import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { isAtbError } from '../../domain/error';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { startAdminServer } from '../admin-server';
+import { reportPolicy } from '../policy';
 import { shutdownAsked } from '../shutdown';
 import { connectionOptions } from '../temporal';
 import { workerConfiguration } from './configuration';
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
   const worker = application.get(TemporalWorker);
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
+  reportPolicy(ports.policy, metrics);
   const { host, port } = configuration.admin;
   const isReady = async () => {
     await ports.ledger.ping();

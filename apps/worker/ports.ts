@@ -8,8 +8,6 @@ import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
-import { SidecarPolicy } from '../../adapters/opa/sidecar-policy';
-import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
 import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
@@ -18,8 +16,10 @@ import { FileTickets } from '../../adapters/ticket/file-tickets';
 import { RestTickets } from '../../adapters/ticket/rest-tickets';
 import { readTicketSystem } from '../../adapters/ticket/ticket-system';
 import type { TicketSystem } from '../../domain/ports';
+import { openPolicy } from '../policy';
 import type { WorkerConfiguration } from './configuration';
 import { openNotifications } from './notifications';
+import { PolicyRecord } from './policy-record';
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
 export interface WorkerPorts extends ActivityPorts {
@@ -36,14 +36,12 @@ export async function openWorkerPorts(
   const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
   const keys = importMandateJwks(jwks);
   const bundles = TrustBundleSet.load(configuration.trustBundleFile);
-  const policy =
-    configuration.opaUrl === undefined
-      ? await WasmPolicy.load(configuration.policyDirectory)
-      : await SidecarPolicy.connect(configuration.opaUrl);
+  const policy = await openPolicy(configuration.policy);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await migrate(databaseUrl);
   const ledger = new PostgresLedger(databaseUrl);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
+  const policyRecord = new PolicyRecord(policy, ledger, issuer);
   return {
     clock: () => new Date(),
     ledger,
@@ -66,6 +64,8 @@ export async function openWorkerPorts(
     signedRequestMaxAgeSeconds: configuration.signedRequestMaxAgeSeconds,
     async close() {
       await notifications.close();
+      policyRecord.close();
+      await policy.close();
       await ledger.end();
     },
   };

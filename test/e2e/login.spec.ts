@@ -48,7 +48,8 @@ beforeAll(async () => {
       ATB_PERSON_CA_CERT_FILE: at('corp.example.pem'),
       ATB_PERSON_CA_KEY_FILE: at('ca-key.pem'),
       ATB_DATABASE_URL_FILE: at('database-url'),
-      ATB_POLICY_DIR: policy,
+      ATB_POLICY_BUNDLE_FILE: at('policy/bundle.tar.gz'),
+      ATB_POLICY_PUBLIC_KEY_FILE: at('policy/public-key.pem'),
     }),
   );
 }, 120_000);

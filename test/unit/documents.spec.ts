@@ -4,9 +4,17 @@ import { join } from 'node:path';
 /** Attack 46: variables that nothing reads, and documents of what does not exist. */
 describe('docs/configuration.md', () => {
   const read = new Set(
-    sources('apps/agentauth', 'apps/worker', 'apps/registration', 'apps/temporal.ts').flatMap((text) =>
+    sources(
+      'apps/agentauth',
+      'apps/worker',
+      'apps/registration',
+      'apps/temporal.ts',
+      'apps/policy.ts',
+    ).flatMap((text) =>
       [
-        ...text.matchAll(/environment\s*\.(?:required|optional|text|integer|port|list)\(\s*'(ATB_[A-Z_]+)'/g),
+        ...text.matchAll(
+          /environment\s*\.(?:required|optional|text|integer|port|list|oneOf)\(\s*'(ATB_[A-Z_]+)'/g,
+        ),
       ].map(([, name]) => name ?? ''),
     ),
   );

@@ -15,6 +15,8 @@ import { NAMESPACE } from '../../../adapters/temporal/server-settings';
 import { READINESS, TASK_QUEUE } from '../../../workflows/contract';
 import { startAgentAuth } from '../../agentauth/agentauth';
 import { agentAuthConfiguration } from '../../agentauth/configuration';
+import { metrics } from '../../agentauth/metrics';
+import { reportPolicy } from '../../policy';
 import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
 import { WorkerModule } from '../../worker/worker.module';
@@ -24,6 +26,7 @@ import type { DevelopmentIdentities } from './identities';
 import { requireFree } from './ports';
 import type { StackPorts } from './ports';
 import type { Progress } from './progress';
+import { signedPolicy } from './policy';
 import { selfCheck } from './self-check';
 import { readOrCreate, removeQuietly, stateFiles, writePrivate } from './state';
 import type { StateFiles } from './state';
@@ -96,6 +99,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       'keys and identities of the example company',
       async () => {
         await secrets(files);
+        await signedPolicy(files, options.environment?.ATB_POLICY_DIR ?? process.env.ATB_POLICY_DIR);
         return developmentIdentities(files);
       },
     );
@@ -155,6 +159,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       namespace: NAMESPACE,
       dataConverter: sealedDataConverter(codecKeys, 'throw'),
     });
+    reportPolicy(workerPorts.policy, metrics.registry);
     const agentauth = await progress.step('AgentAuth', () =>
       startAgentAuth(agentAuthConfiguration(environment), {
         client,
@@ -253,6 +258,8 @@ function stackEnvironment(
     ATB_DATABASE_URL_FILE: files.databaseUrl,
     ATB_TRUST_BUNDLE_FILE: files.caCertificate,
     ATB_SIGNING_KEYS_FILE: mandateKeySetFile(files),
+    ATB_POLICY_BUNDLE_FILE: files.policy.bundle,
+    ATB_POLICY_PUBLIC_KEY_FILE: files.policy.publicKey,
     ATB_TICKETS_FILE: files.tickets,
     ATB_NOTIFICATIONS_FILE: files.notifications,
     ATB_ISSUER: AGENTAUTH_ID,
@@ -272,6 +279,7 @@ function devJson(stack: Stack, files: StateFiles): string {
     agentauth: { url: stack.agentauthUrl, admin_url: stack.agentauthAdminUrl, spiffe_id: AGENTAUTH_ID },
     temporal: { address: stack.temporalAddress, namespace: NAMESPACE, ui_url: stack.temporalUiUrl ?? null },
     codec: { endpoint: stack.codecEndpoint, keys_file: files.codecKeys },
+    policy: { bundle: files.policy.bundle, signing_key: files.policy.privateKey },
     audit: { database_url_file: files.databaseUrl },
     trust_bundle: files.caCertificate,
     identities: stack.identities,

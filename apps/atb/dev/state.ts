@@ -10,6 +10,8 @@ export interface StateFiles {
   readonly codecToken: string;
   /** The folder of the mandate signing keys. */
   readonly keys: string;
+  /** The signed policy bundle, and the keys that the development stack signs it with. */
+  readonly policy: { readonly bundle: string; readonly privateKey: string; readonly publicKey: string };
   readonly databaseUrl: string;
   readonly tickets: string;
   readonly notifications: string;
@@ -28,6 +30,11 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
     codecKeys: at('codec-keys.json'),
     codecToken: at('codec-token'),
     keys: at('keys'),
+    policy: {
+      bundle: at('policy/bundle.tar.gz'),
+      privateKey: at('policy/signing-key.pem'),
+      publicKey: at('policy/public-key.pem'),
+    },
     databaseUrl: at('database-url'),
     tickets: at('tickets.json'),
     notifications: at('notifications.jsonl'),
@@ -38,7 +45,7 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
 }
 
 /** Writes a file that nobody else may read, whole or not at all. */
-export async function writePrivate(file: string, content: string): Promise<void> {
+export async function writePrivate(file: string, content: string | Uint8Array): Promise<void> {
   const temporary = `${file}.${randomBytes(4).toString('hex')}`;
   await writeFile(temporary, content, { mode: 0o600 });
   await rename(temporary, file);

@@ -1,0 +1,130 @@
+import { isJsonObject } from '../../domain/json';
+import type { Json, JsonObject } from '../../domain/json';
+
+/** One question to policy, in the words of the rules. */
+export interface PolicyCase {
+  readonly name: string;
+  readonly input: JsonObject;
+}
+
+// A fixed Wednesday noon: what depends on the time must not differ between two looks.
+const NOW = 1_772_625_600;
+
+/**
+ * Cases from policy's own data: every action by every agent and by a stranger, in the situations that rules tell apart.
+ * Two policies, or two engines, are compared over them; they say nothing about what the answer should be.
+ */
+export function policyCases(data: JsonObject): PolicyCase[] {
+  const actions = member(member(data, 'catalogue'), 'actions');
+  const agents = Object.keys(member(member(data, 'directory'), 'agents'));
+  const named = agents.length > 0 ? agents : Object.keys(member(data, 'agents'));
+  const people = Object.entries(member(member(data, 'directory'), 'persons'));
+  const cases: PolicyCase[] = [];
+  for (const [action, entry] of [...Object.entries(actions), ['no.such.action', {}] as const]) {
+    const situations = situationsOf(isJsonObject(entry) ? entry : {}, people);
+    for (const agent of [...named, 'spiffe://corp.example/agent/stranger']) {
+      for (const [situation, context] of Object.entries(situations)) {
+        cases.push({
+          name: `${agent.split('/').at(-1) ?? agent} ${action}: ${situation}`,
+          input: { subject: { id: agent }, action: { name: action }, context: { ...PLAIN, ...context } },
+        });
+      }
+    }
+  }
+  return cases;
+}
+
+const PLAIN: JsonObject = {
+  params: {},
+  limits: {},
+  leg: {
+    jurisdiction: 'EU',
+    accountable_party: { type: 'employee', id: 'emp-200' },
+    basis: 'CONTRACT',
+    ref: 'MSA-12345',
+  },
+  ticket: null,
+  ticket_fact: null,
+  requires_dual_control: false,
+  approvers: [],
+  ttl_seconds: null,
+  verdicts: [],
+  now: NOW,
+  time: { weekday: 3, minute_of_day: 720, date: '2026-03-04' },
+};
+
+function situationsOf(action: JsonObject, people: readonly [string, Json][]): Record<string, JsonObject> {
+  const params = exampleParams(member(action, 'params'));
+  const ticket = { ticket: 'CHG-1001', ticket_fact: { id: 'CHG-1001', state: 'open' } };
+  const ceilings = member(action, 'ceilings');
+  return {
+    'nothing said': {},
+    'plausible parameters': { params, ...ticket },
+    'another legal ground': {
+      params,
+      ...ticket,
+      leg: { basis: 'LEGAL', ref: 'GDPR-Art17', jurisdiction: 'EU' },
+    },
+    'extreme parameters': { params: extremeParams(params), ...ticket },
+    'ceilings asked as they are': { params, ...ticket, limits: ceilings },
+    'ceilings asked wider': { params, ...ticket, limits: extremeParams(ceilings) },
+    'the lifetime of a minute, dual control': {
+      params,
+      ...ticket,
+      ttl_seconds: 60,
+      requires_dual_control: true,
+    },
+    'everybody approved': {
+      params,
+      ...ticket,
+      verdicts: verdictsOf(people, Object.keys(member(action, 'params'))),
+    },
+    'limits that are a list': { params, ...ticket, limits: [] },
+  };
+}
+
+function verdictsOf(people: readonly [string, Json][], attests: readonly string[]): Json[] {
+  return people.flatMap(([by, person]) => {
+    const roles =
+      isJsonObject(person) && Array.isArray(person.roles) ? (person.roles as readonly Json[]) : [];
+    const word = roles.includes('ciso') ? 'release' : 'approve';
+    return roles.slice(0, 1).map((role) => ({
+      ...{ jti: `${by}/${word}`, by, verdict: word, role, attests },
+      ...{ issued_at: NOW - 60, received_at: NOW - 50 },
+    }));
+  });
+}
+
+/** A value of each parameter's type, within what its entry says of bounds. */
+function exampleParams(params: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, entry]) => [name, exampleOf(isJsonObject(entry) ? entry : {})]),
+  );
+}
+
+function exampleOf({ type, min, minimum, enum: allowed, values }: JsonObject): Json {
+  for (const named of [allowed, values]) {
+    const [first] = Array.isArray(named) ? (named as readonly Json[]) : [];
+    if (first !== undefined) return first;
+  }
+  if (type === 'number' || type === 'integer') {
+    return [min, minimum].find((value) => typeof value === 'number') ?? 1;
+  }
+  if (type === 'boolean') return true;
+  return type === 'array' || type === 'list' ? ['x'] : 'example-1';
+}
+
+function extremeParams(params: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]): [string, Json] => {
+      if (typeof value === 'number') return [name, 1e15];
+      if (typeof value === 'boolean') return [name, !value];
+      return [name, Array.isArray(value) ? ['*'] : ''];
+    }),
+  );
+}
+
+function member(value: Json | undefined, name: string): JsonObject {
+  const found = isJsonObject(value) ? value[name] : undefined;
+  return isJsonObject(found) ? found : {};
+}

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import { Logger } from '@nestjs/common';
+import { Counter, Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { BundlePolicy } from '../adapters/opa/bundle-policy';
+import { SidecarPolicy } from '../adapters/opa/sidecar-policy';
+import type { PolicyChange, PolicyEngine } from '../domain/ports';
+import type { Environment } from './environment';
+
+/** Where policy comes from. Without a signed bundle, or a sidecar that demands one, nothing starts (attack 2). */
+export type PolicyConfiguration =
+  | {
+      readonly engine: 'wasm';
+      readonly bundleFile: string;
+      readonly publicKeyFile: string;
+      readonly pollSeconds: number;
+    }
+  | {
+      readonly engine: 'opa';
+      readonly url: string;
+      readonly tokenFile: string;
+      readonly timeoutMs: number;
+      readonly pollSeconds: number;
+    };
+
+/** A policy that can be let go of. */
+export type OpenPolicy = PolicyEngine & { close(): void | Promise<void> };
+
+export function policyConfiguration(environment: Environment): PolicyConfiguration {
+  const pollSeconds = environment.integer('ATB_POLICY_POLL_SECONDS', 10, { min: 1, max: 3_600 });
+  if (environment.oneOf('ATB_POLICY', ['wasm', 'opa'], 'wasm') === 'wasm') {
+    return {
+      engine: 'wasm',
+      bundleFile: environment.required('ATB_POLICY_BUNDLE_FILE'),
+      publicKeyFile: environment.required('ATB_POLICY_PUBLIC_KEY_FILE'),
+      pollSeconds,
+    };
+  }
+  return {
+    engine: 'opa',
+    url: environment.required('ATB_OPA_URL'),
+    tokenFile: environment.required('ATB_OPA_TOKEN_FILE'),
+    timeoutMs: environment.integer('ATB_OPA_TIMEOUT_MS', 500, { min: 10, max: 5_000 }),
+    pollSeconds,
+  };
+}
+
+/** Throws `configuration_invalid` or `policy_unavailable` where there is no policy to begin with. */
+export async function openPolicy(configuration: PolicyConfiguration): Promise<OpenPolicy> {
+  if (configuration.engine === 'wasm') return BundlePolicy.open(configuration);
+  const token = (await readFile(configuration.tokenFile, 'utf8')).trim();
+  return SidecarPolicy.connect({ ...configuration, token });
+}
+
+/** Says in log and metrics which policy decides, and that another one was loaded or refused. */
+export function reportPolicy(policy: PolicyEngine, registry: Registry): void {
+  const log = new Logger('Policy');
+  // A stack that is started again in one process says it anew.
+  for (const name of ['atb_policy_revision', 'atb_policy_changes_total']) registry.removeSingleMetric(name);
+  const revisions = new Gauge({
+    name: 'atb_policy_revision',
+    help: '1 for the revision that decides',
+    labelNames: ['revision'],
+    registers: [registry],
+  });
+  const changes = new Counter({
+    name: 'atb_policy_changes_total',
+    help: 'Policies that were delivered while running, loaded or refused',
+    labelNames: ['change'],
+    registers: [registry],
+  });
+  const show = (revision: string) => {
+    revisions.reset();
+    revisions.set({ revision }, 1);
+  };
+  for (const change of ['loaded', 'refused']) changes.inc({ change }, 0);
+  show(policy.revision);
+  log.log(`policy ${policy.revision} decides`);
+  policy.onChange((change: PolicyChange) => {
+    changes.inc({ change: change.change });
+    show(change.revision);
+    if (change.change === 'loaded') log.log(`policy ${change.revision} decides, after ${change.previous}`);
+    else log.error(`${change.reason}; policy ${change.revision} stays`);
+  });
+}
