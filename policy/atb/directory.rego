@@ -1,9 +1,12 @@
 # Who is who. Data: directory.persons, agents (operating model §1).
 package atb.directory
 
-person(id) := data.directory.persons[id]
+# Of another trust domain only who is named, and only where its agents or its people count at all.
+person(id) := data.directory.persons[id] if data.identity.trust_domains[trust_domain(id)].approvers == true
 
-agent(id) := data.agents[id]
+agent(id) := data.agents[id] if data.identity.trust_domains[trust_domain(id)].agents == true
+
+trust_domain(id) := split(trim_prefix(id, "spiffe://"), "/")[0] if startswith(id, "spiffe://")
 
 roles(id) := {role | some role in person(id).roles}
 

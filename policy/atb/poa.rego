@@ -191,8 +191,9 @@ waiting_on := set() if nothing_outstanding
 
 eligible_approvers contains id if {
 	not nothing_outstanding
-	some id, person in data.directory.persons
-	count({role | some role in person.roles} & waiting_on) > 0
+	some id, _ in data.directory.persons
+	count(directory.roles(id) & waiting_on) > 0
+	directory.person(id)
 	not directory.on_requesters_side(id, input.subject.id)
 	not verdicts.approver(id)
 	nominated_for_now(id)

@@ -12,6 +12,7 @@ export interface PolicyData {
     persons: Record<string, { roles: string[]; team: string; [more: string]: unknown }>;
   };
   identity: {
+    trust_domains: Record<string, { agents: boolean; approvers: boolean }>;
     signed_request_tiers: string[];
     platforms: Record<string, unknown>;
     people: Record<string, unknown>;

@@ -1,6 +1,6 @@
 import { createPrivateKey, randomBytes, randomUUID, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createActivities } from '../../activities';
@@ -80,10 +80,17 @@ export class WorkerSteps {
     private readonly directory: string,
   ) {}
 
-  static async open(change: (data: PolicyData) => void = () => undefined): Promise<WorkerSteps> {
+  static async open(
+    change: (data: PolicyData) => void = () => undefined,
+    others: readonly DevelopmentCa[] = [],
+  ): Promise<WorkerSteps> {
     const directory = await mkdtemp(join(tmpdir(), 'atb-steps-'));
     const ca = await createDevelopmentCa('corp.example', 30);
-    await writeFile(join(directory, 'corp.example.pem'), ca.certificatePem);
+    const bundles = join(directory, 'bundles');
+    await mkdir(bundles);
+    for (const { trustDomain, certificatePem } of [ca, ...others]) {
+      await writeFile(join(bundles, `${trustDomain}.pem`), certificatePem);
+    }
     await writeNewMandateKeySet(directory);
     const { signer, jwks } = await loadMandateKeySet(join(directory, 'mandate-keys.json'));
     await writeFile(join(directory, 'tickets.json'), JSON.stringify({ 'CHG-1': { state: 'open' } }));
@@ -96,7 +103,7 @@ export class WorkerSteps {
         clock: () => steps.now,
         ledger,
         policy: await WasmPolicy.load(await changedPolicy(change)),
-        svids: new X509SvidValidator(TrustBundleSet.load(join(directory, 'corp.example.pem'))),
+        svids: new X509SvidValidator(TrustBundleSet.load(bundles)),
         verdicts: verdictOpener,
         requests: signedRequestOpener,
         tokens: callerTokens(noJwtSvids, keys, issuer),
@@ -213,6 +220,11 @@ export class WorkerSteps {
   ): Promise<string> {
     const { key, chain } = await this.credential(`person/${name}`);
     return signVerdict(key, chain, this.claims(asked, role, changes));
+  }
+
+  /** As `statement`, of anybody. */
+  signAs({ key, chain }: Credential, asked: Asked, role: string): Promise<string> {
+    return signVerdict(key, chain, this.claims(asked, role));
   }
 
   record(asked: Asked, statement: string, counted: readonly string[] = []): Promise<VerdictOutcome> {
