@@ -1,4 +1,5 @@
 import type { AuditEventType } from '../domain/audit-event';
+import { tellAgent } from './agent-callback';
 import type { ActivityPorts } from './ports';
 import type { ClosingInput } from './types';
 
@@ -10,10 +11,10 @@ const EVENT_OF_STATE = {
   cancelled: 'poa_cancelled',
 } as const satisfies Record<ClosingInput['state'], AuditEventType>;
 
-export function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean> {
+export async function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean> {
   const { request, agent, tier, state, actor, code, reasons } = input;
   const type = EVENT_OF_STATE[state];
-  return ports.ledger.close(request.requestId, {
+  const closed = await ports.ledger.close(request.requestId, {
     id: `${request.requestId}/${type}`,
     type,
     time: ports.clock(),
@@ -25,4 +26,6 @@ export function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise
     reasons,
     data: { code },
   });
+  if (closed && agent !== null) await tellAgent(ports, request, { agent, state, id: state });
+  return closed;
 }

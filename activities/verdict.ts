@@ -4,6 +4,7 @@ import { assessmentOf, codeOf, decide } from './assessment';
 import type { DenyingDecision } from '../domain/policy';
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest } from './admission';
+import { tellAgent } from './agent-callback';
 import { approves, factOf, recordedVerdicts, recordOf, requireApproves, verifyVerdict } from './evidence';
 import type { VerifiedVerdict } from './evidence';
 import type { ActivityPorts } from './ports';
@@ -73,6 +74,13 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
   }
   const verdict = recordOf({ ...verified, receivedAt: entry.receivedAt });
   if (assessment === 'rejected') return { outcome: 'rejected', verdict };
+  if (decision.effect === 'issue') {
+    await tellAgent(ports, request, {
+      agent: identified.agent,
+      state: 'approved',
+      id: `approved/${verdict.jti}`,
+    });
+  }
   return {
     outcome: 'counted',
     verdict,

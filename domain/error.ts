@@ -64,6 +64,7 @@ const CONSEQUENCES = {
   limit_wider: { status: 403 },
   policy_denied: { status: 403 },
   rejected: { status: 403 },
+  slow_down: { status: 429, retry: true },
   ticket_missing: { status: 403 },
   ticket_not_approved: { status: 403 },
   ticket_not_open: { status: 403 },

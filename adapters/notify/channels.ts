@@ -1,5 +1,8 @@
 import type { Notification } from '../../domain/ports';
 
+/** The kind of notification that goes to the agent which asked, and to nobody else. */
+export const TO_AGENT = 'decided';
+
 /** A way to tell somebody. Rejects where it did not work; the same errand told again carries the same id. */
 export interface Channel {
   tell(notification: Notification, createdAt: Date): Promise<void>;

@@ -1,6 +1,6 @@
 import type { Notification, Notifier } from '../../domain/ports';
 import type { Errand, NotificationOutbox } from '../postgres/notification-outbox';
-import { Undeliverable } from './channels';
+import { TO_AGENT, Undeliverable } from './channels';
 import type { Channel } from './channels';
 import { MailChannel } from './mail-channel';
 import { EVERYBODY } from './notification-system';
@@ -15,9 +15,6 @@ const LONGEST_ERROR = 500;
 
 /** The channel of an agent's own webhook. */
 const AGENT_CHANNEL = 'agent:';
-
-/** The kind of notification that goes to the agent which asked, and to nobody else. */
-const TO_AGENT = 'decided';
 
 /**
  * Notifications through a durable outbox: `notify` writes, and a loop tells, again with growing pauses where a channel
@@ -169,6 +166,5 @@ function agentPayload({ requestId, facts }: Notification): Record<string, unknow
     request_id: requestId,
     state: facts.state,
     act: facts.action,
-    approved_until: facts.approved_until ?? null,
   };
 }

@@ -1,5 +1,6 @@
 import { appendFile } from 'node:fs/promises';
 import type { Notification, Notifier } from '../../domain/ports';
+import { TO_AGENT } from './channels';
 
 // A repeat comes within seconds; this many are hours of a busy company.
 const REMEMBERED = 10_000;
@@ -15,7 +16,8 @@ export class Outbox implements Notifier {
   constructor(private readonly file: string) {}
 
   async notify(notification: Notification): Promise<void> {
-    if (this.told.has(notification.id)) return;
+    // In development agents have no webhook.
+    if (notification.kind === TO_AGENT || this.told.has(notification.id)) return;
     const line = JSON.stringify({ time: new Date().toISOString(), ...notification });
     await appendFile(this.file, `${line}\n`, { mode: 0o600 });
     // Only now: one that could not be written must not count as told.

@@ -25,6 +25,7 @@ import { metrics } from './metrics';
 import { openApiDocument } from './openapi';
 import { PoaRequests } from './poa-requests';
 import { policyProvider } from './policy';
+import { PollPace } from './poll-pace';
 import { ProblemFilter } from './problem';
 import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
 import { RequestsController } from './requests.controller';
@@ -68,6 +69,7 @@ class AgentAuthModule {
         { provide: PoaRequests, useValue: requests },
         { provide: BoundTokens, useValue: tokens },
         { provide: SignedRequests, useValue: new SignedRequests(svids, configuration.issuer) },
+        { provide: PollPace, useValue: new PollPace(configuration.pollsPerInterval) },
         { provide: REQUESTS_PER_MINUTE, useValue: configuration.requestsPerMinute },
         policyProvider(policy),
       ],

@@ -20,6 +20,8 @@ export interface AgentAuthConfiguration {
   readonly trustedProxies: readonly string[];
   /** Of POST /issue and /plan, per SPIFFE ID. */
   readonly requestsPerMinute: number;
+  /** How often an agent may ask after one request within `poll_interval_seconds`. */
+  readonly pollsPerInterval: number;
   /** How long POST /issue waits for a decision before it answers 503. */
   readonly decisionTimeoutMs: number;
 }
@@ -70,6 +72,7 @@ export function agentAuthConfiguration(
     audience: environment.required('ATB_AUDIENCE'),
     trustedProxies: environment.list('ATB_TRUSTED_PROXIES'),
     requestsPerMinute: environment.integer('ATB_REQUESTS_PER_MINUTE', 600, { min: 1, max: 100_000_000 }),
+    pollsPerInterval: environment.integer('ATB_POLLS_PER_INTERVAL', 30, { min: 1, max: 1_000_000 }),
     decisionTimeoutMs: environment.integer('ATB_DECISION_TIMEOUT_MS', 5_000, { min: 100, max: 60_000 }),
   };
   environment.finish('AgentAuth');

@@ -99,6 +99,17 @@ const SCHEMAS = {
     expires_at: time,
     approved_until: time,
     poll_interval_seconds: { type: 'integer' },
+    agent_recent: {
+      type: 'array',
+      description: 'to those who decide: what came of the last ten requests of this agent',
+      items: object({
+        request_id: text,
+        act: text,
+        tier: { enum: [...TIERS, null] },
+        state: text,
+        requested_at: time,
+      }),
+    },
   }),
   Plan: object({
     effect: { enum: ['issue', 'require', 'deny'] },

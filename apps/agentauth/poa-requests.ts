@@ -20,6 +20,7 @@ import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
 import type { TokenExchange, TokenExchangeRequest } from '../../domain/token-exchange';
 import type { Answer, RequestStatus } from '../../domain/request-status';
+import { parseSpiffeId } from '../../domain/spiffe-id';
 import { goodTicket } from '../../domain/ticket';
 import {
   ATB_ACTION,
@@ -28,6 +29,7 @@ import {
   ATB_STATE,
   ATB_TICKET,
   ATB_TIER,
+  ATB_WAITING_ON,
   collectUpdate,
   decisionUpdate,
   INTROSPECTION,
@@ -53,10 +55,24 @@ const CANCELLED = 1;
 const RESOURCE_EXHAUSTED = 8;
 const FIRST_POLL_MS = 100;
 const SLOWEST_POLL_MS = 1_000;
-// How many of the waiting requests one look at GET /approvals goes through.
+// GET /approvals lists so many of those that wait (the default cap of all), and asks so many where they stand.
+const APPROVALS_LISTED = 5_000;
+const LISTED_AT_ONCE = 1_000;
 const APPROVALS_SCANNED = 200;
+const ASKED_AT_ONCE = 20;
+const RECENT_SHOWN = 10;
 
 type Handle = WorkflowHandle<PoaRequestWorkflow>;
+
+/** An earlier request of an agent, as Temporal's search attributes tell it. */
+export interface RecentRequest {
+  readonly requestId: string;
+  readonly act: string;
+  readonly tier: string | null;
+  readonly state: string;
+  /** Epoch seconds. */
+  readonly requestedAt: number;
+}
 
 /** AgentAuth's one way to Temporal. It starts, asks and passes on; it decides nothing. */
 export class PoaRequests {
@@ -158,21 +174,61 @@ export class PoaRequests {
     return this.update(requestId, (handle) => handle.executeUpdate(verdictUpdate, { args: [{ verdict }] }));
   }
 
-  /** The requests that wait for people, oldest first, as far as one look goes. */
-  async waiting(): Promise<readonly RequestStatus[]> {
-    const ids = await this.reaching(async () => {
-      const found: string[] = [];
+  /**
+   * What waits for people, as far as one look goes: first what waits for one of these roles, and in it the oldest. The
+   * search attributes only choose what is looked at; where a request stands is asked of each itself.
+   */
+  async waiting(roles: readonly string[]): Promise<readonly RequestStatus[]> {
+    const candidates = await this.reaching(async () => {
+      const found: { requestId: string; mine: boolean; since: number }[] = [];
       const query = `WorkflowType = '${POA_REQUEST}' AND AtbState = 'pending' AND ExecutionStatus = 'Running'`;
-      for await (const { workflowId } of this.client.workflow.list({ query })) {
-        const requestId = requestIdOf(workflowId);
-        if (requestId !== undefined) found.push(requestId);
-        if (found.length === APPROVALS_SCANNED) break;
+      for await (const listed of this.client.workflow.list({ query, pageSize: LISTED_AT_ONCE })) {
+        const requestId = requestIdOf(listed.workflowId);
+        if (requestId === undefined) continue;
+        const waitingOn = listed.typedSearchAttributes.get(ATB_WAITING_ON) ?? [];
+        found.push({
+          requestId,
+          mine: waitingOn.some((role) => roles.includes(role)),
+          since: listed.startTime.getTime(),
+        });
+        if (found.length === APPROVALS_LISTED) break;
       }
       return found;
     });
+    const looked = candidates
+      .sort((a, b) => Number(b.mine) - Number(a.mine) || a.since - b.since)
+      .slice(0, APPROVALS_SCANNED);
     const statuses: RequestStatus[] = [];
-    for (const requestId of ids.reverse()) statuses.push(await this.status(requestId));
+    for (let from = 0; from < looked.length; from += ASKED_AT_ONCE) {
+      const some = looked.slice(from, from + ASKED_AT_ONCE);
+      statuses.push(...(await Promise.all(some.map(({ requestId }) => this.status(requestId)))));
+    }
     return statuses;
+  }
+
+  /** How an agent's last requests ended, newest first, but for this one. For people to read: nothing depends on it. */
+  async recentOf(agent: string, except: string): Promise<readonly RecentRequest[]> {
+    const id = parseSpiffeId(agent).uri;
+    return this.reaching(async () => {
+      const recent: RecentRequest[] = [];
+      const query = `WorkflowType = '${POA_REQUEST}' AND AtbAgent = '${id}'`;
+      for await (const { workflowId, typedSearchAttributes, startTime } of this.client.workflow.list({
+        query,
+        pageSize: RECENT_SHOWN + 1,
+      })) {
+        const requestId = requestIdOf(workflowId);
+        if (requestId === undefined || requestId === except) continue;
+        recent.push({
+          requestId,
+          act: typedSearchAttributes.get(ATB_ACTION) ?? 'unknown',
+          tier: typedSearchAttributes.get(ATB_TIER) ?? null,
+          state: typedSearchAttributes.get(ATB_STATE) ?? 'unknown',
+          requestedAt: Math.floor(startTime.getTime() / 1000),
+        });
+        if (recent.length === RECENT_SHOWN) break;
+      }
+      return recent;
+    });
   }
 
   revoke(token: string, caller: CallerIdentity): Promise<Revocation> {

@@ -1,6 +1,7 @@
 import type { PolicyDecision, Requirement } from '../../domain/policy';
 import type { Answer, RecordedVerdict, RequestStatus } from '../../domain/request-status';
 import { AtbError } from '../../domain/error';
+import type { RecentRequest } from './poa-requests';
 
 /** Ask again after so long when waiting for people. */
 export const POLL_INTERVAL_SECONDS = 5;
@@ -68,6 +69,11 @@ export function planJson(decision: PolicyDecision): Record<string, unknown> {
     eligible_approvers: decision.eligibleApprovers,
     reasons: [],
   };
+}
+
+export function recentJson(recent: RecentRequest): Record<string, unknown> {
+  const { requestId, act, tier, state, requestedAt } = recent;
+  return { request_id: requestId, act, tier, state, requested_at: rfc3339(requestedAt) };
 }
 
 /** The new standing; throws the refusal of an update that changed nothing. */

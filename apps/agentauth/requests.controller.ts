@@ -9,7 +9,8 @@ import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { PoaRequests } from './poa-requests';
 import { Policy } from './policy';
-import { mandateJson, standingOf, statusJson } from './presentation';
+import { PollPace } from './poll-pace';
+import { mandateJson, recentJson, standingOf, statusJson } from './presentation';
 import { SignedRequests } from './signed-requests';
 import { verdictOf } from './validation';
 
@@ -21,6 +22,7 @@ export class RequestsController {
   constructor(
     private readonly requests: PoaRequests,
     private readonly signed: SignedRequests,
+    private readonly pace: PollPace,
     @Policy() private readonly policy: PolicyEngine,
   ) {}
 
@@ -32,10 +34,18 @@ export class RequestsController {
     @Req() request: FastifyRequest,
   ): Promise<Record<string, unknown>> {
     const waitSeconds = waitOf(wait);
-    const status = await this.requests.status(id);
-    await this.requireMaySee(caller, status);
+    const first = await this.requests.status(id);
+    const own = await this.isOwn(caller, first);
+    if (own) await this.pace.require(caller.spiffeId, id);
+    else await this.requireMayDecide(caller, first);
     const gone = () => request.raw.socket.destroyed;
-    return statusJson(waitSeconds === 0 ? status : await this.requests.changedStatus(id, waitSeconds, gone));
+    const status = waitSeconds === 0 ? first : await this.requests.changedStatus(id, waitSeconds, gone);
+    // For whoever decides, and not for the agent itself: what came of its last requests.
+    if (own || !('agent' in status) || status.agent === null) return statusJson(status);
+    return {
+      ...statusJson(status),
+      agent_recent: (await this.requests.recentOf(status.agent, id)).map(recentJson),
+    };
   }
 
   @Post('verdicts')
@@ -93,8 +103,10 @@ export class RequestsController {
 
   /** The asking agent, its approvers (those who may, and those who did), and Security (attack 13). */
   private async requireMaySee(caller: CallerIdentity, status: RequestStatus): Promise<void> {
-    if (await this.isOwn(caller, status)) return;
-    const { spiffeId } = caller;
+    if (!(await this.isOwn(caller, status))) await this.requireMayDecide(caller, status);
+  }
+
+  private async requireMayDecide({ spiffeId }: CallerIdentity, status: RequestStatus): Promise<void> {
     if ('verdicts' in status && status.verdicts.some(({ by }) => by === spiffeId)) return;
     if ('eligibleApprovers' in status && status.eligibleApprovers.includes(spiffeId)) return;
     const principal = await this.policy.principal(spiffeId);

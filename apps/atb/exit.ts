@@ -65,6 +65,7 @@ const EXIT_OF_CODE = {
   limit_wider: EXIT.refused,
   policy_denied: EXIT.refused,
   rejected: EXIT.refused,
+  slow_down: EXIT.refused,
   ticket_missing: EXIT.refused,
   ticket_not_approved: EXIT.refused,
   ticket_not_open: EXIT.refused,

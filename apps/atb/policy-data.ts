@@ -11,6 +11,10 @@ import type { JsonObject } from '../../domain/json';
 export interface PolicyData {
   /** The catalogue's group of an action, for example "SAP ERP". */
   groupOf(action: string): string | undefined;
+  /** What the catalogue says of an action, a sentence each. */
+  sentencesOf(action: string): readonly string[];
+  /** The unit of a parameter, for example "EUR". */
+  unitOf(action: string, param: string): string | undefined;
   rolesOf(person: string): readonly string[];
 }
 
@@ -30,6 +34,16 @@ export function policyData(data: unknown): PolicyData {
     groupOf: (action) => {
       const { group } = member(data, 'catalogue', 'actions', action);
       return typeof group === 'string' ? group : undefined;
+    },
+    sentencesOf: (action) => {
+      const { description, rules } = member(data, 'catalogue', 'actions', action);
+      return [description, ...(Array.isArray(rules) ? rules : [])].filter(
+        (sentence): sentence is string => typeof sentence === 'string',
+      );
+    },
+    unitOf: (action, param) => {
+      const { unit } = member(data, 'catalogue', 'actions', action, 'params', param);
+      return typeof unit === 'string' ? unit : undefined;
     },
     rolesOf: (person) => {
       const { roles } = member(data, 'directory', 'persons', person);

@@ -22,6 +22,10 @@ export interface Standing {
   readonly waitingOn: readonly string[];
   readonly eligibleApprovers: readonly string[];
   readonly verdicts: readonly StandingVerdict[];
+  /** What came of the agent's last requests; undefined where it is not told. */
+  readonly agentRecent: readonly StandingRecent[] | undefined;
+  /** Why the tier is higher than the catalogue's. */
+  readonly tierReasons: readonly string[];
   readonly expiresAt: Date | undefined;
   readonly approvedUntil: Date | undefined;
   readonly interruption: string | undefined;
@@ -39,6 +43,14 @@ export interface StandingRequirement {
   readonly releaseRoles: readonly string[];
   readonly nominated: readonly string[];
   readonly attest: readonly string[];
+  /** Whether a verdict needs a reason in words. */
+  readonly reason: boolean;
+}
+
+export interface StandingRecent {
+  readonly action: string;
+  readonly state: string;
+  readonly requestedAt: Date | undefined;
 }
 
 export interface StandingVerdict {
@@ -72,6 +84,7 @@ export function parseStanding(document: JsonObject): Standing {
       releaseRoles: texts(requirement.release_roles),
       nominated: texts(requirement.nominated),
       attest: texts(requirement.attest),
+      reason: requirement.reason === true,
     },
     outstanding: {
       approvals: number(outstanding.approvals),
@@ -87,6 +100,15 @@ export function parseStanding(document: JsonObject): Standing {
       verdict: text(entry.verdict) ?? '',
       reason: text(entry.reason) ?? '',
     })),
+    agentRecent:
+      document.agent_recent === undefined
+        ? undefined
+        : list(document.agent_recent).map((entry) => ({
+            action: text(entry.act) ?? 'unknown',
+            state: text(entry.state) ?? 'unknown',
+            requestedAt: parseMoment(entry.requested_at),
+          })),
+    tierReasons: texts(document.tier_reasons),
     expiresAt: parseMoment(document.expires_at),
     approvedUntil: parseMoment(document.approved_until),
     interruption: text(object(document.interruption).code),

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
+import type { JsonObject } from '../../domain/json';
 import { poaRequestWorkflowId, verdictSignal } from '../../workflows/contract';
 import type { AgentAuthClient } from './agentauth-client';
 import { EXIT } from './exit';
@@ -10,7 +11,7 @@ import type { Session } from './session';
 import { parseStanding } from './standing';
 import { codecKeysFile, withTemporal } from './temporal';
 
-interface SignedStatement {
+export interface SignedStatement {
   readonly requestId: string;
   readonly jti: string;
   /** Compact JWS. */
@@ -28,7 +29,7 @@ export async function deliverByTemporal(
   session: Session,
   client: AgentAuthClient,
   { requestId, jti, statement }: SignedStatement,
-): Promise<ExitCode> {
+): Promise<{ readonly exit: ExitCode; readonly document: JsonObject; readonly text: string }> {
   const dataConverter = await sealedDataConverterFrom(codecKeysFile(session));
   await withTemporal(session, async ({ connection, namespace }) => {
     const { Client: TemporalClient } = await import('@temporalio/client');
@@ -41,10 +42,10 @@ export async function deliverByTemporal(
     const standing = parseStanding((await client.get(requestPath(requestId))).body);
     const counted = standing.verdicts.some((verdict) => verdict.jti === jti);
     if (counted || Date.now() >= deadline) {
-      session.output.answer(standing.document, standingInWords(standing, session.now));
-      if (counted) return EXIT.done;
+      const answer = { document: standing.document, text: standingInWords(standing, session.now) };
+      if (counted) return { exit: EXIT.done, ...answer };
       session.output.note('the signal was sent, and is not among the verdicts that count: see the audit log');
-      return EXIT.timedOut;
+      return { exit: EXIT.timedOut, ...answer };
     }
     await sleep(PAUSE_MS);
   }

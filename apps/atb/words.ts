@@ -39,21 +39,19 @@ const LONGEST_REMARK = 2000;
  * All that an approver must know before signing, line by line. What is signed comes from the signable content alone;
  * what stands beside it is told apart. Text of the agent is on lines of its own, escaped and marked.
  */
-export function verdictInWords(
+export function requestInWords(
   { content, digest }: Signable,
   standing: Standing,
-  intent: Intent,
   { now, policy }: { readonly now: Date; readonly policy: PolicyData },
 ): string {
   const group = policy.groupOf(content.act);
   return lines([
-    EFFECTS[intent.word],
-    '',
     'You sign for:',
     row('who', `${shortName(content.sub)}  (${visible(content.sub)})`),
     row('what', `${visible(content.act)}${group === undefined ? '' : `  (${group})`}`),
+    ...policy.sentencesOf(content.act).map((sentence) => row('', visible(sentence))),
     row('values', FROM_AGENT),
-    ...indented(valueLines(content.con.params)),
+    ...indented(valueLines(content.con.params, (param) => policy.unitOf(content.act, param))),
     row('limits', 'as policy allows, or narrower where the agent asked so'),
     ...indented(valueLines(content.con.limits)),
     row('legal ground', FROM_AGENT),
@@ -65,7 +63,14 @@ export function verdictInWords(
     '',
     'Beside it, not signed:',
     ...beside(standing, now),
-    '',
+    ...riskLines(content, standing),
+  ]);
+}
+
+/** What its reader is about to say of it. */
+export function ownWords(standing: Standing, intent: Intent): string {
+  return lines([
+    EFFECTS[intent.word],
     'Your words:',
     row('as', `${visible(intent.by)}, ${visible(intent.role)}`),
     row('reason', intent.reason === '' ? 'none' : quoted(intent.reason)),
@@ -88,7 +93,48 @@ function beside(standing: Standing, now: Date): readonly string[] {
       ),
     ),
     row('until', expiresAt === undefined ? 'unknown' : moment(expiresAt, now)),
+    ...recentLines(standing, now),
   ];
+}
+
+/** The agent's last requests: how they ended, then each. */
+function recentLines({ agentRecent }: Standing, now: Date): readonly string[] {
+  if (agentRecent === undefined) return [];
+  if (agentRecent.length === 0) return [row('lately', 'this agent has asked for nothing before')];
+  const counts = new Map<string, number>();
+  for (const { state } of agentRecent) counts.set(state, (counts.get(state) ?? 0) + 1);
+  const summary = [...counts].map(([state, count]) => `${count} ${visible(state)}`).join(', ');
+  return [
+    row('lately', `of its last ${agentRecent.length} requests: ${summary}`),
+    ...indented(
+      agentRecent.map(
+        ({ action, state, requestedAt }) =>
+          `${visible(state)}: ${visible(action)}${requestedAt === undefined ? '' : `, ${moment(requestedAt, now)}`}`,
+      ),
+    ),
+  ];
+}
+
+const UNHAPPY = ['denied', 'rejected', 'expired', 'cancelled'];
+
+/** What should make its reader look twice. */
+function riskLines(content: Signable['content'], standing: Standing): readonly string[] {
+  const { agentRecent, tierReasons, justification } = standing;
+  const unhappy = agentRecent?.filter(({ state }) => UNHAPPY.includes(state)).length ?? 0;
+  const risks = [
+    ...tierReasons.map((reason) => `the tier was raised: ${visible(reason)}`),
+    ...(agentRecent !== undefined && !agentRecent.some(({ action }) => action === content.act)
+      ? ['this agent has not asked for this action lately']
+      : []),
+    ...(unhappy > 0 && agentRecent !== undefined
+      ? [`${unhappy} of its last ${agentRecent.length} requests came to nothing`]
+      : []),
+    ...(justification === undefined ? ['it says nothing about why'] : []),
+    ...([...valueLines(content.con.params), ...valueLines(content.leg)].some((line) => line.includes('(!)'))
+      ? ['a value mixes alphabets that look alike']
+      : []),
+  ];
+  return risks.length === 0 ? [] : ['', 'Look twice:', ...risks.map((risk) => `  (!) ${risk}`)];
 }
 
 function attestations({ requirement, outstanding }: Standing, { attests }: Intent): readonly string[] {
@@ -123,10 +169,18 @@ export function demanded({ requirement }: Pick<Standing, 'requirement'>): string
 }
 
 /** Values one a line, `path = value`: strings in quotes, so that "12" is not 12; nothing is left out. */
-export function valueLines(values: JsonObject): readonly string[] {
-  const found: string[] = [];
-  walk('', values, found);
-  return found;
+export function valueLines(
+  values: JsonObject,
+  unitOf: (name: string) => string | undefined = () => undefined,
+): readonly string[] {
+  return Object.keys(values).length === 0
+    ? ['none']
+    : Object.entries(values).flatMap(([name, value]) => {
+        const found: string[] = [];
+        walk(nameOf(name), value, found);
+        const unit = unitOf(name);
+        return unit === undefined ? found : found.map((line) => `${line} ${visible(unit)}`);
+      });
 }
 
 function walk(path: string, value: Json, found: string[]): void {
@@ -136,13 +190,13 @@ function walk(path: string, value: Json, found: string[]): void {
     });
   } else if (typeof value === 'object' && value !== null && Object.keys(value).length > 0) {
     for (const [name, member] of Object.entries(value as JsonObject)) {
-      walk(path === '' ? nameOf(name) : `${path}.${nameOf(name)}`, member, found);
+      walk(`${path}.${nameOf(name)}`, member, found);
     }
   } else {
     const shown = typeof value === 'string' ? quoted(value) : JSON.stringify(value);
     const warning =
       typeof value === 'string' && mixesAlphabets(value) ? '   (!) mixes alphabets that look alike' : '';
-    found.push(path === '' ? 'none' : `${path} = ${shown}${warning}`);
+    found.push(`${path} = ${shown}${warning}`);
   }
 }
 

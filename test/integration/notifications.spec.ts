@@ -437,12 +437,7 @@ describe("an agent's own webhook", () => {
     aNotification({
       kind: 'decided',
       roles: [],
-      facts: {
-        agent,
-        state: 'approved',
-        action: 'sap.payment.execute',
-        approved_until: '2026-01-01T00:00:00Z',
-      },
+      facts: { agent, state: 'approved', action: 'sap.payment.execute' },
     });
 
   it('hears where its own requests stand, and nothing more', async () => {
@@ -463,7 +458,6 @@ describe("an agent's own webhook", () => {
         request_id: notification.requestId,
         state: 'approved',
         act: 'sap.payment.execute',
-        approved_until: '2026-01-01T00:00:00Z',
       },
     });
   });

@@ -147,6 +147,151 @@ async function atb(argv: readonly string[], changes: Partial<Surroundings> = {})
   return { exitCode, stdout, stderr };
 }
 
+/** A person at a terminal, with what they will say; a question beyond that fails the test. */
+function person(...replies: readonly string[]) {
+  const left = [...replies];
+  const questions: string[] = [];
+  const ask = (question: string) => {
+    questions.push(question.trim());
+    const reply = left.shift();
+    return reply === undefined
+      ? Promise.reject(new Error(`unexpected: ${question}`))
+      : Promise.resolve(reply);
+  };
+  return { ask, questions, left };
+}
+
+describe('the approver’s ten seconds', () => {
+  const SECOND = 'KqzVb-second-123456789';
+  const about = (id: string, changes: JsonObject = {}): JsonObject => ({
+    ...PENDING,
+    request_id: id,
+    to_approve: { ...TO_APPROVE, req: id },
+    ...changes,
+  });
+  let posted: string[];
+  const claims = () =>
+    posted.map((body) => openVerdict((JSON.parse(body) as { verdict: string }).verdict).claims);
+  const serve = (id: string, changes: JsonObject = {}) => {
+    routes[`GET /requests/${id}`] = () => ({ status: 200, body: about(id, changes) });
+    routes[`POST /requests/${id}/verdicts`] = (body) => {
+      posted.push(body);
+      return { status: 200, body: about(id, { state: 'approved' }) };
+    };
+  };
+
+  beforeEach(() => {
+    posted = [];
+    serve(REQUEST);
+    serve(SECOND);
+    routes['GET /approvals'] = () => ({
+      status: 200,
+      body: {
+        approvals: [
+          about(SECOND, { expires_at: '2999-01-02T00:00:00Z' }),
+          about(REQUEST, { expires_at: '2999-01-01T00:00:00Z' }),
+        ],
+      },
+    });
+  });
+
+  it('lists what waits, most urgent first, with the time that is left', async () => {
+    const { stdout } = await atb(['approvals', '--as', 'person/bob']);
+    const [heading, first, second] = stdout.split('\n');
+    expect(heading).toMatch(/^UNTIL .*REQUEST$/);
+    expect(first).toMatch(new RegExp(`^2999-01-01 00:00:00 UTC \\(in \\d+ days\\).*${REQUEST}$`));
+    expect(second).toContain(SECOND);
+  });
+
+  it('asks for the reason that the tier demands, for each fact one by one, then whether to sign', async () => {
+    const facts = ['identity_verified', 'second_channel_verified'];
+    const requirement = {
+      approvals: 2,
+      roles: ['compliance'],
+      release_roles: [],
+      nominated: [],
+      attest: facts,
+      reason: true,
+    };
+    serve(REQUEST, { requirement, outstanding: { approvals: 2, attest: facts, release: false } });
+    const bob = person('y', 'n', 'called the customer', 'y');
+    const ran = await atb(['approve', REQUEST, '--as', 'person/bob', '--role', 'compliance'], bob);
+    expect(ran.exitCode).toBe(0);
+    expect(bob.questions).toEqual([
+      'Did you check yourself, and do you vouch for identity_verified? [y/N]',
+      'Did you check yourself, and do you vouch for second_channel_verified? [y/N]',
+      'Why? (it is signed with your verdict)',
+      'APPROVE: sign this with your key? [y/N]',
+    ]);
+    expect(claims()).toMatchObject([{ attests: ['identity_verified'], reason: 'called the customer' }]);
+    expect(ran.stderr).toMatch(/unattested +second_channel_verified/);
+  });
+
+  it('signs nothing without the reason that the tier demands, at a terminal or not', async () => {
+    const requirement = { approvals: 2, roles: ['compliance'], reason: true };
+    serve(REQUEST, { requirement });
+    const approve = ['approve', REQUEST, '--as', 'person/bob', '--role', 'compliance'];
+    expect((await atb(approve, person(''))).exitCode).toBe(64);
+    expect((await atb([...approve, '--yes'])).exitCode).toBe(64);
+    expect(posted).toEqual([]);
+    expect((await atb([...approve, '--yes', '--reason', 'right'])).exitCode).toBe(0);
+  });
+
+  it('walks the queue with --batch: approve, reject, skip, quit', async () => {
+    const bob = person('a', 'y', 'r', 'wrong account', 'y');
+    const ran = await atb(
+      ['approve', '--batch', '--as', 'person/bob', '--role', 'compliance', '--json'],
+      bob,
+    );
+    expect(JSON.parse(ran.stdout)).toEqual({ approved: 1, rejected: 1, skipped: 0, left: 0 });
+    expect(claims()).toMatchObject([
+      { req: REQUEST, verdict: 'approve' },
+      { req: SECOND, verdict: 'reject', reason: 'wrong account' },
+    ]);
+    expect(ran.stderr).toContain('[1 of 2] high sap.payment.execute for agent/finance-bot');
+    // Each in full, before anything is asked about it.
+    expect(ran.stderr.match(/amount = 1250/g)).toHaveLength(2);
+
+    posted = [];
+    const idle = person('s', 'q');
+    const skipped = await atb(['approvals', '--batch', '--as', 'person/bob'], idle);
+    expect(skipped.stdout).toBe('approved 0, rejected 0, skipped 1, left 1\n');
+    expect(posted).toEqual([]);
+  });
+
+  it('offers the release where the release is what is missing', async () => {
+    const requirement = { approvals: 2, roles: ['legal'], release_roles: ['compliance'] };
+    const outstanding = { approvals: 0, attest: [], release: true };
+    for (const id of [REQUEST, SECOND]) serve(id, { requirement, outstanding });
+    const bob = person('a', 'l', 'y', '');
+    await atb(['approve', '--batch', '--as', 'person/bob', '--role', 'compliance'], bob);
+    expect(bob.questions[0]).toContain('[l] release');
+    expect(claims()).toMatchObject([{ verdict: 'release' }]);
+  });
+
+  it('goes on to the next where somebody was quicker', async () => {
+    routes[`GET /requests/${REQUEST}`] = () => ({
+      status: 404,
+      body: { code: 'request_unknown', detail: 'gone' },
+    });
+    const bob = person('a', 'y');
+    const ran = await atb(['approve', '--batch', '--as', 'person/bob', '--role', 'compliance'], bob);
+    expect(ran.stderr).toContain('skipped: gone');
+    expect(claims()).toMatchObject([{ req: SECOND }]);
+  });
+
+  it.each([
+    ['without a terminal', [], undefined],
+    ['with --yes', ['--yes'], person().ask],
+    ['with one reason for all', ['--reason', 'fine'], person().ask],
+    ['with one request named', [REQUEST], person().ask],
+  ])('refuses to walk the queue %s', async (_, more, ask) => {
+    const ran = await atb(['approve', '--batch', '--as', 'person/bob', ...more], { ask });
+    expect(ran.exitCode).toBe(64);
+    expect(posted).toEqual([]);
+  });
+});
+
 describe('atb approve', () => {
   const APPROVE = ['approve', REQUEST, '--as', 'person/bob', '--role', 'compliance', '--reason', 'right'];
   let posted: string[];

@@ -1,8 +1,8 @@
-import { chooseRole } from '../../apps/atb/commands/verdicts';
+import { chooseRole } from '../../apps/atb/verdict';
 import { policyData } from '../../apps/atb/policy-data';
 import { parseStanding } from '../../apps/atb/standing';
 import { signable } from '../../apps/atb/to-approve';
-import { FROM_AGENT, valueLines, verdictInWords } from '../../apps/atb/words';
+import { FROM_AGENT, ownWords, requestInWords, valueLines } from '../../apps/atb/words';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import { isAtbError } from '../../domain/error';
@@ -11,6 +11,17 @@ import type { JsonObject } from '../../domain/json';
 const NOW = new Date('2026-01-31T12:00:00Z');
 const REQUEST = 'KqzVb-0123456789abcdef';
 const BOB = 'spiffe://corp.example/person/bob';
+const POLICY = policyData({
+  catalogue: {
+    actions: {
+      'sap.payment.execute': {
+        group: 'SAP ERP',
+        description: 'Pays a supplier\u001b[2J.',
+        params: { amount: { unit: 'EUR' } },
+      },
+    },
+  },
+});
 
 const TO_APPROVE = {
   req: REQUEST,
@@ -48,15 +59,10 @@ function answer(changes: JsonObject = {}): JsonObject {
 
 function words(changes: JsonObject = {}, attests: readonly string[] = []): string {
   const standing = parseStanding(answer(changes));
-  return verdictInWords(
-    signable(standing, REQUEST),
-    standing,
-    { word: 'approve', by: BOB, role: 'compliance', reason: 'it is right', attests },
-    {
-      now: NOW,
-      policy: policyData({ catalogue: { actions: { 'sap.payment.execute': { group: 'SAP ERP' } } } }),
-    },
-  );
+  return [
+    requestInWords(signable(standing, REQUEST), standing, { now: NOW, policy: POLICY }),
+    ownWords(standing, { word: 'approve', by: BOB, role: 'compliance', reason: 'it is right', attests }),
+  ].join('\n');
 }
 
 describe('what an approver is shown', () => {
@@ -65,7 +71,8 @@ describe('what an approver is shown', () => {
     for (const part of [
       'agent/finance-bot',
       'sap.payment.execute  (SAP ERP)',
-      '| amount = 1250',
+      '| amount = 1250 EUR',
+      'Pays a supplier\\u{1B}[2J.',
       '| account = "DE89"',
       '| payment_limit = 10000',
       '| accountable_party.type = "employee"',
@@ -108,6 +115,42 @@ describe('what an approver is shown', () => {
     const requirement = { approvals: 2, roles: ['compliance'], attest: ['identity_verified'] };
     expect(words({ requirement })).toContain('--attest identity_verified');
     expect(words({ requirement }, ['identity_verified'])).toContain('you attest   identity_verified');
+  });
+});
+
+describe('what should make an approver look twice', () => {
+  const recent = (...states: string[]) =>
+    states.map((state) => ({
+      request_id: 'x',
+      act: 'erp.order.create',
+      tier: 'medium',
+      state,
+      requested_at: '2026-01-31T11:00:00Z',
+    }));
+
+  it('is told from the agent’s last requests', () => {
+    const shown = words({ agent_recent: recent('issued', 'rejected', 'issued', 'denied') });
+    expect(shown).toContain('lately       of its last 4 requests: 2 issued, 1 rejected, 1 denied');
+    expect(shown).toContain('| rejected: erp.order.create, 2026-01-31 11:00:00 UTC (60 min ago)');
+    expect(shown).toContain('(!) this agent has not asked for this action lately');
+    expect(shown).toContain('(!) 2 of its last 4 requests came to nothing');
+  });
+
+  it('is told where it never asked for anything', () => {
+    expect(words({ agent_recent: [] })).toContain('this agent has asked for nothing before');
+  });
+
+  it('is told where the tier was raised, the agent gives no reason, or a value pretends', () => {
+    const paypal = { ...TO_APPROVE, con: { params: { payee: '\u0440aypal' }, limits: {} } };
+    const shown = words({ tier_reasons: ['another tenant’s data'], justification: null, to_approve: paypal });
+    expect(shown).toContain('(!) the tier was raised: another tenant’s data');
+    expect(shown).toContain('(!) it says nothing about why');
+    expect(shown).toContain('(!) a value mixes alphabets that look alike');
+  });
+
+  it('is nothing where there is nothing', () => {
+    const familiar = { request_id: 'x', act: TO_APPROVE.act, tier: 'high', state: 'issued' };
+    expect(words({ agent_recent: [familiar] })).not.toContain('(!)');
   });
 });
 
