@@ -37,7 +37,7 @@ export function policyData(data: unknown): PolicyData {
     },
     sentencesOf: (action) => {
       const { description, rules } = member(data, 'catalogue', 'actions', action);
-      return [description, ...(Array.isArray(rules) ? rules : [])].filter(
+      return [description, ...(Array.isArray(rules) ? (rules as readonly unknown[]) : [])].filter(
         (sentence): sentence is string => typeof sentence === 'string',
       );
     },
