@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { BundlePolicy } from '../adapters/opa/bundle-policy';
+import { PolicyRecorder } from '../adapters/opa/policy-recorder';
 import { SidecarPolicy } from '../adapters/opa/sidecar-policy';
 import type { PolicyChange, PolicyEngine } from '../domain/ports';
 import type { Environment } from './environment';
@@ -13,6 +14,8 @@ export type PolicyConfiguration =
       readonly engine: 'wasm';
       readonly bundleFile: string;
       readonly publicKeyFile: string;
+      /** Where what is asked is recorded, to try a changed policy on it; undefined where nothing is. */
+      readonly recordFile: string | undefined;
       readonly pollSeconds: number;
     }
   | {
@@ -33,6 +36,7 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
       engine: 'wasm',
       bundleFile: environment.required('ATB_POLICY_BUNDLE_FILE'),
       publicKeyFile: environment.required('ATB_POLICY_PUBLIC_KEY_FILE'),
+      recordFile: environment.optional('ATB_POLICY_RECORD_FILE'),
       pollSeconds,
     };
   }
@@ -47,7 +51,17 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
 
 /** Throws `configuration_invalid` or `policy_unavailable` where there is no policy to begin with. */
 export async function openPolicy(configuration: PolicyConfiguration): Promise<OpenPolicy> {
-  if (configuration.engine === 'wasm') return BundlePolicy.open(configuration);
+  if (configuration.engine === 'wasm') {
+    const { recordFile } = configuration;
+    const log = new Logger('Policy');
+    const recorder =
+      recordFile === undefined
+        ? undefined
+        : new PolicyRecorder(recordFile, (error) => {
+            log.error(`what policy is asked cannot be recorded: ${error.message}`);
+          });
+    return BundlePolicy.open({ ...configuration, recorder });
+  }
   const token = (await readFile(configuration.tokenFile, 'utf8')).trim();
   return SidecarPolicy.connect({ ...configuration, token });
 }

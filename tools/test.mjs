@@ -101,7 +101,7 @@ async function opaTest(env) {
   writeFileSync(dataFile, JSON.stringify(data));
   const { code, stdout, stderr } = await run(
     env.ATB_OPA,
-    ['test', 'policy/atb', dataFile, '--format', 'json'],
+    ['test', 'policy/atb', 'policy/system', dataFile, '--format', 'json'],
     { env },
   );
   let tests = [];

@@ -10,6 +10,7 @@ import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import type { StopDecision, StopInput } from '../../domain/stop';
 import { openBundle } from './bundle';
+import type { PolicyRecorder } from './policy-recorder';
 import { PolicyListeners } from './policy-listeners';
 import { WasmPolicy } from './wasm-policy';
 
@@ -19,6 +20,8 @@ export interface BundleFiles {
   readonly publicKeyFile: string;
   /** The net under the file watch, which network file systems and mounted secrets do not always serve. */
   readonly pollSeconds: number;
+  /** What is asked is written there as well. */
+  readonly recorder?: PolicyRecorder | undefined;
 }
 
 /**
@@ -45,7 +48,7 @@ export class BundlePolicy implements PolicyEngine {
       // Read once: who can change the key's file later must not thereby change what policy is.
       const publicKeyPem = await readFile(files.publicKeyFile, 'utf8');
       const bytes = await readFile(files.bundleFile);
-      const policy = await loaded(bytes, publicKeyPem);
+      const policy = await loaded(bytes, publicKeyPem, files.recorder);
       const engine = new BundlePolicy(files, publicKeyPem, policy, digest(bytes));
       engine.watch();
       return engine;
@@ -92,6 +95,7 @@ export class BundlePolicy implements PolicyEngine {
     this.watcher?.close();
     clearInterval(this.poll);
     await this.looking;
+    await this.files.recorder?.close();
   }
 
   private watch(): void {
@@ -117,7 +121,7 @@ export class BundlePolicy implements PolicyEngine {
       const seen = digest(bytes);
       if (seen === this.seen) return;
       this.seen = seen;
-      const policy = await loaded(bytes, this.publicKeyPem);
+      const policy = await loaded(bytes, this.publicKeyPem, this.files.recorder);
       if (policy.revision === previous) return;
       this.current = policy;
       this.listeners.tell({ change: 'loaded', revision: policy.revision, previous });
@@ -133,8 +137,12 @@ export class BundlePolicy implements PolicyEngine {
 }
 
 /** Evaluates once before anybody depends on it: what loads may still not answer. */
-async function loaded(bytes: Uint8Array, publicKeyPem: string): Promise<WasmPolicy> {
-  const policy = await WasmPolicy.of(await openBundle(bytes, publicKeyPem));
+async function loaded(
+  bytes: Uint8Array,
+  publicKeyPem: string,
+  recorder: PolicyRecorder | undefined,
+): Promise<WasmPolicy> {
+  const policy = await WasmPolicy.of(await openBundle(bytes, publicKeyPem), recorder);
   try {
     await policy.principal('');
   } catch (cause) {

@@ -13,6 +13,7 @@ import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redem
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
 import type { StopDecision, StopInput } from '../../domain/stop';
+import type { PolicyRecorder } from './policy-recorder';
 
 type LoadedPolicy = Awaited<ReturnType<typeof loadPolicy>>;
 
@@ -20,11 +21,16 @@ type LoadedPolicy = Awaited<ReturnType<typeof loadPolicy>>;
 export class WasmPolicy implements PolicyEngine {
   private constructor(
     private readonly policy: LoadedPolicy,
+    private readonly data: JsonObject,
     readonly revision: string,
+    private readonly recorder: PolicyRecorder | undefined,
   ) {}
 
   /** Throws `policy_bundle_refused` where it cannot be loaded or has no revision. */
-  static async of({ wasm, data }: { wasm: Uint8Array; data: JsonObject }): Promise<WasmPolicy> {
+  static async of(
+    { wasm, data }: { readonly wasm: Uint8Array; readonly data: JsonObject },
+    recorder?: PolicyRecorder,
+  ): Promise<WasmPolicy> {
     const { revision } = data;
     if (typeof revision !== 'string' || revision === '') {
       throw new AtbError('policy_bundle_refused', 'the policy data has no revision');
@@ -32,7 +38,7 @@ export class WasmPolicy implements PolicyEngine {
     try {
       const policy = await loadPolicy(wasm);
       policy.setData(data);
-      return new WasmPolicy(policy, revision);
+      return new WasmPolicy(policy, data, revision, recorder);
     } catch (cause) {
       throw new AtbError('policy_bundle_refused', 'the policy cannot be loaded', { cause });
     }
@@ -59,7 +65,9 @@ export class WasmPolicy implements PolicyEngine {
 
   // eslint-disable-next-line @typescript-eslint/require-await -- async turns what is thrown into a rejection.
   async decide(input: PolicyInput): Promise<PolicyDecision> {
-    return parsePolicyDecision(this.evaluate(policyInputJson(input), 'atb/poa/decision'));
+    const question = policyInputJson(input);
+    this.recorder?.record(question, this.data, (input) => this.evaluate(input, 'atb/poa/decision'));
+    return parsePolicyDecision(this.evaluate(question, 'atb/poa/decision'));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

@@ -11,9 +11,11 @@ import { registerLogin } from './commands/login';
 import { registerLs } from './commands/ls';
 import { registerNotifications } from './commands/notifications';
 import { registerPlan } from './commands/plan';
+import { registerPolicy } from './commands/policy';
 import { registerRequest } from './commands/request';
 import { registerRevoke } from './commands/revoke';
 import { registerShow } from './commands/show';
+import { registerTemplate } from './commands/template';
 import { registerVerdicts } from './commands/verdicts';
 import { registerVerify } from './commands/verify';
 import { registerWithdraw } from './commands/withdraw';
@@ -35,6 +37,8 @@ const REGISTRATIONS = [
   registerIntrospect,
   registerVerify,
   registerAudit,
+  registerPolicy,
+  registerTemplate,
   registerNotifications,
   registerDoctor,
 ];

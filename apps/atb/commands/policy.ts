@@ -1,0 +1,253 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { openBundle, openUnverifiedBundle, packBundle, signBundle } from '../../../adapters/opa/bundle';
+import type { PolicyBundle } from '../../../adapters/opa/bundle';
+import { policyCases } from '../../../adapters/opa/policy-cases';
+import type { PolicyCase } from '../../../adapters/opa/policy-cases';
+import { readPolicySource } from '../../../adapters/opa/policy-source';
+import { WasmPolicy } from '../../../adapters/opa/wasm-policy';
+import { projectRoot } from '../../../adapters/process/project-root';
+import { visible } from '../../../domain/foreign-text';
+import { isJsonObject } from '../../../domain/json';
+import { writePrivate } from '../dev/state';
+import { EXIT } from '../exit';
+import type { ExitCode } from '../exit';
+import { Output } from '../output';
+import type { Surroundings } from '../output';
+import { changesBetween, readRecorded } from '../policy-changes';
+import type { Change } from '../policy-changes';
+import { UsageError } from '../refusal';
+
+interface SignOptions {
+  readonly built: string;
+  readonly source: string;
+  readonly key: string;
+  readonly keyId: string;
+  readonly newKey: boolean;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+interface DiffOptions {
+  readonly recorded?: string;
+  readonly cases?: string;
+  readonly limit: string;
+  readonly json?: boolean;
+}
+
+const policyFolder = () => join(projectRoot(), 'policy');
+
+/** `atb policy`: for those who change policy, deliver it, and want to know what a change would do. */
+export function registerPolicy(program: Command, surroundings: Surroundings): void {
+  const policy = program
+    .command('policy')
+    .description('sign a policy bundle, and see what a change would change');
+
+  policy
+    .command('sign')
+    .description('make a bundle of the built policy, and sign it')
+    .option(
+      '--built <dir>',
+      'policy.wasm and data.json, as npm run policy:build leaves them',
+      join(policyFolder(), 'dist'),
+    )
+    .option('--source <dir>', 'the folder with the Rego files', policyFolder())
+    .requiredOption('--key <file>', 'the private key, PEM: EC P-256 or P-384, or RSA')
+    .option('--key-id <name>', 'what an OPA that verifies calls the key', 'policy')
+    .option('--new-key', 'make the key (P-256) where the file is missing, and FILE.pub beside it', false)
+    .requiredOption('--out <file>', 'where the bundle goes; a process that watches it takes it')
+    .option('--json', 'answer with one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  atb policy sign --key policy-key.pem --new-key --out bundle.tar.gz
+  atb policy sign --key .atb/policy/signing-key.pem --out .atb/policy/bundle.tar.gz     (a running atb dev takes it)`,
+    )
+    .action(async (options: SignOptions) => {
+      const { privateKey, publicFile } = await signingKey(options);
+      const { bytes, revision } = packBundle(await readPolicySource(options.built, options.source));
+      const signed = await signBundle(bytes, { privateKey, keyId: options.keyId });
+      // The signature is looked at as those who load it will: a bundle that nobody takes is no bundle.
+      await openBundle(signed, publicPem(privateKey));
+      await writePrivate(resolve(options.out), signed);
+      new Output(surroundings, options.json === true).answer(
+        {
+          revision,
+          bundle: options.out,
+          bytes: signed.byteLength,
+          ...(publicFile !== null && { public_key: publicFile }),
+        },
+        `policy ${revision} is signed: ${options.out}${publicFile === null ? '' : `; its public key: ${publicFile}`}`,
+      );
+    });
+
+  policy
+    .command('verify')
+    .argument('<bundle>')
+    .description('check the signature and the revision of a bundle')
+    .requiredOption('--public-key <file>', 'the key that it must be signed with, PEM')
+    .option('--json', 'answer with one JSON document on stdout')
+    .action(async (file: string, options: { readonly publicKey: string; readonly json?: boolean }) => {
+      const { revision } = await openBundle(
+        await read(file),
+        (await read(options.publicKey)).toString('utf8'),
+      );
+      new Output(surroundings, options.json === true).answer(
+        { revision, verified: true },
+        `policy ${revision}: good`,
+      );
+    });
+
+  policy
+    .command('diff')
+    .argument('<old>', 'a bundle, or a folder with policy.wasm and data.json')
+    .argument('<new>', 'likewise')
+    .description('list every case whose decision changes between two policies')
+    .option('--recorded <file>', 'recorded requests as well (ATB_POLICY_RECORD_FILE of a worker)')
+    .option('--cases <file>', 'further cases, one JSON object a line: {"name", "input"}')
+    .option('--limit <n>', 'show at most so many', '50')
+    .option('--json', 'answer with one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+The cases are every action by every agent in the situations that rules tell apart, from the data of both policies.
+Exits with 0 where no decision changes, and with 1 where one does.
+
+Examples:
+  atb policy diff main-bundle.tar.gz policy/dist
+  atb policy diff old new --recorded policy-inputs.jsonl --json`,
+    )
+    .action(async (oldPath: string, newPath: string, options: DiffOptions) => {
+      const [before, after] = [await policyAt(oldPath), await policyAt(newPath)];
+      const cases = distinct([
+        ...policyCases(before.data),
+        ...policyCases(after.data),
+        ...(options.cases === undefined
+          ? []
+          : (await readRecorded(options.cases)).map(({ name, input }) => ({ name, input }))),
+        ...(options.recorded === undefined ? [] : await readRecorded(options.recorded)),
+      ]);
+      surroundings.err(`comparing ${cases.length} cases\n`);
+      const old = await WasmPolicy.of(before);
+      const changes = changesBetween(
+        cases,
+        ({ input }) => old.evaluate(input, DECISION),
+        await WasmPolicy.of(after),
+      );
+      process.exitCode = answerChanges(surroundings, options, changes, {
+        old: before.revision,
+        new: after.revision,
+        cases: cases.length,
+      });
+    });
+
+  policy
+    .command('replay')
+    .argument(
+      '[policy]',
+      'a bundle, or a folder with policy.wasm and data.json',
+      join(policyFolder(), 'dist'),
+    )
+    .requiredOption('--recorded <file>', 'recorded requests (ATB_POLICY_RECORD_FILE of a worker)')
+    .description('decide recorded requests again, and list those whose decision is another one now')
+    .option('--limit <n>', 'show at most so many', '50')
+    .option('--json', 'answer with one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Exits with 0 where every recorded decision comes out again, and with 1 where one does not.
+
+Example:
+  atb policy replay policy/dist --recorded policy-inputs.jsonl`,
+    )
+    .action(async (path: string, options: DiffOptions & { readonly recorded: string }) => {
+      const policyNow = await policyAt(path);
+      const recorded = await readRecorded(options.recorded);
+      const undecided = recorded.filter(({ decision }) => decision === undefined).length;
+      if (undecided > 0) throw new UsageError(`${undecided} of the recorded requests carry no decision`);
+      const decisions = new Map(recorded.map((one) => [one as PolicyCase, one.decision]));
+      const changes = changesBetween(recorded, (one) => decisions.get(one), await WasmPolicy.of(policyNow));
+      process.exitCode = answerChanges(surroundings, options, changes, {
+        new: policyNow.revision,
+        cases: recorded.length,
+      });
+    });
+}
+
+const DECISION = 'atb/poa/decision';
+
+function answerChanges(
+  surroundings: Surroundings,
+  options: { readonly limit: string; readonly json?: boolean },
+  changes: readonly Change[],
+  about: { readonly old?: string; readonly new: string; readonly cases: number },
+): ExitCode {
+  if (!/^\d{1,6}$/.test(options.limit)) throw new UsageError('--limit is a whole number');
+  const shown = changes.slice(0, Number(options.limit));
+  const lines = shown.flatMap(({ name, before, after }) => [visible(name), `  - ${before}`, `  + ${after}`]);
+  const sum = `${changes.length} of ${about.cases} decisions change`;
+  new Output(surroundings, options.json === true).answer(
+    { ...about, changed: changes.length, changes: changes.map((change) => ({ ...change })) },
+    [
+      ...lines,
+      ...(shown.length < changes.length ? [`… and ${changes.length - shown.length} more`] : []),
+      sum,
+    ].join('\n'),
+  );
+  return changes.length === 0 ? EXIT.done : EXIT.refused;
+}
+
+/** A bundle whatever its signature, or a built folder: to compare, not to decide by. */
+async function policyAt(path: string): Promise<PolicyBundle> {
+  if (!existsSync(path)) throw new UsageError(`there is no policy at ${path}`);
+  if (!statSync(path).isDirectory()) return openUnverifiedBundle(await read(path));
+  const data: unknown = JSON.parse((await read(join(path, 'data.json'))).toString('utf8'));
+  if (!isJsonObject(data)) throw new UsageError(`${path}/data.json is no policy data`);
+  return {
+    data,
+    wasm: await read(join(path, 'policy.wasm')),
+    revision: typeof data.revision === 'string' ? data.revision : '',
+  };
+}
+
+/** One case for each question, whoever asks it. */
+function distinct(cases: readonly PolicyCase[]): PolicyCase[] {
+  return [...new Map(cases.map((one) => [JSON.stringify(one.input), one])).values()];
+}
+
+async function signingKey({
+  key,
+  newKey,
+}: SignOptions): Promise<{ privateKey: KeyObject; publicFile: string | null }> {
+  let publicFile: string | null = null;
+  if (newKey && !existsSync(key)) {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    await writePrivate(resolve(key), privateKey.export({ format: 'pem', type: 'pkcs8' }).toString());
+    publicFile = `${key}.pub`;
+    await writeFile(publicFile, publicPem(privateKey));
+  }
+  try {
+    return { privateKey: createPrivateKey(await read(key)), publicFile };
+  } catch (cause) {
+    throw new UsageError(`${key} is no private key that can be read`, { cause });
+  }
+}
+
+function publicPem(privateKey: KeyObject): string {
+  return createPublicKey(privateKey.export({ format: 'pem', type: 'pkcs8' }))
+    .export({ format: 'pem', type: 'spki' })
+    .toString();
+}
+
+async function read(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new UsageError(`${file} cannot be read`, { cause });
+  }
+}
