@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { benchIssuance, ISSUANCE } from './issuance';
+import { benchPolicy, POLICY } from './policy';
 import { SERVERS } from './report';
 import type { BenchOptions, Row } from './report';
 
@@ -10,7 +11,10 @@ interface Bench {
   readonly run: (only: readonly string[], options: BenchOptions) => Promise<readonly Row[]>;
 }
 
-const BENCHES: readonly Bench[] = [{ names: ISSUANCE, run: benchIssuance }];
+const BENCHES: readonly Bench[] = [
+  { names: ISSUANCE, run: benchIssuance },
+  { names: POLICY, run: benchPolicy },
+];
 const NAMES = BENCHES.flatMap(({ names }) => names);
 
 async function main(): Promise<void> {

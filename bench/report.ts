@@ -19,6 +19,8 @@ export interface Row {
   readonly against: string;
   readonly ratio_p50?: number;
   readonly ratio_throughput?: number;
+  /** This measure's p99 to the p50 of the one it is against. */
+  readonly ratio_p99_to_p50?: number;
   readonly history_events?: number;
   /** What else is worth knowing, in a few words. */
   readonly note?: string;
