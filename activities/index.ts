@@ -11,6 +11,7 @@ import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import type { Activities } from './types';
 import { exchangeToken } from './token-exchange';
+import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
 export type { ActivityPorts } from './ports';
@@ -31,6 +32,7 @@ export function createActivities(all: ActivityPorts): Activities {
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),
+    roomOf: (limits) => step((ports) => roomOf(ports, limits)),
     introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),
   };
 }

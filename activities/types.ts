@@ -8,6 +8,7 @@ import type {
   RevocationRequest,
 } from '../domain/mandate-lifecycle';
 import type { TokenExchange, TokenExchangeRequest } from '../domain/token-exchange';
+import type { VelocityLimit, VelocityRoom } from '../domain/velocity';
 import type { Ended, RecordedVerdict } from '../domain/request-status';
 
 /** What policy says of a request that it does not deny, with what people are asked to sign. */
@@ -153,5 +154,7 @@ export interface Activities {
   revokeMandate(request: RevocationRequest): Promise<Revocation>;
   /** Gives an agent that a platform vouches for a token of ours. Throws the refusal. */
   exchangeToken(request: TokenExchangeRequest): Promise<TokenExchange>;
+  /** How velocity limits stand now. */
+  roomOf(limits: readonly VelocityLimit[]): Promise<readonly VelocityRoom[]>;
   introspectMandate(request: IntrospectionRequest): Promise<Introspection>;
 }

@@ -13,6 +13,12 @@ export interface VelocityStanding extends VelocityLimit {
   readonly resetsAt: Date;
 }
 
+/** As it is told outside: no key, and epoch seconds. */
+export interface VelocityRoom extends Omit<VelocityLimit, 'key'> {
+  readonly taken: number;
+  readonly resetsAt: number;
+}
+
 /**
  * The window that a moment falls into. Windows are fixed, aligned to the epoch: a minute, an hour, a day of UTC. So
  * one row counts a window for ever, and "try again at" is exact.

@@ -13,6 +13,7 @@ export const POA_REQUEST = 'poaRequest';
 export const REVOCATION = 'revocation';
 export const INTROSPECTION = 'introspection';
 export const TOKEN_EXCHANGE = 'tokenExchange';
+export const VELOCITY = 'velocity';
 export const READINESS = 'readiness';
 
 export function poaRequestWorkflowId(requestId: string): string {

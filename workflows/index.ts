@@ -2,4 +2,5 @@ export { poaRequest } from './poa-request';
 export { introspection } from './introspection';
 export { readiness } from './readiness';
 export { revocation } from './revocation';
+export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';

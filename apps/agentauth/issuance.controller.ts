@@ -67,6 +67,8 @@ export class IssuanceController {
   @Post('plan')
   @HttpCode(200)
   async plan(@Caller() caller: CallerIdentity, @Body() body: unknown): Promise<Record<string, unknown>> {
-    return planJson(await this.requests.forecast(caller, askedMandateOf(body)));
+    const decision = await this.requests.forecast(caller, askedMandateOf(body));
+    const counted = decision.effect === 'deny' ? [] : decision.velocity;
+    return planJson(decision, counted.length === 0 ? [] : await this.requests.room(counted));
   }
 }

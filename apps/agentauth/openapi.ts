@@ -118,6 +118,18 @@ const SCHEMAS = {
     limits: { type: 'object' },
     ttl_seconds: { type: 'integer' },
     eligible_approvers: spiffeIds,
+    velocity: {
+      type: 'array',
+      items: object({
+        rule: text,
+        most: { type: 'integer' },
+        window_seconds: { type: 'integer' },
+        taken: { type: 'integer' },
+        resets_at: time,
+      }),
+      description: 'the limits that the mandate would count towards, as they stand now',
+    },
+    velocity_exceeded_until: { ...time, type: ['string', 'null'] },
     reasons: texts,
     policy_revision: text,
   }),

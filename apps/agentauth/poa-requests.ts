@@ -18,6 +18,7 @@ import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
+import type { VelocityLimit, VelocityRoom } from '../../domain/velocity';
 import type { TokenExchange, TokenExchangeRequest } from '../../domain/token-exchange';
 import type { Answer, RequestStatus } from '../../domain/request-status';
 import { parseSpiffeId } from '../../domain/spiffe-id';
@@ -39,6 +40,7 @@ import {
   REVOCATION,
   statusQuery,
   TASK_QUEUE,
+  VELOCITY,
   TOKEN_EXCHANGE,
   verdictUpdate,
   withdrawUpdate,
@@ -237,6 +239,11 @@ export class PoaRequests {
 
   introspect(token: string, caller: CallerIdentity): Promise<Introspection> {
     return this.brief<Introspection>(INTROSPECTION, { token, evidence: caller.evidence });
+  }
+
+  /** How the limits that a mandate would count towards stand now: only the worker's database knows. */
+  room(limits: readonly VelocityLimit[]): Promise<readonly VelocityRoom[]> {
+    return this.brief<readonly VelocityRoom[]>(VELOCITY, limits);
   }
 
   exchange(request: TokenExchangeRequest): Promise<TokenExchange> {

@@ -1,4 +1,5 @@
 import type { PolicyDecision, Requirement } from '../../domain/policy';
+import type { VelocityRoom } from '../../domain/velocity';
 import type { Answer, RecordedVerdict, RequestStatus } from '../../domain/request-status';
 import { AtbError } from '../../domain/error';
 import type { RecentRequest } from './poa-requests';
@@ -58,7 +59,7 @@ export function mandateJson(status: Extract<RequestStatus, { state: 'issued' }>)
   return { request_id: requestId, state, tier, mandate, jti, expires_at: rfc3339(expiresAt) };
 }
 
-export function planJson(decision: PolicyDecision): Record<string, unknown> {
+export function planJson(decision: PolicyDecision, room: readonly VelocityRoom[]): Record<string, unknown> {
   const every = { effect: decision.effect, tier: decision.tier, policy_revision: decision.policyRevision };
   if (decision.effect === 'deny') return { ...every, reasons: decision.reasons };
   return {
@@ -67,8 +68,19 @@ export function planJson(decision: PolicyDecision): Record<string, unknown> {
     limits: decision.limits,
     ttl_seconds: decision.ttlSeconds,
     eligible_approvers: decision.eligibleApprovers,
+    velocity: room.map(({ rule, most, windowSeconds, taken, resetsAt }) => ({
+      ...{ rule, most, window_seconds: windowSeconds, taken, resets_at: rfc3339(resetsAt) },
+    })),
+    // When the last of the limits that are reached opens again; null where there is room now.
+    velocity_exceeded_until: lastOf(
+      room.filter(({ taken, most }) => taken >= most).map(({ resetsAt }) => resetsAt),
+    ),
     reasons: [],
   };
+}
+
+function lastOf(moments: readonly number[]): string | null {
+  return moments.length === 0 ? null : rfc3339(Math.max(...moments));
 }
 
 export function recentJson(recent: RecentRequest): Record<string, unknown> {

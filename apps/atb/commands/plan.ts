@@ -11,7 +11,7 @@ import type { CommonOptions } from '../session';
 import { parseStanding } from '../standing';
 import { demanded, shortName, valueLines } from '../words';
 import { isJsonObject } from '../../../domain/json';
-import type { JsonObject } from '../../../domain/json';
+import type { Json, JsonObject } from '../../../domain/json';
 
 /** `atb plan`: what would it take? Starts nothing. */
 export function registerPlan(program: Command, surroundings: Surroundings): void {
@@ -47,15 +47,62 @@ const EFFECTS: Readonly<Record<string, string>> = {
 function planInWords(plan: JsonObject): string {
   const standing = parseStanding(plan);
   const { tier, reasons, eligibleApprovers } = standing;
-  const { limits } = plan;
   const effect = typeof plan.effect === 'string' ? plan.effect : 'unknown';
-  const ceilings = isJsonObject(limits) ? valueLines(limits) : [];
+  const raised = objects(plan.tier_raised).map(({ to, detail }) => `${words(to)}: ${words(detail)}`);
   return [
     EFFECTS[effect] ?? visible(effect),
     ...(tier === undefined ? [] : [row('tier', visible(tier))]),
+    ...rows('raised to', raised),
     ...(reasons.length > 0 ? [row('reasons', reasons.map(visible).join(', '))] : []),
+    ...rows(
+      'missing',
+      objects(plan.errors).map(({ pointer, detail }) => `${words(pointer)} ${words(detail)}`),
+    ),
     ...(effect === 'deny' ? [] : [row('demanded', demanded(standing))]),
     ...(eligibleApprovers.length > 0 ? [row('who', eligibleApprovers.map(shortName).join(', '))] : []),
-    ...ceilings.map((line) => row('limit', line)),
+    ...rows('call', contacts(plan.contacts)),
+    ...rows('consulted', list(plan.consulted)),
+    ...rows('informed', list(plan.informed)),
+    ...(isJsonObject(plan.limits) ? valueLines(plan.limits).map((line) => row('limit', line)) : []),
+    ...rows('velocity', objects(plan.velocity).map(velocityInWords)),
+    ...rows('rules', list(plan.rules)),
+    ...rows('policy', list([plan.policy_revision ?? null])),
   ].join('\n');
+}
+
+function velocityInWords({
+  rule,
+  most,
+  taken,
+  window_seconds: seconds,
+  resets_at: resetsAt,
+}: JsonObject): string {
+  const full = typeof taken === 'number' && typeof most === 'number' && taken >= most;
+  const standing = `${words(taken)} of ${words(most)} in ${words(seconds)} s (${words(rule)})`;
+  return full ? `${standing}: REACHED, room again at ${words(resetsAt)}` : standing;
+}
+
+function contacts(value: Json | undefined): string[] {
+  return Object.entries(isJsonObject(value) ? value : {}).map(([team, contact]) => {
+    const { channel, email } = isJsonObject(contact) ? contact : {};
+    return `${visible(team)} ${[channel, email].map(words).join(' / ')}`;
+  });
+}
+
+/** One row for each, the title beside the first. */
+function rows(title: string, lines: readonly string[]): string[] {
+  return lines.map((line, index) => row(index === 0 ? title : '', line));
+}
+
+function objects(value: Json | undefined): JsonObject[] {
+  return Array.isArray(value) ? (value as readonly Json[]).filter(isJsonObject) : [];
+}
+
+function list(value: Json | undefined): string[] {
+  return Array.isArray(value) ? (value as readonly Json[]).map(words).filter((line) => line !== '') : [];
+}
+
+function words(value: Json | undefined): string {
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'string' ? visible(value) : '';
 }

@@ -1,0 +1,153 @@
+import { createPrivateKey } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { packBundle, signBundle } from '../../adapters/opa/bundle';
+import type { JsonObject } from '../../domain/json';
+import { Approver } from '../support/approver';
+import { aPolicyKey, builtPolicy } from '../support/policy-bundle';
+import { TestStack } from '../support/stack';
+
+const HOUR = 3_600_000;
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await TestStack.start({ ATB_POLICY_POLL_SECONDS: '1' });
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+/** Delivers the built policy with other velocity rules, as GitOps would: a signed bundle in the place of the first. */
+async function deliver(velocity: JsonObject[], key = 'policy/signing-key.pem'): Promise<string> {
+  const source = await builtPolicy();
+  const { bytes, revision } = packBundle({ ...source, data: { ...source.data, velocity } });
+  const privateKey =
+    key === 'another'
+      ? aPolicyKey().privateKey
+      : createPrivateKey(await readFile(join(stack.directory, key)));
+  const bundle = join(stack.directory, 'policy', 'bundle.tar.gz');
+  await writeFile(`${bundle}.next`, await signBundle(bytes, { privateKey, keyId: 'policy' }));
+  await rename(`${bundle}.next`, bundle);
+  return revision;
+}
+
+async function policyEvents(type: string, count: number) {
+  const ledger = await stack.ledger();
+  for (let tries = 0; tries < 100; tries++) {
+    const events = await ledger.events({ type, limit: 100 });
+    if (events.length >= count) return events;
+    await sleep(100);
+  }
+  throw new Error(`there are not ${count} ${type}`);
+}
+
+const rule = (id: string, per: JsonObject, more: JsonObject = {}): JsonObject => ({
+  ...{ id, counted_by: ['agent'], per },
+  ...more,
+});
+const low = () =>
+  stack.as('agent/crm-assistant').post('/issue', {
+    act: 'crm.contact.read',
+    con: { params: { contact_id: 'C-42' } },
+    leg: {
+      basis: 'LI',
+      ref: 'LI-2024-001',
+      jurisdiction: 'EU',
+      accountable_party: { type: 'employee', id: 'emp-1' },
+    },
+  });
+
+/** Not across the end of an hour: the window would begin anew. */
+async function withinOneHour(): Promise<void> {
+  const left = HOUR - (Date.now() % HOUR);
+  if (left < 40_000) await sleep(left + 100);
+}
+
+describe('a policy that is delivered while the stack runs', () => {
+  it('decides from then on, and log, metrics and audit log say so', async () => {
+    const [first] = await policyEvents('policy_loaded', 1);
+    const revision = await deliver([rule('roomy', { day: 1_000_000 })]);
+    const [, second] = await policyEvents('policy_loaded', 2);
+    expect(second?.data).toEqual({ revision, previous: first?.data.revision });
+    const issued = await low();
+    expect(issued.status).toBe(201);
+    expect(
+      (await stack.as('agent/crm-assistant').post('/plan', { act: 'crm.contact.read' })).body,
+    ).toMatchObject({
+      policy_revision: revision,
+    });
+    const metrics = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+    expect(metrics).toContain(`atb_policy_revision{revision="${revision}"} 1`);
+  });
+
+  it('is refused where somebody else signed it, and the last good one stays', async () => {
+    const before = (await policyEvents('policy_loaded', 2)).at(-1)?.data.revision;
+    await deliver([], 'another');
+    const [refused] = await policyEvents('policy_refused', 1);
+    expect(refused).toMatchObject({ reasons: ['policy_bundle_refused'], data: { stays: before } });
+    expect((await low()).status).toBe(201);
+    const metrics = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+    expect(metrics).toContain('atb_policy_changes_total{change="refused"} 1');
+  });
+});
+
+describe('velocity', () => {
+  it('issues up to the limit; then 429 with the time to try again, told by /plan too, and recorded', async () => {
+    await withinOneHour();
+    await deliver([rule('three an hour', { hour: 3 }, { counted_by: ['agent', 'action'] })]);
+    await policyEvents('policy_loaded', 3);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => low()));
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(3);
+    const refused = answers.filter(({ status }) => status === 429);
+    expect(refused).toHaveLength(5);
+    for (const { headers, body } of refused) {
+      expect(body).toMatchObject({ code: 'velocity_exceeded', reasons: ['velocity_exceeded'] });
+      expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+      expect(Number(headers['retry-after'])).toBeLessThanOrEqual(3_600);
+    }
+    expect(await stack.auditTypes(String(refused[0]?.body.request_id))).toEqual([
+      ...['poa_requested', 'poa_velocity_exceeded', 'poa_denied'],
+    ]);
+    const plan = await stack.as('agent/crm-assistant').post('/plan', { act: 'crm.contact.read' });
+    expect(plan.body).toMatchObject({
+      effect: 'issue',
+      velocity: [{ rule: 'three an hour', most: 3, taken: 3, window_seconds: 3_600 }],
+      velocity_exceeded_until: expect.stringMatching(/:00:00Z$/),
+    });
+  });
+
+  it('is not forgotten by a worker that starts again', async () => {
+    await stack.stack.parts.worker.stop();
+    await stack.stack.parts.worker.start();
+    expect(await low()).toMatchObject({ status: 429, body: { code: 'velocity_exceeded' } });
+  });
+
+  it('leaves an approved request collectable, and it is collected when there is room', async () => {
+    await deliver([rule('none', { hour: 0 }), rule('roomy', { day: 1_000_000 })]);
+    await policyEvents('policy_loaded', 4);
+    const finance = stack.as('agent/finance-bot');
+    const asked = await finance.post('/issue', {
+      act: 'erp.order.create',
+      con: { params: { order_id: 'SO-7' } },
+      leg: {
+        basis: 'CONTRACT',
+        ref: 'MSA-1',
+        jurisdiction: 'EU',
+        accountable_party: { type: 'employee', id: 'emp-1' },
+      },
+    });
+    const id = String(asked.body.request_id);
+    await new Approver(stack, 'person/bob', 'compliance').give(id);
+    const refused = await finance.post(`/requests/${id}/collect`);
+    expect(refused).toMatchObject({ status: 429, body: { code: 'velocity_exceeded', request_id: id } });
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect((await finance.get(`/requests/${id}`)).body.state).toBe('approved');
+    await deliver([rule('roomy', { day: 1_000_000 })]);
+    await policyEvents('policy_loaded', 5);
+    expect(await finance.post(`/requests/${id}/collect`)).toMatchObject({
+      status: 200,
+      body: { state: 'issued' },
+    });
+    expect(await stack.auditTypes(id)).toContain('poa_velocity_exceeded');
+  });
+});
