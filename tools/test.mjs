@@ -48,6 +48,10 @@ const SUITES = {
     run: async (env) => outcomeOf(await run(node, ['tools/policy-build.mjs', '--check'], { env })),
   },
   opa: { needs: ['opa'], run: opaTest },
+  regal: {
+    needs: ['regal'],
+    run: async (env) => outcomeOf(await run(env.ATB_REGAL, ['lint', 'policy'], { env })),
+  },
   unit: { run: jest('unit') },
   workflow: { needs: ['temporal'], run: jest('workflow') },
   replay: { run: jest('replay') },

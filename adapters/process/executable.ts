@@ -10,7 +10,7 @@ import { projectRoot } from './project-root';
 const run = promisify(execFile);
 
 export type ExecutableName =
-  'temporal' | 'opa' | 'temporal-server' | 'temporal-sql-tool' | 'spire-server' | 'spire-agent';
+  'temporal' | 'opa' | 'regal' | 'temporal-server' | 'temporal-sql-tool' | 'spire-server' | 'spire-agent';
 
 /** Told of each step, and now and then of the time a long one has taken: a line for people, without a newline. */
 export type Progress = (line: string) => void;
@@ -60,6 +60,14 @@ const EXECUTABLES: Readonly<Record<ExecutableName, Executable>> = {
     versionArguments: ['version'],
     pinned: true,
     sources: [{ from: 'go', module: 'opa', importPath: 'github.com/open-policy-agent/opa' }],
+  },
+  regal: {
+    variable: 'ATB_REGAL',
+    version: '0.37.0',
+    versionArguments: ['version'],
+    // It does not know its own version unless it is a release's.
+    pinned: false,
+    sources: [{ from: 'go', module: 'regal', importPath: 'github.com/open-policy-agent/regal' }],
   },
   'temporal-server': {
     variable: 'ATB_TEMPORAL_SERVER',

@@ -21,16 +21,15 @@ limits := [limit |
 		"rule": rule.id,
 		"key": concat("|", array.concat([rule.id], [values[name] | some name in rule.counted_by])),
 		"most": most,
-
 		# A window that nobody knows is the longest one: the build refuses it, and here it must not open anything.
 		"window_seconds": object.get(seconds, window, 86400),
 	}
 ]
 
-applies(rule) if not rule["for"]
+applies(rule) if not rule.for
 
-applies(rule) if tier_name in rule["for"].tiers
+applies(rule) if tier_name in rule.for.tiers
 
-applies(rule) if input.action.name in rule["for"].actions
+applies(rule) if input.action.name in rule.for.actions
 
 reasons contains "velocity_undefined" if not is_array(data.velocity)

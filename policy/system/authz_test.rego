@@ -25,7 +25,17 @@ test_nobody_may_do_anything_else if {
 	every method in ["GET", "PUT", "PATCH", "DELETE"] {
 		not allowed(object.union(question, {"method": method}))
 	}
-	every path in [["v1", "data", "atb", "directory", "persons"], ["v1", "data", "atb"], ["v1", "data", "other", "poa", "decision"], [], ["v1", "policies", "x"], ["v1", "data"], ["v1", "data", "directory"], ["v1", "query"], ["v1", "config"]] {
+	every path in [
+		[],
+		["v1", "policies", "x"],
+		["v1", "data"],
+		["v1", "data", "atb"],
+		["v1", "data", "atb", "directory", "persons"],
+		["v1", "data", "other", "poa", "decision"],
+		["v1", "data", "directory"],
+		["v1", "query"],
+		["v1", "config"],
+	] {
 		not allowed(object.union(question, {"path": path}))
 	}
 }
