@@ -60,6 +60,7 @@ export function assessmentOf(
       limits: decision.limits,
       audience: ports.audience,
     }),
+    ...(decision.raises.length > 0 && { raises: decision.raises }),
   };
 }
 
@@ -71,6 +72,7 @@ export function denialOf(agent: string, decision: DenyingDecision): Denial {
     policyRevision: decision.policyRevision,
     code: codeOf(decision.reasons),
     reasons: decision.reasons,
+    ...(decision.faults.length > 0 && { faults: decision.faults }),
   };
 }
 

@@ -1,6 +1,6 @@
-import type { ErrorCode } from '../domain/error';
+import type { ErrorCode, Fault } from '../domain/error';
 import type { IdentityEvidence, PoaRequest, ToApprove } from '../domain/mandate-request';
-import type { EscalationRung, Outstanding, Priority, Requirement, Tier } from '../domain/policy';
+import type { EscalationRung, Outstanding, Priority, Requirement, Tier, TierRaise } from '../domain/policy';
 import type {
   Introspection,
   IntrospectionRequest,
@@ -25,6 +25,8 @@ export interface Assessment {
   readonly expiresAfterSeconds: number;
   readonly collectWithinSeconds: number;
   readonly toApprove: ToApprove;
+  /** Why the tier is higher than the catalogue's; absent where it is not. */
+  readonly raises?: readonly TierRaise[];
 }
 
 export interface Denial {
@@ -34,6 +36,8 @@ export interface Denial {
   readonly policyRevision: string | null;
   readonly code: ErrorCode;
   readonly reasons: readonly string[];
+  /** What is wrong with the request itself, each with its place. */
+  readonly faults?: readonly Fault[];
 }
 
 export type Admission = { readonly effect: 'issue' | 'require'; readonly assessment: Assessment } | Denial;

@@ -17,6 +17,8 @@ export function loadIdentities(devJson: string): Identities {
   return JSON.parse(devJson) as Identities;
 }
 
+const ACCOUNTABLE = { jurisdiction: 'EU', accountable_party: { type: 'employee', id: 'emp-200' } };
+
 /** One client of the benchmark: an agent and two approvers, each on its own kept-alive connection. */
 export class BenchAgent {
   private readonly low: JsonClient;
@@ -37,7 +39,7 @@ export class BenchAgent {
     const { status, body } = await this.low.post('/issue', {
       act: 'crm.contact.read',
       con: { params: { contact_id: 'C-42' } },
-      leg: { basis: 'LI', ref: 'LI-2024-001' },
+      leg: { ...ACCOUNTABLE, basis: 'LI', ref: 'LI-2024-001' },
     });
     if (status !== 201 || typeof body.mandate !== 'string')
       throw new Error(`no mandate: ${JSON.stringify(body)}`);
@@ -49,7 +51,7 @@ export class BenchAgent {
     const asked = await this.high.post('/issue', {
       act: 'sap.payment.execute',
       con: { params: { amount: 1250 } },
-      leg: { basis: 'CONTRACT', ref: 'MSA-12345' },
+      leg: { ...ACCOUNTABLE, basis: 'CONTRACT', ref: 'MSA-12345' },
     });
     const requestId = String(asked.body.request_id);
     for (const approver of this.approvers) await approver.approve(requestId, asked.body.to_approve);

@@ -1,6 +1,8 @@
-import { AtbError } from './error';
+import { AtbError, isErrorCode } from './error';
+import type { Fault } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
+import { localTimeJson } from './local-time';
 import type { VelocityLimit } from './velocity';
 import { ticketFactJson } from './ticket';
 import type { TicketFact } from './ticket';
@@ -77,12 +79,30 @@ export interface VerdictJudgement {
   readonly reasons: readonly string[];
 }
 
+/** Why the tier is higher than the catalogue's. */
+export interface TierRaise {
+  readonly to: Tier;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** How a team is reached (operating model §8). */
+export interface TeamContact {
+  readonly channel: string;
+  readonly email: string;
+}
+
 interface Decided {
   readonly policyRevision: string;
   /** By `jti`. */
   readonly verdicts: Readonly<Record<string, VerdictJudgement>>;
   /** True when a counting verdict rejects. */
   readonly rejected: boolean;
+  /** What is wrong with the request itself, with pointers into the body of POST /issue. */
+  readonly faults: readonly Fault[];
+  readonly raises: readonly TierRaise[];
+  /** The rules that fired and the data that they read, for whoever wants to know why. */
+  readonly rules: readonly string[];
 }
 
 /** Nothing speaks against the request; `issue` when nothing is outstanding either. */
@@ -101,6 +121,11 @@ export interface AllowingDecision extends Decided {
   readonly collectWithinSeconds: number;
   /** The limits that this mandate counts towards. */
   readonly velocity: readonly VelocityLimit[];
+  /** Teams that must be told, and be asked, of such a mandate (operating model §1). */
+  readonly informed: readonly string[];
+  readonly consulted: readonly string[];
+  /** Whom to call: the teams that are responsible or accountable. */
+  readonly contacts: Readonly<Record<string, TeamContact>>;
 }
 
 export interface DenyingDecision extends Decided {
@@ -122,8 +147,11 @@ export interface Principal {
   readonly mayRevokeAny: boolean;
 }
 
-/** The input in the words of the Rego rules. */
-export function policyInputJson({ subject, action, context }: PolicyInput): JsonObject {
+/** The input in the words of the Rego rules. `timeZone` is the policy's own (data: calendar). */
+export function policyInputJson(
+  { subject, action, context }: PolicyInput,
+  timeZone: string | null,
+): JsonObject {
   return {
     subject: { id: subject.id },
     action: { name: action.name },
@@ -146,6 +174,7 @@ export function policyInputJson({ subject, action, context }: PolicyInput): Json
         received_at: verdict.receivedAt,
       })),
       now: context.now,
+      time: localTimeJson(context.now, timeZone),
     },
   };
 }
@@ -162,6 +191,20 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       }),
     ),
     rejected: boolean(decision.rejected ?? false, 'rejected'),
+    faults: list(decision.faults, 'faults').map((fault) => {
+      const { pointer, code, detail } = object(fault, 'faults');
+      if (typeof code !== 'string' || !isErrorCode(code)) return malformed('faults');
+      return { pointer: text(pointer, 'faults'), code, detail: text(detail, 'faults') };
+    }),
+    raises: list(decision.raises, 'raises').map((raise) => {
+      const { to, reason, detail } = object(raise, 'raises');
+      return {
+        to: oneOf(TIERS, to, 'raises'),
+        reason: text(reason, 'raises'),
+        detail: text(detail, 'raises'),
+      };
+    }),
+    rules: texts(decision.rules, 'rules'),
   };
   const effect = oneOf(['issue', 'require', 'deny'] as const, decision.effect, 'effect');
   if (effect === 'deny') {
@@ -194,6 +237,14 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
         windowSeconds: wholeNumber(window_seconds, 'velocity'),
       };
     }),
+    informed: texts(decision.informed, 'informed'),
+    consulted: texts(decision.consulted, 'consulted'),
+    contacts: Object.fromEntries(
+      Object.entries(object(decision.contacts, 'contacts')).map(([team, contact]) => {
+        const { channel, email } = object(contact, 'contacts');
+        return [team, { channel: text(channel, 'contacts'), email: text(email, 'contacts') }];
+      }),
+    ),
   };
 }
 

@@ -30,9 +30,9 @@ export interface RedemptionDecision {
 }
 
 /** The input in the words of `policy/atb/redemption.rego`. */
-export function redemptionInputJson(input: RedemptionInput): JsonObject {
+export function redemptionInputJson(input: RedemptionInput, timeZone: string | null): JsonObject {
   return {
-    ...policyInputJson(input.question),
+    ...policyInputJson(input.question, timeZone),
     mandate: input.mandate && { tier: input.mandate.tier },
     connector: { ...input.connector },
     method: input.method,

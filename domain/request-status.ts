@@ -1,6 +1,6 @@
-import type { ErrorCode } from './error';
+import type { ErrorCode, Fault } from './error';
 import type { ToApprove } from './mandate-request';
-import type { Outstanding, Requirement, Tier } from './policy';
+import type { Outstanding, Requirement, Tier, TierRaise } from './policy';
 
 /** A verdict that was verified and counted, as the request carries it. */
 export interface RecordedVerdict {
@@ -40,6 +40,8 @@ export interface Assessed extends EveryRequest {
   readonly requirement: Requirement;
   readonly toApprove: ToApprove;
   readonly verdicts: readonly RecordedVerdict[];
+  /** Why the tier is higher than the catalogue's; absent where it is not. */
+  readonly raises?: readonly TierRaise[];
 }
 
 /** Accepted; identity and policy are not looked at yet, or cannot be (see `interruption`). */
@@ -86,6 +88,8 @@ export interface Ended extends EveryRequest {
   readonly policyRevision: string | null;
   readonly code: ErrorCode;
   readonly reasons: readonly string[];
+  /** What policy found wrong with the request itself, each with its place. */
+  readonly faults?: readonly Fault[];
   readonly verdicts: readonly RecordedVerdict[];
   /** Epoch seconds: when asking anew makes sense, where that is known. */
   readonly retryAt?: number;

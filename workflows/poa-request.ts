@@ -371,8 +371,9 @@ class RequestProcedure {
   }
 
   private ended(state: Ended['state'], why: Omit<Denial, 'effect'>): Ended {
-    const { agent, tier, policyRevision, code, reasons } = why;
-    return { ...this.asked(), state, agent, tier, policyRevision, code, reasons, verdicts: this.verdicts() };
+    const { agent, tier, policyRevision, code, reasons, faults } = why;
+    const ended = { ...this.asked(), state, agent, tier, policyRevision, code, reasons };
+    return { ...ended, ...(faults && { faults }), verdicts: this.verdicts() };
   }
 
   private become(status: RequestStatus): void {
@@ -410,13 +411,14 @@ class RequestProcedure {
   private assessed(): Assessed {
     const { assessment } = this;
     if (!assessment) throw ApplicationFailure.nonRetryable('the request was not assessed', 'internal');
-    const { agent, tier, policyRevision, requirement, toApprove } = assessment;
+    const { agent, tier, policyRevision, requirement, toApprove, raises } = assessment;
     return {
       ...this.asked(),
       agent,
       tier,
       policyRevision,
       requirement,
+      ...(raises && { raises }),
       toApprove,
       verdicts: this.verdicts(),
     };

@@ -54,7 +54,7 @@ const PLAIN: JsonObject = {
 };
 
 function situationsOf(action: JsonObject, people: readonly [string, Json][]): Record<string, JsonObject> {
-  const params = exampleParams(member(action, 'params'));
+  const params = exampleParams(action);
   const ticket = { ticket: 'CHG-1001', ticket_fact: { id: 'CHG-1001', state: 'open' } };
   const ceilings = member(action, 'ceilings');
   return {
@@ -95,23 +95,32 @@ function verdictsOf(people: readonly [string, Json][], attests: readonly string[
   });
 }
 
-/** A value of each parameter's type, within what its entry says of bounds. */
-function exampleParams(params: JsonObject): JsonObject {
+/** A value of each parameter that its own bounds allow. */
+function exampleParams(action: JsonObject): JsonObject {
+  const ceilings = member(action, 'ceilings');
   return Object.fromEntries(
-    Object.entries(params).map(([name, entry]) => [name, exampleOf(isJsonObject(entry) ? entry : {})]),
+    Object.entries(member(action, 'params')).map(([name, rule]) => [
+      name,
+      exampleOf(isJsonObject(rule) ? rule : {}, ceilings),
+    ]),
   );
 }
 
-function exampleOf({ type, min, minimum, enum: allowed, values }: JsonObject): Json {
-  for (const named of [allowed, values]) {
-    const [first] = Array.isArray(named) ? (named as readonly Json[]) : [];
-    if (first !== undefined) return first;
-  }
+function exampleOf(rule: JsonObject, ceilings: JsonObject): Json {
+  const { type, min, exclusive_min: above, equals, format, pattern, min_length: least } = rule;
+  const allowed = typeof rule.in === 'string' ? ceilings[rule.in] : rule.in;
+  const [first] = Array.isArray(allowed) ? (allowed as readonly Json[]) : [];
+  if (first !== undefined) return first;
   if (type === 'number' || type === 'integer') {
-    return [min, minimum].find((value) => typeof value === 'number') ?? 1;
+    if (typeof above === 'number') return above + 1;
+    const lowest = typeof min === 'string' ? ceilings[min] : min;
+    return typeof lowest === 'number' ? lowest : 1;
   }
-  if (type === 'boolean') return true;
-  return type === 'array' || type === 'list' ? ['x'] : 'example-1';
+  if (type === 'boolean') return equals ?? true;
+  if (format === 'date') return '2026-03-04';
+  if (typeof pattern === 'string')
+    return pattern.startsWith('^arn') ? 'arn:aws:iam::aws:policy/ReadOnly' : 'EUR';
+  return 'example-1'.padEnd(typeof least === 'number' ? least : 0, '.');
 }
 
 function extremeParams(params: JsonObject): JsonObject {

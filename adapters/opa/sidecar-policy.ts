@@ -35,8 +35,12 @@ interface Answered {
 abstract class Asking {
   protected abstract ask(path: string, input: unknown): Promise<Answered>;
 
+  private zone: { readonly revision: string; readonly name: string | null } | undefined;
+
   async decide(input: PolicyInput): Promise<PolicyDecision> {
-    const { result, revision } = await this.ask('atb/poa/decision', policyInputJson(input));
+    const { result, revision } = await this.askInZone('atb/poa/decision', (zone) =>
+      policyInputJson(input, zone),
+    );
     const decision = parsePolicyDecision(result);
     if (decision.policyRevision !== revision) {
       throw new AtbError('policy_unavailable', 'OPA answered with a revision that its bundle does not have');
@@ -53,12 +57,31 @@ abstract class Asking {
   }
 
   async redemption(input: RedemptionInput): Promise<RedemptionDecision> {
-    const { result } = await this.ask('atb/redemption/decision', redemptionInputJson(input));
+    const { result } = await this.askInZone('atb/redemption/decision', (zone) =>
+      redemptionInputJson(input, zone),
+    );
     return parseRedemptionDecision(result);
   }
 
   async stop(input: StopInput): Promise<StopDecision> {
     return parseStopDecision((await this.ask('atb/revocation/decision', stopInputJson(input))).result);
+  }
+
+  /** Asks with the time of day in the time zone of the same revision that answers. */
+  private async askInZone(path: string, inputIn: (zone: string | null) => unknown): Promise<Answered> {
+    let zone = (this.zone ??= await this.askForZone());
+    let answered = await this.ask(path, inputIn(zone.name));
+    if (answered.revision !== zone.revision) {
+      zone = this.zone = await this.askForZone();
+      answered = await this.ask(path, inputIn(zone.name));
+    }
+    if (answered.revision === zone.revision) return answered;
+    throw new AtbError('policy_unavailable', 'policy changed while it was asked; try again');
+  }
+
+  private async askForZone() {
+    const { result, revision } = await this.ask('calendar/time_zone', {});
+    return { revision, name: typeof result === 'string' ? result : null };
   }
 }
 

@@ -5,7 +5,7 @@ import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
-import type { JsonObject } from '../../domain/json';
+import type { Json, JsonObject } from '../../domain/json';
 import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
@@ -24,6 +24,7 @@ export class WasmPolicy implements PolicyEngine {
     private readonly data: JsonObject,
     readonly revision: string,
     private readonly recorder: PolicyRecorder | undefined,
+    private readonly timeZone: string | null,
   ) {}
 
   /** Throws `policy_bundle_refused` where it cannot be loaded or has no revision. */
@@ -38,7 +39,7 @@ export class WasmPolicy implements PolicyEngine {
     try {
       const policy = await loadPolicy(wasm);
       policy.setData(data);
-      return new WasmPolicy(policy, data, revision, recorder);
+      return new WasmPolicy(policy, data, revision, recorder, timeZoneOf(data.calendar));
     } catch (cause) {
       throw new AtbError('policy_bundle_refused', 'the policy cannot be loaded', { cause });
     }
@@ -65,7 +66,7 @@ export class WasmPolicy implements PolicyEngine {
 
   // eslint-disable-next-line @typescript-eslint/require-await -- async turns what is thrown into a rejection.
   async decide(input: PolicyInput): Promise<PolicyDecision> {
-    const question = policyInputJson(input);
+    const question = policyInputJson(input, this.timeZone);
     this.recorder?.record(question, this.data, (input) => this.evaluate(input, 'atb/poa/decision'));
     return parsePolicyDecision(this.evaluate(question, 'atb/poa/decision'));
   }
@@ -82,7 +83,9 @@ export class WasmPolicy implements PolicyEngine {
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async redemption(input: RedemptionInput): Promise<RedemptionDecision> {
-    return parseRedemptionDecision(this.evaluate(redemptionInputJson(input), 'atb/redemption/decision'));
+    return parseRedemptionDecision(
+      this.evaluate(redemptionInputJson(input, this.timeZone), 'atb/redemption/decision'),
+    );
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
@@ -101,4 +104,9 @@ export class WasmPolicy implements PolicyEngine {
     const [first] = Array.isArray(results) ? (results as readonly unknown[]) : [];
     return isJsonObject(first) ? first.result : undefined;
   }
+}
+
+function timeZoneOf(calendar: Json | undefined): string | null {
+  const zone = isJsonObject(calendar) ? calendar.time_zone : undefined;
+  return typeof zone === 'string' ? zone : null;
 }

@@ -49,6 +49,7 @@ export class IssuanceController {
       case 'denied':
         throw new AtbError(status.code, 'policy refuses this request', {
           reasons: status.reasons,
+          errors: status.faults ?? [],
           requestId: status.requestId,
           ...retryAfter(status.retryAt),
         });

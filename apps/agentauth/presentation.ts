@@ -48,6 +48,7 @@ export function statusJson(status: RequestStatus): Record<string, unknown> {
         policy_revision: status.policyRevision,
         code: status.code,
         reasons: status.reasons,
+        errors: status.faults ?? [],
         verdicts: status.verdicts.map(verdictJson),
       };
   }
@@ -60,7 +61,8 @@ export function mandateJson(status: Extract<RequestStatus, { state: 'issued' }>)
 }
 
 export function planJson(decision: PolicyDecision, room: readonly VelocityRoom[]): Record<string, unknown> {
-  const every = { effect: decision.effect, tier: decision.tier, policy_revision: decision.policyRevision };
+  const { effect, tier, policyRevision, raises, rules, faults } = decision;
+  const every = { effect, tier, policy_revision: policyRevision, tier_raised: raises, rules, errors: faults };
   if (decision.effect === 'deny') return { ...every, reasons: decision.reasons };
   return {
     ...every,
@@ -75,6 +77,9 @@ export function planJson(decision: PolicyDecision, room: readonly VelocityRoom[]
     velocity_exceeded_until: lastOf(
       room.filter(({ taken, most }) => taken >= most).map(({ resetsAt }) => resetsAt),
     ),
+    informed: decision.informed,
+    consulted: decision.consulted,
+    contacts: decision.contacts,
     reasons: [],
   };
 }
@@ -108,6 +113,7 @@ function assessedJson(status: Extract<RequestStatus, { toApprove: unknown }>): R
     tier: status.tier,
     policy_revision: status.policyRevision,
     requirement: requirementJson(status.requirement),
+    tier_reasons: (status.raises ?? []).map(({ to, detail }) => `${to}: ${detail}`),
     to_approve: status.toApprove,
     verdicts: status.verdicts.map(verdictJson),
   };

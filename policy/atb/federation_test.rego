@@ -2,12 +2,13 @@ package atb.federation_test
 
 import data.atb.directory
 import data.atb.poa
+import data.atb.poa_test
 
 partner := "spiffe://partner.example/agent/buyer"
 
 consultant := "spiffe://partner.example/person/olga"
 
-agents := object.union(data.agents, {partner: {"owner": "spiffe://corp.example/person/alice", "actions": ["erp.*"]}})
+agents := object.union(data.agents, {partner: {"owner": "spiffe://corp.example/person/alice", "actions": ["erp.*"], "state": "active", "tenant": "partner", "purposes": ["*"]}})
 
 persons := object.union(data.directory.persons, {consultant: {"roles": ["compliance"], "team": "Legal"}})
 
@@ -17,7 +18,7 @@ asked := {
 	"subject": {"id": partner},
 	"action": {"name": "erp.order.create"},
 	"context": {
-		"params": {"order_id": "SO-7"}, "limits": {}, "leg": {}, "ticket": null, "ticket_fact": null,
+		"params": {"order_id": "SO-7"}, "limits": {}, "leg": poa_test.ground, "ticket": null, "ticket_fact": null,
 		"requires_dual_control": false, "approvers": [], "ttl_seconds": null, "verdicts": [], "now": 1767225600,
 	},
 }

@@ -5,14 +5,27 @@ package atb.poa
 import data.atb.classification
 import data.atb.classification.action
 import data.atb.classification.tier
+import data.atb.constraints
 import data.atb.directory
+import data.atb.leg
 import data.atb.limits
 import data.atb.requirement
+import data.atb.responsibility
 import data.atb.ticket
 import data.atb.velocity
 import data.atb.verdicts
 
-default decision := {"effect": "deny", "reasons": ["policy_denied"], "policy_revision": "", "verdicts": {}, "rejected": false}
+default decision := {
+	"effect": "deny",
+	"tier": null,
+	"reasons": ["policy_denied"],
+	"policy_revision": "",
+	"verdicts": {},
+	"rejected": false,
+	"faults": [],
+	"raises": [],
+	"rules": [],
+}
 
 context := input.context
 
@@ -33,6 +46,9 @@ common := {
 	"policy_revision": data.revision,
 	"verdicts": verdicts.judgements,
 	"rejected": rejected,
+	"faults": sort([fault | some fault in faults]),
+	"raises": sort([raise | some raise in classification.raises]),
+	"rules": sort(rules),
 }
 
 allowing := {
@@ -47,7 +63,37 @@ allowing := {
 	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
 	"collect_within_seconds": data.requests.collect_within_seconds,
 	"velocity": velocity.limits,
+	"informed": responsibility.informed,
+	"consulted": responsibility.consulted,
+	"contacts": responsibility.contacts,
 }
+
+# What is wrong with the request itself, each with its place.
+faults := (limits.faults | constraints.faults) | leg.faults if action
+
+default faults := set()
+
+reasons contains fault.code if some fault in faults
+
+# --- Which rules and which data decided: paths below policy/ ---
+
+rules contains concat("", ["data/catalogue ", input.action.name]) if action
+
+rules contains concat("", ["data/tiers ", classification.tier_name]) if tier
+
+rules contains concat("", ["data/context ", raise.reason]) if some raise in classification.raises
+
+rules contains concat("", ["data/legal-bases ", leg.template.basis]) if leg.template
+
+rules contains concat("", ["data/agents ", input.subject.id, " ceilings"]) if classification.agent.ceilings[input.action.name]
+
+rules contains concat("", ["data/velocity ", limit.rule]) if some limit in velocity.limits
+
+rules contains concat("", ["atb/constraints ", name]) if some name in constraints.typed
+
+rules contains concat("", ["atb/requirement attest ", name]) if some name in requirement.attest
+
+rules contains concat("", ["deny ", reason]) if some reason in reasons
 
 # --- Who asks for what ---
 
@@ -68,9 +114,9 @@ agent_allowed if {
 
 agent_allowed if tier.every_agent
 
-reasons contains reason if {
-	action
-	some reason in limits.reasons
+reasons contains "agent_suspended" if {
+	directory.agent(input.subject.id)
+	not directory.agent(input.subject.id).state == "active"
 }
 
 reasons contains reason if some reason in velocity.reasons

@@ -6,13 +6,23 @@ agent(name) := sprintf("spiffe://corp.example/agent/%s", [name])
 
 person(name) := sprintf("spiffe://corp.example/person/%s", [name])
 
+# A legal ground that is complete, and a Wednesday noon.
+ground := {
+	"jurisdiction": "EU",
+	"accountable_party": {"type": "employee", "id": "emp-200"},
+	"basis": "CONTRACT",
+	"ref": "MSA-12345",
+}
+
+noon := {"date": "2026-03-04", "weekday": 3, "minute_of_day": 720}
+
 request(agent_name, action) := {
 	"subject": {"id": agent(agent_name)},
 	"action": {"name": action},
 	"context": {
 		"params": {},
 		"limits": {},
-		"leg": {},
+		"leg": ground,
 		"ticket": null,
 		"ticket_fact": null,
 		"requires_dual_control": false,
@@ -20,6 +30,7 @@ request(agent_name, action) := {
 		"ttl_seconds": null,
 		"verdicts": [],
 		"now": 1000,
+		"time": noon,
 	},
 }
 
@@ -43,7 +54,7 @@ decide(question) := decision if {
 	decision := poa.decision with input as question with data.revision as "test"
 }
 
-payment := request("finance-bot", "sap.payment.execute")
+payment := with_context(request("finance-bot", "sap.payment.execute"), {"params": {"amount": 1250}})
 
 rotation := with_context(
 	request("explorer", "security.master_key.rotate"),
@@ -120,7 +131,7 @@ test_person_is_no_agent if {
 # --- limits, lifetime, ticket ---
 
 test_narrower_limit_is_effective if {
-	decide(with_context(payment, {"limits": {"payment_limit": 5}})).limits == {"payment_limit": 5}
+	decide(with_context(payment, {"limits": {"payment_limit": 2000}})).limits == {"payment_limit": 2000}
 }
 
 test_wider_limit_denied if denied(with_context(payment, {"limits": {"payment_limit": 1e6}}), "limit_wider")
@@ -135,7 +146,7 @@ test_limit_of_another_type_denied if {
 test_limits_as_a_list_denied if denied(with_context(payment, {"limits": []}), "limits_malformed")
 
 test_lower_bound_narrows_upwards if {
-	setpoint := request("explorer", "scada.setpoint.change")
+	setpoint := with_context(request("explorer", "scada.setpoint.change"), {"params": {"new_value": 50}})
 	decide(with_context(setpoint, {"limits": {"setpoint_min": 10}})).limits.setpoint_min == 10
 	denied(with_context(setpoint, {"limits": {"setpoint_min": -10}}), "limit_wider")
 }
@@ -244,7 +255,10 @@ test_reject_denies if {
 }
 
 test_attested_facts_are_required if {
-	question := request("explorer", "iam.mfa.disable")
+	question := with_context(
+		request("explorer", "iam.mfa.disable"),
+		{"params": {"incident_reference": "INC-1", "target_user_id": "u-1"}},
+	)
 	decide(question).requirement.attest == ["identity_verified"]
 	bare := [verdict("bob", "compliance", "approve"), verdict("carol", "security", "approve")]
 	decide(with_context(question, {"verdicts": bare})).outstanding.attest == ["identity_verified"]

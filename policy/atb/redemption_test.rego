@@ -1,5 +1,6 @@
 package atb.redemption_test
 
+import data.atb.poa_test
 import data.atb.redemption
 
 question := {
@@ -8,7 +9,7 @@ question := {
 	"context": {
 		"params": {"amount": 100},
 		"limits": {"payment_limit": 1000},
-		"leg": {},
+		"leg": poa_test.ground,
 		"ticket": null,
 		"ticket_fact": null,
 		"requires_dual_control": false,

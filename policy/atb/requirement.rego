@@ -2,6 +2,7 @@
 package atb.requirement
 
 import data.atb.classification
+import data.atb.constraints
 
 action := classification.action
 
@@ -13,10 +14,7 @@ release_roles := {role | some role in tier.release_roles}
 
 nominated := input.context.approvers
 
-attest := {name |
-	some name, param in object.get(action, "params", {})
-	param.attested == true
-}
+attest := constraints.attest
 
 default dual_control := false
 

@@ -1,6 +1,7 @@
 package atb.ticket_test
 
 import data.atb.poa
+import data.atb.poa_test
 
 fact := {
 	"id": "CHG-1",
@@ -14,9 +15,9 @@ question(action, ticket, ticket_fact) := {
 	"subject": {"id": "spiffe://corp.example/agent/explorer"},
 	"action": {"name": action},
 	"context": {
-		"params": {},
+		"params": params_of(action),
 		"limits": {},
-		"leg": {},
+		"leg": poa_test.ground,
 		"ticket": ticket,
 		"ticket_fact": ticket_fact,
 		"requires_dual_control": false,
@@ -98,3 +99,7 @@ test_ticket_proves_facts if {
 	other := question("iam.mfa.disable", "CHG-1", changed({"attests": ["something_else"]}))
 	decide(other).outstanding.attest == ["identity_verified"]
 }
+
+params_of("iam.mfa.disable") := {"incident_reference": "INC-1", "target_user_id": "u-1"}
+
+params_of(action) := {} if action != "iam.mfa.disable"

@@ -8,6 +8,10 @@ limits(agent, action) := decision.velocity if {
 	decision := poa_test.decide(poa_test.request(agent, action))
 }
 
+limits_of(question) := poa_test.decide(question).velocity
+
+asked(action, params) := poa_test.with_context(poa_test.request("finance-bot", action), {"params": params})
+
 test_an_agent_is_counted_by_itself if {
 	some limit in limits("crm-assistant", "crm.contact.read")
 	limit.key == "one agent|spiffe://corp.example/agent/crm-assistant"
@@ -15,14 +19,14 @@ test_an_agent_is_counted_by_itself if {
 }
 
 test_a_tiers_rule_is_for_that_tier if {
-	rules := {limit.rule | some limit in limits("finance-bot", "sap.vendor.change")}
+	rules := {limit.rule | some limit in limits_of(asked("sap.vendor.change", {"amount": 1}))}
 	"one agent, high tier" in rules
 	not "one agent, medium tier" in rules
 	not "one agent, payments" in rules
 }
 
 test_an_actions_rule_is_for_that_action if {
-	some limit in limits("finance-bot", "sap.payment.execute")
+	some limit in limits_of(poa_test.payment)
 	limit.key == "one agent, payments|spiffe://corp.example/agent/finance-bot|sap.payment.execute"
 }
 

@@ -7,6 +7,7 @@ import { poaRequestWorkflowId, TASK_QUEUE } from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
+import { LEG, wellGrounded } from '../support/http';
 
 let stack: TestStack;
 let bob: Approver;
@@ -29,7 +30,7 @@ function signed(path: string, body: object, name = 'agent/finance-bot'): Promise
   const chain = [new X509Certificate(readFileSync(cert)).raw];
   return signRequest(createPrivateKey(readFileSync(key)), chain, {
     ...{ aud: 'spiffe://corp.example/agentauth', method: 'POST', path },
-    body: body as SignedRequestClaims['body'],
+    body: (path === '/issue' ? wellGrounded(body) : body) as SignedRequestClaims['body'],
     iat: Math.floor(Date.now() / 1000),
     jti: randomBytes(16).toString('base64url'),
   });
@@ -115,7 +116,13 @@ describe('a compromised AgentAuth, with the codec keys and write access to the n
           forecast: 'issue',
           evidence,
           asked: {
-            ...{ act: body.act, con: { params: {}, limits: {} }, leg: {}, justification: null, ticket: null },
+            ...{
+              act: body.act,
+              con: { params: {}, limits: {} },
+              leg: LEG,
+              justification: null,
+              ticket: null,
+            },
             ...{ requiresDualControl: false, approvers: [], ttlSeconds: null },
           },
         },

@@ -5,6 +5,7 @@ import { HttpsServer } from '../support/https-server';
 import { Steps } from '../support/steps';
 import { serviceNow } from '../support/ticket-products';
 import type { ServiceNowChange } from '../support/ticket-products';
+import { LEG } from '../support/http';
 
 const EXPLORER = 'agent/explorer';
 const BASIC = `Basic ${Buffer.from('atb:s3cret').toString('base64')}`;
@@ -47,7 +48,7 @@ describe('the ticket of a critical request (operating model §3)', () => {
     steps.request(EXPLORER, {
       act: 'security.master_key.rotate',
       con: { params: { key_id: 'mk-1' }, limits: {} },
-      leg: { jurisdiction: 'EU', accountable_party: { type: 'employee', id: 'emp-200' } },
+      leg: LEG,
       ticket,
     });
 

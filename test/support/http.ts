@@ -14,6 +14,30 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
+/** A legal ground that is complete. */
+export const LEG = {
+  jurisdiction: 'EU',
+  accountable_party: { type: 'employee', id: 'emp-200' },
+  basis: 'CONTRACT',
+  ref: 'MSA-12345',
+} as const;
+
+const PARAMS: Readonly<Record<string, object>> = { 'sap.payment.execute': { amount: 1250 } };
+
+/** The body with the legal ground completed, and the parameters that its action cannot do without where it has none. */
+export function wellGrounded(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const { act, con, leg } = body as { act?: unknown; con?: unknown; leg?: unknown };
+  const needed = typeof act === 'string' && Object.hasOwn(PARAMS, act) ? PARAMS[act] : undefined;
+  return {
+    ...body,
+    ...(con === undefined && needed && { con: { params: needed } }),
+    ...((leg === undefined || (typeof leg === 'object' && !Array.isArray(leg))) && {
+      leg: { ...LEG, ...leg },
+    }),
+  };
+}
+
 /** A caller on one kept-alive mTLS connection pool; without an identity it shows no certificate. */
 export class HttpCaller {
   private readonly agent: Agent;
@@ -39,8 +63,15 @@ export class HttpCaller {
     return this.send('GET', path);
   }
 
+  /** A body of /issue or /plan gets what every request needs, where the test is not about it: see `wellGrounded`. */
   post(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     if (body === undefined) return this.send('POST', path, undefined, headers);
+    const whole = path === '/issue' || path === '/plan' ? wellGrounded(body) : body;
+    return this.postExactly(path, whole, headers);
+  }
+
+  /** Sends this body, with nothing added. */
+  postExactly(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     return this.send('POST', path, JSON.stringify(body), { 'content-type': 'application/json', ...headers });
   }
 

@@ -26,6 +26,7 @@ import { sha256Base64url } from '../../domain/digest';
 import type { AskedMandate, IdentityEvidence, PoaRequest, ToApprove } from '../../domain/mandate-request';
 import type { VerdictClaims } from '../../domain/verdict';
 import { MemoryLedger } from './memory-ledger';
+import { LEG } from './http';
 
 const ISSUER = 'spiffe://corp.example/agentauth';
 const AUDIENCE = 'spiffe://corp.example/broker';
@@ -80,8 +81,8 @@ export class Steps {
       forecast: 'require',
       evidence: await this.evidence(agent),
       asked: {
-        con: { params: {}, limits: {} },
-        leg: {},
+        con: { params: asked.act === 'sap.payment.execute' ? { amount: 1250 } : {}, limits: {} },
+        leg: LEG,
         justification: null,
         ticket: null,
         requiresDualControl: false,

@@ -31,6 +31,7 @@ import type { VerdictClaims } from '../../domain/verdict';
 import { MemoryLedger } from './memory-ledger';
 import { changedPolicy } from './policy';
 import type { PolicyData } from './policy';
+import { LEG } from './http';
 
 export const agent = (name: string) => `spiffe://corp.example/agent/${name}`;
 export const person = (name: string) => `spiffe://corp.example/person/${name}`;
@@ -170,7 +171,7 @@ export class WorkerSteps {
       asked: {
         act: asking.act,
         con: { params: asking.params ?? {}, limits: asking.limits ?? {} },
-        leg: asking.leg ?? {},
+        leg: asking.leg ?? LEG,
         justification: null,
         ticket: asking.ticket ?? null,
         requiresDualControl: asking.requiresDualControl ?? false,

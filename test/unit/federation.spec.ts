@@ -12,7 +12,12 @@ async function federated(partner: { agents: boolean; approvers: boolean } | unde
   steps = await WorkerSteps.open(
     (data) => {
       if (partner) data.identity.trust_domains['partner.example'] = partner;
-      data.agents[PARTNER] = { owner: 'spiffe://corp.example/person/alice', actions: ['erp.*'] };
+      data.agents[PARTNER] = {
+        owner: 'spiffe://corp.example/person/alice',
+        actions: ['erp.*'],
+        state: 'active',
+        purposes: ['*'],
+      };
       data.directory.persons['spiffe://partner.example/person/olga'] = {
         roles: ['compliance'],
         team: 'Legal',

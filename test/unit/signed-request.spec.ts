@@ -6,6 +6,7 @@ import { collectPath, ISSUE_PATH } from '../../domain/signed-request';
 import type { SignedRequestClaims } from '../../domain/signed-request';
 import { ORDER, WorkerSteps } from '../support/worker-steps';
 import type { Credential } from '../support/worker-steps';
+import { wellGrounded } from '../support/http';
 
 /** Policy's data here: from medium on an agent signs. */
 const SIGNING_TIERS = ['medium', 'high', 'critical'];
@@ -36,7 +37,10 @@ async function evidence(
   changes: Partial<SignedRequestClaims> = {},
   by: Credential = bot,
 ): Promise<IdentityEvidence> {
-  const statement = await signRequest(by.key, by.chain, claims(changes));
+  const { body, ...rest } = claims(changes);
+  const path = changes.path ?? ISSUE_PATH;
+  const whole = (path === ISSUE_PATH ? wellGrounded(body) : body) as typeof body;
+  const statement = await signRequest(by.key, by.chain, { ...rest, body: whole });
   return { kind: 'signed_request', statement, presentedAt: claims().iat };
 }
 

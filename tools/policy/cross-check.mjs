@@ -4,17 +4,30 @@
 export function crossFaults({ data, placeOf }) {
   const faults = [];
   const fault = (path, detail) => faults.push({ place: placeOf(...path), detail });
-  for (const check of [heldRoles, knownPersons, deputies, ceilingNames]) check(data, fault);
+  for (const check of CHECKS) check(data, fault);
   return faults;
 }
 
+const CHECKS = [
+  roles,
+  people,
+  deputies,
+  teams,
+  agents,
+  actions,
+  constraints,
+  legalGrounds,
+  context,
+  velocity,
+];
+
 /** A role that nobody holds can never be satisfied: whoever waits for it waits for ever. */
-function heldRoles({ directory, tiers, escalation }, fault) {
-  const held = new Set(Object.values(directory.persons).flatMap(({ roles }) => roles));
+function roles({ directory, tiers, escalation }, fault) {
+  const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
   // A queue of tickets is told, not asked.
   held.add('ticket_queue');
-  const need = (roles, path) => {
-    roles.forEach((role, index) => {
+  const need = (names, path) => {
+    names.forEach((role, index) => {
       if (!held.has(role)) fault([...path, index], `nobody in the directory holds the role ${role}`);
     });
   };
@@ -23,33 +36,46 @@ function heldRoles({ directory, tiers, escalation }, fault) {
     need(tier.release_roles, ['tiers', name, 'release_roles']);
   }
   for (const [severity, { ladder }] of Object.entries(escalation)) {
-    ladder.forEach((roles, rung) => need(roles, ['escalation', severity, 'ladder', rung]));
+    ladder.forEach((rung, index) => need(rung, ['escalation', severity, 'ladder', index]));
+  }
+  for (const [id, person] of Object.entries(directory.persons)) {
+    person.roles.forEach((role, index) => {
+      if (!has(directory.roles, role))
+        fault(['directory', 'persons', id, 'roles', index], `${role} is no role`);
+    });
   }
 }
 
-function knownPersons({ directory, agents }, fault) {
-  const known = (id, path) => {
-    if (id !== undefined && !Object.hasOwn(directory.persons, id))
-      fault(path, `${id} is not in the directory`);
+function people({ directory, agents: known }, fault) {
+  const { persons, aliases } = directory;
+  const person = (id, path) => {
+    if (id !== undefined && !has(persons, id)) fault(path, `${id} is not in the directory`);
   };
-  for (const [id, { deputy_for: principal }] of Object.entries(directory.persons))
-    known(principal, ['directory', 'persons', id, 'deputy_for']);
-  for (const [id, { owner, deployed_by: deployer }] of Object.entries(agents)) {
-    known(owner, ['agents', id, 'owner']);
-    known(deployer, ['agents', id, 'deployed_by']);
+  for (const [id, { deputy_for: principal, absent }] of Object.entries(persons)) {
+    person(principal, ['directory', 'persons', id, 'deputy_for']);
+    absent.forEach(({ from, until }, index) => {
+      if (until < from)
+        fault(['directory', 'persons', id, 'absent', index], 'the absence ends before it begins');
+    });
+  }
+  for (const [alias, id] of Object.entries(aliases)) {
+    person(id, ['directory', 'aliases', alias]);
+    if (has(persons, alias)) fault(['directory', 'aliases', alias], `${alias} is somebody, and so no alias`);
+  }
+  for (const [id, { owner, deployed_by: deployer }] of Object.entries(known)) {
+    person(owner, ['agents', id, 'owner']);
+    person(deployer, ['agents', id, 'deployed_by']);
   }
 }
 
-/** Deputies of deputies, and circles above all, would make one person of many, or nobody of them. */
+/** A circle would make one person of many, or nobody of them. */
 function deputies({ directory: { persons } }, fault) {
   for (const start of Object.keys(persons)) {
     const chain = [start];
     for (let next = persons[start].deputy_for; next !== undefined; next = persons[next]?.deputy_for) {
       if (next === start) {
-        fault(
-          ['directory', 'persons', start, 'deputy_for'],
-          `deputies in a circle: ${[...chain, next].join(' → ')}`,
-        );
+        const circle = [...chain, next].join(' → ');
+        fault(['directory', 'persons', start, 'deputy_for'], `deputies in a circle: ${circle}`);
         break;
       }
       if (chain.includes(next)) break;
@@ -58,16 +84,161 @@ function deputies({ directory: { persons } }, fault) {
   }
 }
 
-/** A bound that is a name is one of the action's own ceilings. */
-function ceilingNames({ catalogue }, fault) {
-  for (const [name, { params = {}, ceilings = {} }] of Object.entries(catalogue.actions)) {
-    for (const [param, rule] of Object.entries(params)) {
-      for (const bound of ['min', 'max', 'in']) {
-        const named = rule[bound];
-        if (typeof named === 'string' && !Object.hasOwn(ceilings, named)) {
-          fault(['catalogue', name, 'params', param, bound], `${named} is no ceiling of ${name}`);
-        }
+function teams({ directory, raci, contacts, tiers }, fault) {
+  const team = (name, path) => {
+    if (!has(directory.teams, name)) fault(path, `${name} is no team of the directory`);
+  };
+  for (const list of ['teams_that_may_reject', 'teams_that_may_revoke'])
+    directory[list].forEach((name, index) => team(name, ['directory', list, index]));
+  for (const [id, person] of Object.entries(directory.persons))
+    team(person.team, ['directory', 'persons', id, 'team']);
+  for (const name of Object.keys(contacts)) team(name, ['contacts', name]);
+  for (const [activity, { teams: letters }] of Object.entries(raci)) {
+    for (const name of Object.keys(letters)) {
+      team(name, ['raci', activity, 'teams', name]);
+      if (!has(contacts, name)) fault(['raci', activity, 'teams', name], `${name} has no contact`);
+    }
+    if (!Object.values(letters).includes('R')) fault(['raci', activity], 'nobody is responsible (R)');
+  }
+  for (const [name, { activities }] of Object.entries(tiers)) {
+    activities.forEach((activity, index) => {
+      if (!has(raci, activity))
+        fault(['tiers', name, 'activities', index], `${activity} is not in raci.json`);
+    });
+  }
+}
+
+function agents({ agents: known, catalogue }, fault) {
+  for (const [id, { ceilings }] of Object.entries(known)) {
+    for (const [action, own] of Object.entries(ceilings)) {
+      const entry = catalogue.actions[action];
+      if (!entry) {
+        fault(['agents', id, 'ceilings', action], `${action} is not in the catalogue`);
+        continue;
+      }
+      for (const [name, value] of Object.entries(own)) {
+        const path = ['agents', id, 'ceilings', action, name];
+        if (!has(entry.ceilings, name)) fault(path, `${name} is no ceiling of ${action}`);
+        else if (kindOf(value) !== kindOf(entry.ceilings[name]))
+          fault(path, `${name} must be a ${kindOf(entry.ceilings[name])}`);
       }
     }
+  }
+}
+
+function actions({ catalogue }, fault) {
+  for (const [name, entry] of Object.entries(catalogue.actions)) {
+    const at = (...path) => ['catalogue', name, ...path];
+    if (entry.reversed_by !== undefined) {
+      if (!has(catalogue.actions, entry.reversed_by))
+        fault(at('reversed_by'), `${entry.reversed_by} is not in the catalogue`);
+      if (!entry.reversible) fault(at('reversible'), 'what another action reverses is reversible');
+    }
+    if (entry.tier !== 'low' && entry.other_params)
+      fault(at('other_params'), 'only a read of the low tier may take parameters that are not declared');
+    for (const [index, refusal] of (entry.refuse ?? []).entries()) {
+      if (!has(entry.ceilings, refusal.unless))
+        fault(at('refuse', index, 'unless'), `${refusal.unless} is no ceiling of ${name}`);
+      for (const [position, condition] of refusal.when.entries()) {
+        const path = at('refuse', index, 'when', position);
+        if (!has(entry.params, condition.param)) fault(path, `${condition.param} is no parameter of ${name}`);
+        if (condition.in !== undefined && !Array.isArray(entry.ceilings[condition.in]))
+          fault(path, `${condition.in} is no list among the ceilings of ${name}`);
+      }
+    }
+    for (const [index, way] of (entry.one_of?.ways ?? []).entries())
+      for (const param of Object.keys(way))
+        if (!has(entry.params, param))
+          fault(at('one_of', 'ways', index), `${param} is no parameter of ${name}`);
+  }
+}
+
+/** Which kinds of bounds a type can have. */
+const BOUNDS = {
+  string: ['min_length', 'max_length', 'pattern', 'format', 'in'],
+  number: ['min', 'max', 'exclusive_min', 'decimals', 'measures', 'unit'],
+  integer: ['min', 'max', 'exclusive_min', 'measures', 'unit'],
+  boolean: [],
+};
+
+/** A bound that is a name is one of the action's own ceilings, of the kind that can bound it. */
+function constraints({ catalogue, params: { common } }, fault) {
+  const all = Object.values(BOUNDS).flat();
+  for (const [name, { params, ceilings }] of Object.entries(catalogue.actions)) {
+    for (const [param, rule] of Object.entries(params)) {
+      const at = (...path) => ['catalogue', name, 'params', param, ...path];
+      if (has(common, param)) fault(at(), `${param} is declared for every action already`);
+      for (const bound of all)
+        if (rule[bound] !== undefined && !BOUNDS[rule.type].includes(bound))
+          fault(at(bound), `a ${rule.type} has no ${bound}`);
+      for (const bound of ['min', 'max'])
+        if (typeof rule[bound] === 'string' && typeof ceilings[rule[bound]] !== 'number')
+          fault(at(bound), `${rule[bound]} is no number among the ceilings of ${name}`);
+      if (typeof rule.in === 'string' && !Array.isArray(ceilings[rule.in]))
+        fault(at('in'), `${rule.in} is no list among the ceilings of ${name}`);
+      if (rule.pattern !== undefined && !isPattern(rule.pattern)) fault(at('pattern'), 'this is no pattern');
+    }
+  }
+}
+
+function legalGrounds({ catalogue, templates, legal_bases: bases }, fault) {
+  const known = Object.entries(templates).map(([name, { basis }]) => [basis, name]);
+  const byBasis = new Map(known);
+  for (const [basis, name] of known)
+    if (byBasis.get(basis) !== name) fault(['templates', name, 'basis'], `${basis} has two templates`);
+  for (const [name, template] of Object.entries(templates))
+    for (const claim of [...template.required, ...template.optional]) {
+      if (!has(bases.claims, claim)) fault(['templates', name], `${claim} is no claim of legal-bases.json`);
+      if (!has(template.fields, claim)) fault(['templates', name], `${claim} is not described in fields`);
+    }
+  for (const [tier, claims] of Object.entries(bases.required))
+    claims.forEach((claim, index) => {
+      if (!has(bases.claims, claim)) fault(['legal_bases', 'required', tier, index], `${claim} is no claim`);
+    });
+  for (const [name, entry] of Object.entries(catalogue.actions))
+    entry.legal_bases.forEach((basis, index) => {
+      if (!byBasis.has(basis)) fault(['catalogue', name, 'legal_bases', index], `${basis} has no template`);
+    });
+}
+
+function context(
+  { calendar, context: { other_tenant: tenant, outside_business_hours: raises }, params },
+  fault,
+) {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: calendar.time_zone });
+  } catch {
+    fault(['calendar', 'time_zone'], `${calendar.time_zone} is no time zone`);
+  }
+  for (const [day, { from_minute: from, until_minute: until }] of Object.entries(calendar.business_hours))
+    if (until <= from) fault(['calendar', 'business_hours', day], 'it closes before it opens');
+  tenant.params.forEach((name, index) => {
+    if (!has(params.common, name))
+      fault(['context', 'other_tenant', 'params', index], `${name} is in no params.json`);
+  });
+  const ranks = ['low', 'medium', 'high', 'critical'];
+  for (const [from, to] of Object.entries(raises))
+    if (ranks.indexOf(to) < ranks.indexOf(from))
+      fault(['context', 'outside_business_hours', from], `a tier is never lowered, to ${to}`);
+}
+
+function velocity({ velocity: rules, catalogue }, fault) {
+  rules.forEach((rule, index) => {
+    for (const action of rule.for?.actions ?? [])
+      if (!has(catalogue.actions, action))
+        fault(['velocity', index, 'for'], `${action} is not in the catalogue`);
+  });
+}
+
+const has = (object, name) => Object.hasOwn(object, name);
+
+const kindOf = (value) => (Array.isArray(value) ? 'list' : typeof value);
+
+function isPattern(text) {
+  try {
+    new RegExp(text);
+    return true;
+  } catch {
+    return false;
   }
 }

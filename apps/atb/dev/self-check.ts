@@ -22,6 +22,12 @@ export async function selfCheck(
     const { status, body } = await client.post('/issue', {
       act: 'crm.contact.read',
       con: { params: { contact_id: 'self-check' } },
+      leg: {
+        jurisdiction: 'EU',
+        accountable_party: { type: 'team', id: 'Platform-Ops' },
+        basis: 'LI',
+        ref: 'self-check',
+      },
     });
     if (status !== 201 || typeof body.mandate !== 'string') {
       throw new AtbError('internal', `the self-check got ${status} and no mandate`);

@@ -14,7 +14,10 @@ export interface TourStep {
   readonly keepsAs?: string;
 }
 
-const LEG = ['--jurisdiction', 'EU', '--accountable', 'employee:emp-200'];
+const ACCOUNTABLE = ['--jurisdiction', 'EU', '--accountable', 'employee:emp-200'];
+const INTEREST = [...ACCOUNTABLE, '--basis', 'LI', '--ref', 'LI-2024-001'];
+const CONTRACT = [...ACCOUNTABLE, '--basis', 'CONTRACT', '--ref', 'MSA-12345'];
+const OBLIGATION = [...ACCOUNTABLE, '--basis', 'LEGAL', '--ref', 'PCI-DSS-3.7'];
 
 const approve = (verb: 'approve' | 'release', person: string, request: string, reason: string): TourStep => ({
   title: `${person} ${verb}s`,
@@ -36,7 +39,10 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
     steps: [
       {
         title: 'crm-assistant asks to read a contact',
-        argv: ['request', 'crm.contact.read', '--as', 'agent/crm-assistant', '--param', 'contact_id=C-42'],
+        argv: [
+          ...['request', 'crm.contact.read', '--as', 'agent/crm-assistant', '--param', 'contact_id=C-42'],
+          ...INTEREST,
+        ],
         exits: 0,
         says: { state: 'issued', tier: 'low' },
       },
@@ -49,7 +55,7 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
         title: 'finance-bot asks to create an order',
         argv: [
           ...['request', 'erp.order.create', '--as', 'agent/finance-bot', '--param', 'order_id=SO-7'],
-          ...['--basis', 'CONTRACT', '--ref', 'MSA-12345', '--description', 'Fulfill customer order #789'],
+          ...[...CONTRACT, '--description', 'Fulfill customer order #789'],
           ...['--justification', 'the customer ordered by mail'],
         ],
         exits: 0,
@@ -67,7 +73,7 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
         title: 'finance-bot asks to pay',
         argv: [
           ...['request', 'sap.payment.execute', '--as', 'agent/finance-bot', '--param', 'amount:=1250'],
-          ...LEG,
+          ...CONTRACT,
           ...['--justification', 'invoice 4711 is due'],
         ],
         exits: 0,
@@ -91,7 +97,7 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
         title: 'explorer asks to rotate the master key',
         argv: [
           ...['request', 'security.master_key.rotate', '--as', 'agent/explorer', '--param', 'key_id=mk-1'],
-          ...['--ticket', 'CHG-1001', ...LEG, '--justification', 'quarterly rotation'],
+          ...['--ticket', 'CHG-1001', ...OBLIGATION, '--justification', 'quarterly rotation'],
         ],
         exits: 0,
         says: { state: 'pending', tier: 'critical' },
