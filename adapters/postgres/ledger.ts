@@ -207,7 +207,12 @@ export class PostgresLedger implements Ledger {
   ): Promise<MandateEntry | Exceeded> {
     const parameters = [
       ...eventParameters({ ...event, requestId: entry.requestId }),
-      ...[entry.jti, JSON.stringify(entry.claims), limitsJson(limits), ...proofParameters(entry.proofs)],
+      ...[
+        entry.jti,
+        JSON.stringify(entry.claims),
+        limitsJson(narrowest(limits)),
+        ...proofParameters(entry.proofs),
+      ],
     ];
     const [row] = await this.query<MandateRow>('record-mandate', RECORD_MANDATE, parameters);
     if (row?.proven === false) {
@@ -405,6 +410,17 @@ interface EventRow {
   readonly tier: Tier | null;
   readonly reasons: readonly string[];
   readonly data: JsonObject;
+}
+
+/** One limit for each counter: two rules of one name must not keep a mandate from being counted at all. */
+function narrowest(limits: readonly VelocityLimit[]): readonly VelocityLimit[] {
+  const byCounter = new Map<string, VelocityLimit>();
+  for (const limit of limits) {
+    const counter = `${limit.windowSeconds} ${limit.key}`;
+    const known = byCounter.get(counter);
+    if (!known || limit.most < known.most) byCounter.set(counter, limit);
+  }
+  return [...byCounter.values()];
 }
 
 function limitsJson(limits: readonly VelocityLimit[]): string {

@@ -447,6 +447,15 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       expect([await taken(narrow), await taken(wide)]).toEqual([1, 1]);
     });
 
+    it('counts once where two limits share a counter, and the narrower holds', async () => {
+      const key = randomUUID();
+      const limits = [atMost(5, 60, key), atMost(2, 60, key)];
+      expect(await issuesWithin(limits)).toBe(true);
+      expect(await taken(atMost(2, 60, key))).toBe(1);
+      expect(await issuesWithin(limits)).toBe(true);
+      expect(await issuesWithin(limits)).toBe(false);
+    });
+
     it('tells of several the limit that opens last', async () => {
       const key = randomUUID();
       const limits = [atMost(0, 60, key), atMost(0, 86_400, key), atMost(0, 3600, key)];
