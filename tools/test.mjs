@@ -45,7 +45,16 @@ const SUITES = {
   knip: { run: check('knip', 'bin/knip.js', ['--no-progress']) },
   policy: {
     needs: ['opa'],
-    run: async (env) => outcomeOf(await run(node, ['tools/policy-build.mjs', '--check'], { env })),
+    run: async (env) => {
+      const outcomes = [];
+      for (const tool of ['tools/policy-build.mjs', 'tools/actions-doc.mjs'])
+        outcomes.push(outcomeOf(await run(node, [tool, '--check'], { env })));
+      return {
+        passed: outcomes.reduce((sum, { passed }) => sum + passed, 0),
+        failed: outcomes.reduce((sum, { failed }) => sum + failed, 0),
+        output: outcomes.map(({ output = '' }) => output).join(''),
+      };
+    },
   },
   opa: { needs: ['opa'], run: opaTest },
   regal: {

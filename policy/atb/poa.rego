@@ -109,10 +109,19 @@ reasons contains "agent_not_allowed" if {
 
 agent_allowed if {
 	some pattern in directory.agent(input.subject.id).actions
-	glob.match(pattern, null, input.action.name)
+	covers(pattern, input.action.name)
 }
 
 agent_allowed if tier.every_agent
+
+covers("*", _)
+
+covers(pattern, name) if pattern == name
+
+covers(pattern, name) if {
+	endswith(pattern, ".*")
+	startswith(name, trim_suffix(pattern, "*"))
+}
 
 reasons contains "agent_suspended" if {
 	directory.agent(input.subject.id)
