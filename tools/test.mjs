@@ -112,11 +112,8 @@ async function opaTest(env) {
   const dataFile = join(root, '.cache', 'policy-data.json');
   mkdirSync(join(root, '.cache'), { recursive: true });
   writeFileSync(dataFile, JSON.stringify(data));
-  const { code, stdout, stderr } = await run(
-    env.ATB_OPA,
-    ['test', 'policy/atb', 'policy/system', dataFile, '--format', 'json'],
-    { env },
-  );
+  const over = ['test', 'policy/atb', 'policy/system', dataFile, '--format', 'json'];
+  const { code, stdout, stderr } = await run(env.ATB_OPA, over, { env });
   let tests = [];
   try {
     tests = JSON.parse(stdout);
@@ -126,9 +123,27 @@ async function opaTest(env) {
   if (!Array.isArray(tests) || tests.length === 0)
     return { passed: 0, failed: 1, output: stdout + stderr || 'no test ran\n' };
   const failures = tests.filter((test) => test.fail || test.error);
-  const output = failures.map((test) => `${test.package}.${test.name}\n`).join('');
-  const failed = code !== 0 && failures.length === 0 ? 1 : failures.length;
-  return { passed: tests.length - failures.length, failed, output: output || stderr };
+  if (failures.length > 0 || code !== 0) {
+    const output = failures.map((test) => `${test.package}.${test.name}\n`).join('');
+    return { passed: tests.length - failures.length, failed: failures.length || 1, output: output || stderr };
+  }
+  const uncovered = rulesWithoutTest(await run(env.ATB_OPA, [...over, '--coverage'], { env }));
+  return { passed: tests.length, failed: uncovered.length, output: uncovered.join('') };
+}
+
+/** Operating model §2.3: every line of every rule is taken by some test. */
+function rulesWithoutTest({ stdout, stderr }) {
+  let files;
+  try {
+    ({ files } = JSON.parse(stdout));
+  } catch {
+    return [`opa measured no coverage: ${stderr}\n`];
+  }
+  return Object.entries(files)
+    .filter(([file]) => !file.endsWith('_test.rego'))
+    .flatMap(([file, { not_covered: ranges = [] }]) =>
+      ranges.map(({ start }) => `${file}:${start.row}: no test takes this line\n`),
+    );
 }
 
 async function main() {

@@ -14,9 +14,7 @@ given := {name | some name, _ in params} if is_object(params)
 
 declared := object.union(data.params.common, object.get(action, "params", {}))
 
-default faults := set()
-
-faults := (missing | unknown) | ((mistyped | out_of_range) | not_allowed) if action
+faults := (missing | unknown) | ((mistyped | out_of_range) | not_allowed)
 
 fault(name, code, detail) := {
 	"pointer": concat("", ["/con/params/", replace(replace(name, "~", "~0"), "/", "~1")]),

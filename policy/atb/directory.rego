@@ -2,7 +2,10 @@
 package atb.directory
 
 # Of another trust domain only who is named, and only where its agents or its people count at all.
-person(id) := data.directory.persons[id] if data.identity.trust_domains[trust_domain(id)].approvers == true
+person(id) := data.directory.persons[principal_of(id)] if data.identity.trust_domains[trust_domain(id)].approvers == true
+
+# Somebody under another ID is the same somebody.
+principal_of(id) := object.get(data.directory.aliases, id, id)
 
 agent(id) := data.agents[id] if data.identity.trust_domains[trust_domain(id)].agents == true
 
@@ -13,7 +16,7 @@ roles(id) := {role | some role in person(id).roles}
 # A person and the one they deputise for, or are an alias of, count as one.
 canonical(id) := person(id).deputy_for
 
-canonical(id) := id if {
+canonical(id) := principal_of(id) if {
 	person(id)
 	not person(id).deputy_for
 }

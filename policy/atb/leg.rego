@@ -8,9 +8,7 @@ import data.atb.directory
 
 leg := input.context.leg
 
-default faults := set()
-
-faults := ((missing | unknown) | (malformed | jurisdiction)) | (party | basis) if action
+faults := ((missing | unknown) | (malformed | jurisdiction)) | (party | basis)
 
 fault(claim, code, detail) := {"pointer": concat("", ["/leg", claim]), "code": code, "detail": detail}
 

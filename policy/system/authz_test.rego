@@ -12,6 +12,13 @@ question := {"method": "POST", "path": ["v1", "data", "atb", "poa", "decision"],
 
 test_the_worker_may_ask if allowed(question)
 
+test_the_worker_may_ask_for_the_revision_and_the_clock if {
+	every path in [["revision"], ["calendar", "time_zone"]] {
+		allowed(object.union(question, {"path": array.concat(["v1", "data"], path)}))
+	}
+	not allowed(object.union(question, {"path": ["v1", "data", "calendar", "holidays"]}))
+}
+
 test_anybody_may_see_whether_it_is_up if allowed({"method": "GET", "path": ["health"]})
 
 test_nobody_may_ask_without_the_token if {
