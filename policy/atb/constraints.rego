@@ -10,7 +10,7 @@ params := input.context.params
 
 default given := set()
 
-given := {name | some name, _ in params} if is_object(params)
+given := object.keys(params) if is_object(params)
 
 declared := object.union(data.params.common, object.get(action, "params", {}))
 

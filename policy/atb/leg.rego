@@ -14,7 +14,7 @@ fault(claim, code, detail) := {"pointer": concat("", ["/leg", claim]), "code": c
 
 default given := set()
 
-given := {name | some name, _ in leg} if is_object(leg)
+given := object.keys(leg) if is_object(leg)
 
 malformed contains fault("", "leg_malformed", "leg must be an object") if not is_object(leg)
 
@@ -77,7 +77,7 @@ party contains fault("/accountable_party", "accountable_party_malformed", "accou
 }
 
 party_well_formed if {
-	{name | some name, _ in leg.accountable_party} == {"type", "id"}
+	object.keys(leg.accountable_party) == {"type", "id"}
 	well_written(leg.accountable_party.type, 128)
 	well_written(leg.accountable_party.id, 256)
 }

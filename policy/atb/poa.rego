@@ -69,9 +69,9 @@ allowing := {
 }
 
 # What is wrong with the request itself, each with its place.
-faults := (limits.faults | constraints.faults) | leg.faults if action
-
 default faults := set()
+
+faults := (limits.faults | constraints.faults) | leg.faults if action
 
 reasons contains fault.code if some fault in faults
 
