@@ -15,6 +15,8 @@ export interface VerifiedVerdict {
   readonly signed: SignedVerdict;
   /** The SPIFFE ID in the certificate whose key signed. */
   readonly by: string;
+  /** Base64url SHA-256 of that certificate. */
+  readonly certificate: string;
   readonly receivedAt: Date;
 }
 
@@ -25,8 +27,8 @@ export async function verifyVerdict(
   receivedAt: Date,
 ): Promise<VerifiedVerdict> {
   const signed = await ports.verdicts.open(statement);
-  const { spiffeId } = ports.svids.validate(signed.chain, receivedAt);
-  return { statement, signed, by: spiffeId, receivedAt };
+  const { spiffeId, x5tS256 } = ports.svids.validate(signed.chain, receivedAt);
+  return { statement, signed, by: spiffeId, certificate: x5tS256, receivedAt };
 }
 
 /**
@@ -73,10 +75,11 @@ export function approves({ claims }: SignedVerdict, content: ToApprove): boolean
 }
 
 /** A verified verdict as policy is told of it. */
-export function factOf({ signed: { claims }, by, receivedAt }: VerifiedVerdict): VerdictFact {
+export function factOf({ signed: { claims }, by, certificate, receivedAt }: VerifiedVerdict): VerdictFact {
   return {
     jti: claims.jti,
     by,
+    certificate,
     verdict: claims.verdict,
     role: claims.role,
     attests: claims.attests,

@@ -97,6 +97,7 @@ const CONSEQUENCES = {
   verdict_malformed: { status: 400 },
   verdict_not_for_request: { status: 422 },
   verdict_not_independent: { status: 403 },
+  verdict_revoked: { status: 403 },
   verdict_role_not_held: { status: 403 },
   verdict_role_not_eligible: { status: 403 },
   verdict_not_counted: { status: 403 },

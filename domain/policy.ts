@@ -19,6 +19,8 @@ export type Priority = (typeof PRIORITIES)[number];
 export interface VerdictFact {
   readonly jti: string;
   readonly by: string;
+  /** Base64url SHA-256 of the certificate that it was signed with. */
+  readonly certificate: string;
   readonly verdict: 'approve' | 'reject' | 'release';
   readonly role: string;
   readonly attests: readonly string[];
@@ -117,6 +119,8 @@ export interface AllowingDecision extends Decided {
   readonly eligibleApprovers: readonly string[];
   readonly priority: Priority;
   readonly escalation: readonly EscalationRung[];
+  /** Seconds after people were asked, rising. */
+  readonly reminders: readonly number[];
   readonly expiresAfterSeconds: number;
   readonly collectWithinSeconds: number;
   /** The limits that this mandate counts towards. */
@@ -167,6 +171,7 @@ export function policyInputJson(
       verdicts: context.verdicts.map((verdict) => ({
         jti: verdict.jti,
         by: verdict.by,
+        certificate: verdict.certificate,
         verdict: verdict.verdict,
         role: verdict.role,
         attests: verdict.attests,
@@ -226,6 +231,7 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       const { after_seconds, roles } = object(rung, 'escalation');
       return { afterSeconds: wholeNumber(after_seconds, 'after_seconds'), roles: texts(roles, 'roles') };
     }),
+    reminders: list(decision.reminders, 'reminders').map((after) => wholeNumber(after, 'reminders')),
     expiresAfterSeconds: wholeNumber(decision.expires_after_seconds, 'expires_after_seconds'),
     collectWithinSeconds: wholeNumber(decision.collect_within_seconds, 'collect_within_seconds'),
     velocity: list(decision.velocity, 'velocity').map((limit) => {

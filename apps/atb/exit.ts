@@ -96,6 +96,7 @@ const EXIT_OF_CODE = {
   verdict_malformed: EXIT.refused,
   verdict_not_for_request: EXIT.refused,
   verdict_not_independent: EXIT.refused,
+  verdict_revoked: EXIT.refused,
   verdict_role_not_held: EXIT.refused,
   verdict_role_not_eligible: EXIT.refused,
   verdict_not_counted: EXIT.refused,

@@ -14,14 +14,18 @@ trust_domain(id) := split(trim_prefix(id, "spiffe://"), "/")[0] if startswith(id
 roles(id) := {role | some role in person(id).roles}
 
 # A person and the one they deputise for, or are an alias of, count as one.
-canonical(id) := person(id).deputy_for
+# A principal and their deputies count as one, however long the chain of them is.
+linked[id] contains principal_of(person.deputy_for) if some id, person in data.directory.persons
 
-canonical(id) := principal_of(id) if {
-	person(id)
-	not person(id).deputy_for
-}
+linked[principal_of(person.deputy_for)] contains id if some id, person in data.directory.persons
 
-same_person(a, b) if canonical(a) == canonical(b)
+ties := {id: object.get(linked, id, set()) | some id, _ in data.directory.persons}
+
+one_person(id) := graph.reachable(ties, {principal_of(id)})
+
+canonical(id) := min(one_person(id))
+
+same_person(a, b) if principal_of(b) in one_person(a)
 
 # The requester's side of an agent: the people whose word on its requests is worth nothing.
 on_requesters_side(id, agent_id) if id == agent_id

@@ -60,6 +60,7 @@ allowing := {
 	"eligible_approvers": sort(eligible_approvers),
 	"priority": tier.priority,
 	"escalation": rungs,
+	"reminders": reminders,
 	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
 	"collect_within_seconds": data.requests.collect_within_seconds,
 	"velocity": velocity.limits,
@@ -265,3 +266,8 @@ nominated_for_now(_) if approvals_complete
 severity := data.escalation[tier.priority]
 
 rungs := [{"after_seconds": severity.response_seconds * (i + 1), "roles": roles} | some i, roles in severity.ladder]
+
+# Whoever is awaited is reminded within each response time.
+reminders := [floor(severity.response_seconds * (i + data.requests.remind_at_share)) |
+	some i in numbers.range(0, count(severity.ladder))
+]

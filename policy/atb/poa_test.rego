@@ -43,6 +43,7 @@ with_context(base, more) := object.union(
 verdict(name, role, word) := {
 	"jti": sprintf("%s-%s", [name, word]),
 	"by": person(name),
+	"certificate": sprintf("certificate of %s", [name]),
 	"verdict": word,
 	"role": role,
 	"attests": [],
@@ -213,8 +214,8 @@ wrongly_issued(a, left, b, right) if {
 	some role in left.roles
 	some other in right.roles
 	decision := decide(with_context(payment, {"verdicts": [
-		{"jti": "1", "by": a, "verdict": "approve", "role": role, "attests": [], "issued_at": 990, "received_at": 995},
-		{"jti": "2", "by": b, "verdict": "approve", "role": other, "attests": [], "issued_at": 990, "received_at": 995},
+		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": role, "attests": [], "issued_at": 990, "received_at": 995},
+		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": other, "attests": [], "issued_at": 990, "received_at": 995},
 	]}))
 	decision.effect == "issue"
 }
@@ -264,4 +265,77 @@ test_attested_facts_are_required if {
 	decide(with_context(question, {"verdicts": bare})).outstanding.attest == ["identity_verified"]
 	vouched := [object.union(bare[0], {"attests": ["identity_verified"]}), bare[1]]
 	decide(with_context(question, {"verdicts": vouched})).effect == "issue"
+}
+
+# --- one person, many ids ---
+
+known_as := object.union(data.directory, {
+	"aliases": {person("robert"): person("bob")},
+	"persons": object.union(data.directory.persons, {
+		person("ivan"): {"roles": ["compliance"], "team": "Legal", "deputy_for": person("heidi")},
+		person("judy"): {"roles": ["manager"], "team": "Finance", "deputy_for": person("alice")},
+	}),
+})
+
+outcome(approvals) := decision if {
+	decision := poa.decision with data.directory as known_as
+		with data.revision as "test"
+		with input as with_context(payment, {"verdicts": approvals})
+}
+
+# A deputy of a deputy, and an alias, are the same person.
+test_every_pair_of_one_person_counts_once if {
+	every a in object.keys(known_as.persons) | object.keys(known_as.aliases) {
+		every b in object.keys(known_as.persons) | object.keys(known_as.aliases) {
+			not wrongly_counted_twice(a, b)
+		}
+	}
+}
+
+group(id) := "bob" if id in {person("bob"), person("robert")}
+
+group(id) := "frank" if id in {person("frank"), person("heidi"), person("ivan")}
+
+group(id) := "alice" if id in {person("alice"), person("judy")}
+
+group(id) := id if not id in {person(name) | some name in {"bob", "robert", "frank", "heidi", "ivan", "alice", "judy"}}
+
+roles_of(id) := known_as.persons[object.get(known_as.aliases, id, id)].roles
+
+wrongly_counted_twice(a, b) if {
+	some left in roles_of(a)
+	some right in roles_of(b)
+	decision := outcome([
+		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": left, "attests": [], "issued_at": 990, "received_at": 995},
+		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": right, "attests": [], "issued_at": 990, "received_at": 995},
+	])
+	decision.effect == "issue"
+	same_or_owners(a, b)
+}
+
+same_or_owners(a, b) if group(a) == group(b)
+
+same_or_owners(a, _) if group(a) == "alice"
+
+same_or_owners(_, b) if group(b) == "alice"
+
+test_an_alias_and_another_are_two if {
+	outcome([verdict("robert", "compliance", "approve"), verdict("carol", "security", "approve")]).effect == "issue"
+	outcome([verdict("robert", "compliance", "approve"), verdict("bob", "compliance", "approve")]).outstanding.approvals == 1
+}
+
+# --- taken back ---
+
+test_revoked_verdicts_do_not_count if {
+	bob := verdict("bob", "compliance", "approve")
+	every revoked in [
+		{"revoked_persons": [person("bob")]},
+		{"revoked_certificates": ["certificate of bob"]},
+	] {
+		decision := poa.decision with data.verdicts as object.union(data.verdicts, revoked)
+			with input as with_context(payment, {"verdicts": [bob, verdict("carol", "security", "approve")]})
+			with data.revision as "test"
+		decision.verdicts["bob-approve"].reasons == ["verdict_revoked"]
+		decision.outstanding.approvals == 1
+	}
 }

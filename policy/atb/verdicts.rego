@@ -16,6 +16,7 @@ well_formed(verdict) if {
 	is_string(verdict.by)
 	verdict.verdict in {"approve", "reject", "release"}
 	is_string(verdict.role)
+	is_string(verdict.certificate)
 	is_array(verdict.attests)
 	is_number(verdict.issued_at)
 	is_number(verdict.received_at)
@@ -31,6 +32,17 @@ faults[i] contains "verdict_malformed" if {
 faults[i] contains "verdict_by_unknown_person" if {
 	some i, verdict in list
 	not directory.person(verdict.by)
+}
+
+# Taken back, by person or by certificate: as of now, whenever the verdict came.
+faults[i] contains "verdict_revoked" if {
+	some i, verdict in list
+	not stands(verdict)
+}
+
+stands(verdict) if {
+	every id in data.verdicts.revoked_persons { directory.principal_of(id) != directory.principal_of(verdict.by) }
+	not verdict.certificate in data.verdicts.revoked_certificates
 }
 
 faults[i] contains "verdict_role_not_held" if {

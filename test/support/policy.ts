@@ -19,7 +19,7 @@ export interface PolicyData {
   };
   agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   requests: { collect_within_seconds: number };
-  verdicts: { max_age_seconds: number };
+  verdicts: { max_age_seconds: number; revoked_persons: string[]; revoked_certificates: string[] };
 }
 
 let changes = 0;

@@ -1,4 +1,11 @@
-import { createHmac, createPublicKey, generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  X509Certificate,
+} from 'node:crypto';
 import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { signVerdict } from '../../adapters/jose/verdict-statement';
 import { AtbError } from '../../domain/error';
@@ -403,6 +410,22 @@ describe('the signing step believes no history', () => {
     const { svids } = steps.ports;
     Object.assign(steps.ports, { svids: agentsOnly });
     expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'outdated', kept: [] });
+  });
+
+  it.each(['person', 'certificate'])('counts nothing of a %s that was revoked since', async (what) => {
+    const asked = await steps.ask(ORDER);
+    const counted = await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance'));
+    const [leaf] = (await steps.credential('person/bob')).chain;
+    const x5t = createHash('sha256')
+      .update(leaf ?? '')
+      .digest('base64url');
+    await steps.movePolicy(({ verdicts }) => {
+      if (what === 'person') verdicts.revoked_persons = [person('bob')];
+      else verdicts.revoked_certificates = [x5t];
+    });
+    expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'outdated', kept: [] });
+    const other = await steps.ask(ORDER);
+    await refused(other, await steps.statement(other, 'bob', 'compliance'), 'verdict_revoked');
   });
 
   it('asks the directory as it is now: who left, or lost the role, has not approved', async () => {
