@@ -53,6 +53,7 @@ export function assessmentOf(
     eligibleApprovers: decision.eligibleApprovers,
     priority: decision.priority,
     escalation: decision.escalation,
+    reminders: decision.reminders,
     expiresAfterSeconds: decision.expiresAfterSeconds,
     collectWithinSeconds: decision.collectWithinSeconds,
     toApprove: toApprove(requestId, asked, {

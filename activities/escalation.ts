@@ -35,3 +35,16 @@ export async function escalate(ports: ActivityPorts, input: EscalationInput): Pr
     text: `${tier} ${request.asked.act} for ${agent} waits for ${roles.join(', ')}: atb show ${request.requestId}`,
   });
 }
+
+/** A second word to those who were asked already: no rung, and so no event. */
+export function remind({ notifier }: ActivityPorts, input: EscalationInput): Promise<void> {
+  const { request, agent, tier, rung, roles, pendingSince } = input;
+  return notifier.notify({
+    id: `${request.requestId}/reminded/${pendingSince}/${rung}`,
+    kind: 'reminder',
+    requestId: request.requestId,
+    roles,
+    facts: { action: request.asked.act, agent, tier, ticket: request.asked.ticket, justification: null },
+    text: `${tier} ${request.asked.act} for ${agent} still waits for ${roles.join(', ')}: atb show ${request.requestId}`,
+  });
+}

@@ -2,11 +2,12 @@ import { ApplicationFailure } from '@temporalio/common';
 import { isAtbError, isRetryable } from '../domain/error';
 import { admitRequest } from './admission';
 import { closeRequest } from './closing';
-import { escalate } from './escalation';
+import { escalate, remind } from './escalation';
 import { introspectMandate } from './introspection';
 import { issueAtOnce } from './at-once';
 import { confirmCaller, issueMandate } from './issuance';
 import type { ActivityPorts } from './ports';
+import { reclassify } from './reclassification';
 import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import type { Activities } from './types';
@@ -28,6 +29,8 @@ export function createActivities(all: ActivityPorts): Activities {
     issueMandate: (input) => step((ports) => issueMandate(ports, input)),
     closeRequest: (input) => step((ports) => closeRequest(ports, input)),
     escalate: (input) => step((ports) => escalate(ports, input)),
+    remind: (input) => step((ports) => remind(ports, input)),
+    reclassify: (input) => step((ports) => reclassify(ports, input)),
     recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input)),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),

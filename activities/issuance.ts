@@ -80,7 +80,7 @@ export async function issueMandate(
 }
 
 /** The agent of a request that the database remembers with exactly this content. */
-function requireRecorded(record: RequestRecord, digest: string): string {
+export function requireRecorded(record: RequestRecord, digest: string): string {
   if (!record.request) throw new AtbError('evidence_mismatch', 'the request was never recorded');
   if (record.request.askedDigest !== digest || !record.requestedAt) {
     throw new AtbError('evidence_mismatch', 'the request is not the one that was recorded');
@@ -104,7 +104,7 @@ async function identifyCollector(
 }
 
 /** Policy with the verdicts that are for exactly today's content and still count. */
-async function decideOn(
+export async function decideOn(
   ports: ActivityPorts,
   request: IdentifiedRequest,
   verified: readonly VerifiedVerdict[],

@@ -22,6 +22,8 @@ export interface Assessment {
   readonly eligibleApprovers: readonly string[];
   readonly priority: Priority;
   readonly escalation: readonly EscalationRung[];
+  /** When those who are awaited are reminded, seconds after they were asked. */
+  readonly reminders?: readonly number[];
   readonly expiresAfterSeconds: number;
   readonly collectWithinSeconds: number;
   readonly toApprove: ToApprove;
@@ -99,6 +101,23 @@ export type IssuanceOutcome =
       readonly retryAt?: number;
     };
 
+export interface ReclassificationInput {
+  readonly request: PoaRequest;
+  readonly agent: string;
+  readonly statements: readonly string[];
+  /** False where it was approved. */
+  readonly waited: boolean;
+}
+
+/** Where a request stands under another policy; `kept` are the statements that still count. */
+export type Reclassification =
+  | {
+      readonly outcome: 'required' | 'met';
+      readonly assessment: Assessment;
+      readonly kept: readonly string[];
+    }
+  | { readonly outcome: 'denied'; readonly denial: Denial };
+
 export interface ClosingInput {
   readonly request: PoaRequest;
   readonly agent: string | null;
@@ -149,6 +168,10 @@ export interface Activities {
   closeRequest(input: ClosingInput): Promise<boolean>;
   /** Records a rung of the escalation ladder and tells its people. */
   escalate(input: EscalationInput): Promise<void>;
+  /** Reminds those who are awaited, half-way to the next rung. */
+  remind(input: EscalationInput): Promise<void>;
+  /** Asks another policy about a request that waits: keeps what still counts, asks for what is missing, or denies. */
+  reclassify(input: ReclassificationInput): Promise<Reclassification>;
   /** Records a signal that is no sealed, signed verdict: a security event. */
   recordRejectedSignal(input: RejectedSignalInput): Promise<void>;
   /** Checks that the caller is the requesting agent; answers null, or the refusal. */

@@ -9,6 +9,7 @@ export const AUDIT_EVENT_TYPES = [
   'poa_verdict_refused',
   'poa_signal_rejected',
   'poa_escalated',
+  'poa_reclassified',
   'poa_issued',
   'poa_issued_dual_control',
   'poa_velocity_exceeded',

@@ -2,6 +2,7 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Answer, RequestStatus } from '../domain/request-status';
+import type { CarriedOver } from './carried-over';
 
 /**
  * What clients and workers agree on. A released name never changes its meaning: recorded histories and other
@@ -30,6 +31,10 @@ export interface VerdictSubmission {
   readonly verdict: string;
 }
 
+export interface PolicyMove {
+  readonly revision: string;
+}
+
 /** The caller's proof of identity goes with each of these: the worker believes no name. */
 export interface CallerSubmission {
   readonly evidence: IdentityEvidence;
@@ -37,6 +42,9 @@ export interface CallerSubmission {
 
 /** An approver's signed verdict, straight to Temporal. What is not a sealed, valid statement is recorded and ignored. */
 export const verdictSignal = defineSignal<[VerdictSubmission]>('verdict');
+
+/** Another policy was loaded: what waits for people, or for its agent, is classified again. */
+export const policyMovedSignal = defineSignal<[PolicyMove]>('policyMoved');
 
 export const statusQuery = defineQuery<RequestStatus>('status');
 
@@ -55,4 +63,4 @@ export const ATB_WAITING_ON = defineSearchAttributeKey('AtbWaitingOn', 'KEYWORD_
 export const ATB_TICKET = defineSearchAttributeKey('AtbTicket', 'KEYWORD');
 export const ATB_POLICY_REVISION = defineSearchAttributeKey('AtbPolicyRevision', 'KEYWORD');
 
-export type PoaRequestWorkflow = (request: PoaRequest) => Promise<RequestStatus>;
+export type PoaRequestWorkflow = (request: PoaRequest, carried?: CarriedOver) => Promise<RequestStatus>;

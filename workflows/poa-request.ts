@@ -3,11 +3,14 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  continueAsNew,
   isCancellation,
+  patched,
   proxyActivities,
   proxyLocalActivities,
   setDefaultSignalHandler,
   setHandler,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities, Assessment, Denial, IssuanceOutcome } from '../activities/types';
 import type { ErrorCode } from '../domain/error';
@@ -25,12 +28,15 @@ import type {
 import {
   collectUpdate,
   decisionUpdate,
+  policyMovedSignal,
   statusQuery,
   verdictSignal,
   verdictUpdate,
   withdrawUpdate,
 } from './contract';
-import type { CallerSubmission, VerdictSubmission } from './contract';
+import type { CarriedOver } from './carried-over';
+import type { CallerSubmission, PoaRequestWorkflow, PolicyMove, VerdictSubmission } from './contract';
+import { isWorthRecording, MOST_REFUSED_VERDICTS } from './rejected-signals';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { present } from './presentation';
 import { Turns } from './turns';
@@ -64,8 +70,8 @@ const later = proxyActivities<Activities>({
  * One request for a mandate, from asking to its end. Its result is where the request stands at last, with the mandate
  * when one was issued.
  */
-export async function poaRequest(input: PoaRequest): Promise<RequestStatus> {
-  return new RequestProcedure(requireSealed(input)).run();
+export async function poaRequest(input: PoaRequest, carried?: CarriedOver): Promise<RequestStatus> {
+  return new RequestProcedure(requireSealed(input), requireSealed(carried)).run();
 }
 
 class RequestProcedure {
@@ -74,10 +80,16 @@ class RequestProcedure {
   private statements: readonly string[] = [];
   private assessment: Assessment | undefined;
   private rung = 0;
+  private remindersSent = 0;
   private rejectedSignals = 0;
+  private refusedVerdicts = 0;
 
-  constructor(private readonly request: PoaRequest) {
+  constructor(
+    private readonly request: PoaRequest,
+    carried: CarriedOver | undefined,
+  ) {
     this.status = { ...this.asked(), state: 'pending', assessed: false, interruption: null };
+    if (carried) this.takeUp(carried);
     setHandler(statusQuery, () => this.status);
     setHandler(decisionUpdate, () => this.decision());
     setHandler(verdictUpdate, ({ verdict }) => this.answering(() => this.verdict(verdict)), {
@@ -90,13 +102,15 @@ class RequestProcedure {
       validator: requireSealed,
     });
     setHandler(verdictSignal, (submission) => this.signalled('verdict', submission));
+    setHandler(policyMovedSignal, (move) => this.policyMoved(move));
     setDefaultSignalHandler((name, submission) => this.signalled(name, submission));
   }
 
   async run(): Promise<RequestStatus> {
-    await this.turns.take(() => this.admit());
+    if (!this.assessment) await this.turns.take(() => this.admit());
     try {
       while (!isFinal(this.status)) {
+        if (this.isDueToContinue()) return await this.continued();
         if (this.status.state === 'pending') await this.climbLadder();
         else await this.awaitCollection();
       }
@@ -221,8 +235,10 @@ class RequestProcedure {
     await this.turns.take(async () => {
       const refusal = await this.signalledVerdict(name, submission);
       if (!refusal) return;
+      this.rejectedSignals += 1;
+      if (!this.isRecorded(this.rejectedSignals)) return;
       const rejected = {
-        position: ++this.rejectedSignals,
+        position: this.rejectedSignals,
         signal: name,
         code: refusal.code,
         message: refusal.message,
@@ -233,11 +249,76 @@ class RequestProcedure {
 
   private async signalledVerdict(name: string, submission: unknown): Promise<Refusal | null> {
     if (isRefusedPayload(submission)) return { code: 'payload_refused', message: submission.reason };
+    // Whoever sends so many has the keys that seal, and no approver's key: from then on only updates are looked at.
+    if (this.refusedVerdicts >= MOST_REFUSED_VERDICTS && patched('bounded-signals')) {
+      return { code: 'too_many_requests', message: 'too many signals carried no verdict that counts' };
+    }
     if (name !== verdictSignal.name || !isStatement(submission)) {
       return { code: 'verdict_malformed', message: 'the signal carries no signed verdict' };
     }
     const answer = await this.step(() => this.verdict(submission.verdict));
-    return answer.done ? null : answer;
+    if (answer.done) return null;
+    this.refusedVerdicts += 1;
+    return answer;
+  }
+
+  /** The first ones each, and then at each doubling: noise cannot fill the history or the audit log. */
+  private isRecorded(position: number): boolean {
+    return isWorthRecording(position) || !patched('bounded-signals');
+  }
+
+  /** Classifies again under another policy. It is only a hint: the signing step asks today's policy anyway. */
+  private async policyMoved(move: PolicyMove): Promise<void> {
+    if (isRefusedPayload(move)) return this.signalled(policyMovedSignal.name, move);
+    await this.turns.take(async () => {
+      if (isFinal(this.status) || !this.assessment) return;
+      if (this.assessment.policyRevision === move.revision) return;
+      const waited = this.status.state === 'pending';
+      const { agent } = this.assessment;
+      const input = { request: this.request, agent, statements: this.statements, waited };
+      const outcome = await this.step(() => later.reclassify(input));
+      switch (outcome.outcome) {
+        case 'denied':
+          this.become(this.ended('denied', outcome.denial));
+          return;
+        case 'required':
+          this.keep(outcome.kept);
+          if (waited) this.stillWait(outcome.assessment);
+          else this.wait(outcome.assessment);
+          return;
+        case 'met':
+          this.keep(outcome.kept);
+          this.assessment = outcome.assessment;
+          if (this.status.state === 'approved') this.become({ ...this.status, ...this.assessed() });
+          else this.approve(outcome.assessment);
+          return;
+        default:
+          throw notOurs(outcome);
+      }
+    });
+  }
+
+  /** The server says when a history is long. Nobody's update may be under way then: it would be lost. */
+  private isDueToContinue(): boolean {
+    return workflowInfo().continueAsNewSuggested && allHandlersFinished() && patched('continue-as-new');
+  }
+
+  private continued(): Promise<never> {
+    const { status, statements, assessment, rung, remindersSent, rejectedSignals, refusedVerdicts } = this;
+    if (!assessment) throw ApplicationFailure.nonRetryable('the request was not assessed', 'internal');
+    const counters = { rung, remindersSent, rejectedSignals, refusedVerdicts };
+    return continueAsNew<PoaRequestWorkflow>(this.request, { status, statements, assessment, ...counters });
+  }
+
+  private takeUp(carried: CarriedOver): void {
+    this.status = carried.status;
+    this.statements = carried.statements;
+    this.assessment = carried.assessment;
+    this.rung = carried.rung;
+    this.remindersSent = carried.remindersSent;
+    this.rejectedSignals = carried.rejectedSignals;
+    this.refusedVerdicts = carried.refusedVerdicts;
+    present(this.status);
   }
 
   private async decision(): Promise<RequestStatus> {
@@ -272,8 +353,16 @@ class RequestProcedure {
     const stillHere = () =>
       this.status.state === 'pending' && this.status.assessed && this.status.pendingSince === pendingSince;
     const due = status.nextRung?.at ?? status.expiresAt;
-    const left = await condition(() => !stillHere(), Math.max(0, due * 1000 - Date.now()));
+    const reminder = this.reminderBefore(due, pendingSince);
+    const left = await condition(
+      () => !stillHere() || this.isDueToContinue(),
+      Math.max(0, (reminder ?? due) * 1000 - Date.now()),
+    );
     if (left || !stillHere()) return;
+    if (reminder !== undefined) {
+      await this.remind(++this.remindersSent, status.waitingOn, pendingSince);
+      return;
+    }
     const { nextRung } = status;
     if (!nextRung) {
       await this.turns.take(async () => {
@@ -285,6 +374,20 @@ class RequestProcedure {
     if (stillHere() && this.assessment) this.stillWait(this.assessment);
   }
 
+  /** When those who are awaited are reminded, if that is due before the next rung. */
+  private reminderBefore(due: number, pendingSince: number): number | undefined {
+    // Absent from what an earlier version of policy answered.
+    const after = this.assessment?.reminders?.[this.remindersSent];
+    const at = after === undefined ? undefined : pendingSince + after;
+    return at !== undefined && at < due ? at : undefined;
+  }
+
+  private async remind(reminder: number, roles: readonly string[], pendingSince: number): Promise<void> {
+    const { agent, tier } = this.assessed();
+    const input = { request: this.request, agent, tier, rung: reminder, roles, pendingSince };
+    await this.step(() => later.remind(input));
+  }
+
   private async tell(rung: number, roles: readonly string[], pendingSince: number): Promise<void> {
     const { agent, tier } = this.assessed();
     await this.step(() => later.escalate({ request: this.request, agent, tier, rung, roles, pendingSince }));
@@ -293,10 +396,10 @@ class RequestProcedure {
   private async awaitCollection(): Promise<void> {
     const { status } = this;
     if (status.state !== 'approved') return;
-    const gone = () => this.status !== status;
+    const gone = () => this.status !== status || this.isDueToContinue();
     if (await condition(gone, Math.max(0, status.approvedUntil * 1000 - Date.now()))) return;
     await this.turns.take(async () => {
-      if (!gone()) await this.end('expired', 'request_finished', ['not_collected_in_time']);
+      if (this.status === status) await this.end('expired', 'request_finished', ['not_collected_in_time']);
     });
   }
 
@@ -308,6 +411,7 @@ class RequestProcedure {
   /** Starts to wait for people: the ladder begins anew. */
   private wait(assessment: Assessment): void {
     this.rung = 0;
+    this.remindersSent = 0;
     this.pendingFrom(assessment, epochSecondsNow());
   }
 
@@ -338,10 +442,14 @@ class RequestProcedure {
 
   /** Verdicts that no longer count are dropped; what is missing now is asked for. */
   private keepOnly(kept: readonly string[], assessment: Assessment): void {
+    this.keep(kept);
+    this.wait(assessment);
+  }
+
+  private keep(kept: readonly string[]): void {
     const verdicts = this.verdicts().filter((_, index) => kept.includes(this.statements[index] ?? ''));
     this.statements = this.statements.filter((statement) => kept.includes(statement));
     this.status = { ...this.status, verdicts } as RequestStatus;
-    this.wait(assessment);
   }
 
   private countVerdict(statement: string, verdict: RecordedVerdict): void {

@@ -6,6 +6,7 @@ import { createActivities } from '../../activities';
 import type { ActivityPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
+import { PolicyMoves } from './policy-moves';
 import { TASK_QUEUE } from '../../workflows/contract';
 
 export interface TemporalWorkerOptions {
@@ -36,6 +37,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private readonly log = new Logger(TemporalWorker.name);
   private worker: Worker | undefined;
   private running: Promise<void> = Promise.resolve();
+  private moves: PolicyMoves | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {}
 
@@ -55,6 +57,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       shutdownGraceTime: SHUTDOWN_GRACE,
     });
     this.running = this.worker.run();
+    this.moves = new PolicyMoves(ports.policy, connection, namespace, codecKeys);
+    this.moves.start();
     this.running.catch((error: unknown) => {
       this.log.error('the worker stopped by itself', error instanceof Error ? error.stack : String(error));
       this.options.onFatal(error);
@@ -67,6 +71,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.moves?.close();
     if (this.worker?.getState() === 'RUNNING') this.worker.shutdown();
     await this.running;
   }

@@ -1,0 +1,75 @@
+import { AtbError } from '../domain/error';
+import type { AuditEvent } from '../domain/audit-event';
+import { askedDigest, deniedEvent } from './admission';
+import { tellAgent } from './agent-callback';
+import { assessmentOf, denialOf } from './assessment';
+import type { IdentifiedRequest } from './assessment';
+import { recordedVerdicts } from './evidence';
+import { decideOn, requireRecorded } from './issuance';
+import type { ActivityPorts } from './ports';
+import type { Reclassification, ReclassificationInput } from './types';
+
+/**
+ * Policy moved while people slept. Verdicts that still count stay, what is missing is asked for, and what is no longer
+ * allowed is denied with the reason. The agent and those who are awaited are told.
+ */
+export async function reclassify(
+  ports: ActivityPorts,
+  { request, statements, waited }: ReclassificationInput,
+): Promise<Reclassification> {
+  const record = await ports.ledger.recordOf(request.requestId);
+  const agent = requireRecorded(record, askedDigest(request));
+  if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
+  const identified: IdentifiedRequest = { requestId: request.requestId, asked: request.asked, agent };
+  const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
+  const { decision, counting } = await decideOn(ports, identified, verified);
+  if (decision.effect === 'deny') {
+    const denial = denialOf(agent, decision);
+    if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
+      throw new AtbError('already_issued', 'a mandate was issued for this request before');
+    }
+    await tellAgent(ports, request, { agent, state: 'denied', id: 'denied' });
+    return { outcome: 'denied', denial };
+  }
+  const kept = counting.map(({ statement }) => statement);
+  const met = decision.effect === 'issue';
+  const revision = decision.policyRevision;
+  const event: AuditEvent = {
+    id: `${request.requestId}/poa_reclassified/${revision}`,
+    type: 'poa_reclassified',
+    time: ports.clock(),
+    requestId: request.requestId,
+    actor: null,
+    subject: agent,
+    action: request.asked.act,
+    tier: decision.tier,
+    reasons: [],
+    data: {
+      policy_revision: revision,
+      state: met ? 'approved' : 'pending',
+      kept: kept.length,
+      of: statements.length,
+    },
+  };
+  await ports.ledger.append(event);
+  if (met === waited) {
+    await tellAgent(ports, request, { agent, state: met ? 'approved' : 'pending', id: `policy/${revision}` });
+  }
+  if (!met && (!waited || kept.length < statements.length)) {
+    await ports.notifier.notify({
+      id: event.id,
+      kind: 'approval_wanted',
+      requestId: request.requestId,
+      roles: decision.waitingOn,
+      facts: {
+        action: request.asked.act,
+        agent,
+        tier: decision.tier,
+        ticket: request.asked.ticket,
+        justification: null,
+      },
+      text: `policy changed: ${decision.tier} ${request.asked.act} for ${agent} waits for ${decision.waitingOn.join(', ')}: atb show ${request.requestId}`,
+    });
+  }
+  return { outcome: met ? 'met' : 'required', assessment: assessmentOf(ports, identified, decision), kept };
+}

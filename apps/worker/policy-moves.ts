@@ -1,0 +1,80 @@
+import { Logger } from '@nestjs/common';
+import { Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
+import type { CodecKeys } from '../../adapters/temporal/codec-keys';
+import { sealedDataConverter } from '../../adapters/temporal/data-converter';
+import type { PolicyEngine } from '../../domain/ports';
+import { POA_REQUEST, policyMovedSignal } from '../../workflows/contract';
+
+const TRY_AGAIN_MS = 10_000;
+
+/**
+ * Tells requests that wait that another policy decides: whenever one is loaded, and when a worker starts, as it may
+ * have been loaded meanwhile. A request that hears it twice does nothing the second time.
+ */
+export class PolicyMoves {
+  private readonly log = new Logger(PolicyMoves.name);
+  private readonly client: Client;
+  private unhear: () => void = () => undefined;
+  private again: NodeJS.Timeout | undefined;
+  private telling: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(
+    private readonly policy: PolicyEngine,
+    connection: NativeConnection,
+    namespace: string,
+    codecKeys: CodecKeys,
+  ) {
+    const dataConverter = sealedDataConverter(codecKeys, 'throw');
+    this.client = new Client({ connection, namespace, dataConverter });
+  }
+
+  start(): void {
+    this.unhear = this.policy.onChange(({ change }) => {
+      if (change === 'loaded') this.tell();
+    });
+    this.tell();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.unhear();
+    clearTimeout(this.again);
+    await this.telling;
+  }
+
+  private tell(): void {
+    clearTimeout(this.again);
+    this.telling = this.telling.then(() => this.tellAll());
+  }
+
+  private async tellAll(): Promise<void> {
+    const { revision } = this.policy;
+    const query =
+      `WorkflowType = '${POA_REQUEST}' AND ExecutionStatus = 'Running' AND AtbState IN ('pending', 'approved') ` +
+      `AND AtbPolicyRevision != '${revision}'`;
+    try {
+      let told = 0;
+      for await (const { workflowId } of this.client.workflow.list({ query })) {
+        if (this.closed) return;
+        try {
+          await this.client.workflow.getHandle(workflowId).signal(policyMovedSignal, { revision });
+          told += 1;
+        } catch (error) {
+          // Over by now: what visibility lists is a little behind.
+          if (!(error instanceof WorkflowNotFoundError)) throw error;
+        }
+      }
+      if (told > 0) this.log.log(`policy ${revision}: ${told} waiting requests are classified again`);
+    } catch (error) {
+      if (this.closed) return;
+      this.log.warn(`waiting requests were not told of policy ${revision}: ${String(error)}; trying again`);
+      this.again = setTimeout(() => {
+        this.tell();
+      }, TRY_AGAIN_MS);
+      this.again.unref();
+    }
+  }
+}
