@@ -13,8 +13,7 @@ trust_domain(id) := split(trim_prefix(id, "spiffe://"), "/")[0] if startswith(id
 
 roles(id) := {role | some role in person(id).roles}
 
-# A person and the one they deputise for, or are an alias of, count as one.
-# A principal and their deputies count as one, however long the chain of them is.
+# A principal, their deputies and the aliases of each count as one, however long the chain of them is.
 linked[id] contains principal_of(person.deputy_for) if some id, person in data.directory.persons
 
 linked[principal_of(person.deputy_for)] contains id if some id, person in data.directory.persons
