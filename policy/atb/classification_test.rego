@@ -53,17 +53,17 @@ test_personal_data_for_another_purpose if {
 	tier(for_purpose("Customer support")) == "low"
 	tier(for_purpose("credit scoring")) == "high"
 	raised(for_purpose("credit scoring")) == {"other_purpose"}
-	product := with_context(request("crm-assistant", "catalog.product.read"), {"leg": object.union(ground, {"purpose": "credit scoring"})})
-	tier(product) == "low"
+	goods := with_context(request("crm-assistant", "catalog.product.read"), {"leg": object.union(ground, {"purpose": "credit scoring"})})
+	tier(goods) == "low"
 }
 
-wire(time) := with_context(request("finance-bot", "finance.wire_transfer.execute"), {"params": {"amount": 5}, "time": time})
+wire(moment) := with_context(request("finance-bot", "finance.wire_transfer.execute"), {"params": {"amount": 5}, "time": moment})
 
 at(changes) := object.union(noon, changes)
 
 test_business_hours if {
-	every time in [noon, at({"minute_of_day": 480}), at({"minute_of_day": 1079})] { tier(wire(time)) == "high" }
-	every time in [
+	every moment in [noon, at({"minute_of_day": 480}), at({"minute_of_day": 1079})] { tier(wire(moment)) == "high" }
+	every moment in [
 		at({"minute_of_day": 479}),
 		at({"minute_of_day": 1080}),
 		at({"weekday": 6}),
@@ -76,8 +76,8 @@ test_business_hours if {
 		{},
 		"noon",
 	] {
-		tier(wire(time)) == "critical"
-		raised(wire(time)) == {"outside_business_hours"}
+		tier(wire(moment)) == "critical"
+		raised(wire(moment)) == {"outside_business_hours"}
 	}
 	tier(with_context(request("finance-bot", "sap.payment.execute"), {"params": {"amount": 5}, "time": null})) == "high"
 }
@@ -118,6 +118,6 @@ test_a_decision_explains_itself if {
 	"deny unknown_action" in decide(request("explorer", "x.y")).rules
 }
 
-mail(count) := with_context(request("explorer", "marketing.email.send_batch"), {"params": {"recipient_count": count}})
+mail(recipients) := with_context(request("explorer", "marketing.email.send_batch"), {"params": {"recipient_count": recipients}})
 
 for_purpose(purpose) := with_context(request("crm-assistant", "crm.contact.read"), {"leg": object.union(ground, {"purpose": purpose})})

@@ -131,14 +131,12 @@ out_of_range contains fault(name, "param_out_of_range", concat("", [name, " need
 out_of_range contains fault(name, "param_out_of_range", concat("", [name, " must be at least ", json.marshal(told(rule.min))])) if {
 	some name in typed
 	rule := declared[name]
-	rule.min
 	not at_least(params[name], rule.min)
 }
 
 out_of_range contains fault(name, "param_out_of_range", concat("", [name, " must be at most ", json.marshal(told(rule.max))])) if {
 	some name in typed
 	rule := declared[name]
-	rule.max
 	not at_most(params[name], rule.max)
 }
 
@@ -186,11 +184,11 @@ bound(limit) := limits.effective[limit] if {
 
 # --- Among the values that are allowed ---
 
-not_allowed contains fault(name, "param_not_allowed", concat("", [name, " must be one of ", concat(", ", choices(rule.in))])) if {
+not_allowed contains fault(name, "param_not_allowed", concat("", [name, " must be one of ", concat(", ", choices(rule["in"]))])) if {
 	some name in typed
 	rule := declared[name]
-	rule.in
-	not params[name] in choices(rule.in)
+	rule["in"]
+	not params[name] in choices(rule["in"])
 }
 
 choices(list) := list if is_array(list)
@@ -279,7 +277,7 @@ holds(condition) if text_of(condition.param) == lower(condition.equals)
 holds(condition) if not contains(text_of(condition.param), lower(condition.lacks))
 
 holds(condition) if {
-	some item in limits.effective[condition.in]
+	some item in limits.effective[condition["in"]]
 	text_of(condition.param) == lower(item)
 }
 

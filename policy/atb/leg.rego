@@ -104,7 +104,6 @@ names_an_agent(text) if contains(lower(text), "/agent/")
 
 party contains fault("/accountable_party/id", "accountable_party_unknown", detail) if {
 	party_well_formed
-	party_kind.known_in
 	not known_party(party_kind.known_in, leg.accountable_party.id)
 	detail := concat("", ["there is no such ", leg.accountable_party.type, " in the directory"])
 }

@@ -24,7 +24,7 @@ effective := object.union(ceilings, asked) if asked_well
 lower_bounds contains param.min if some param in action.params
 
 # The ceilings that list what is refused: narrower is longer.
-refusing_lists contains condition.in if {
+refusing_lists contains condition["in"] if {
 	some refusal in action.refuse
 	some condition in refusal.when
 }
