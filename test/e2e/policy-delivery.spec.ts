@@ -3,6 +3,8 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packBundle, signBundle } from '../../adapters/opa/bundle';
+import type { Surroundings } from '../../apps/atb/output';
+import { createProgram, run } from '../../apps/atb/program';
 import type { JsonObject } from '../../domain/json';
 import { Approver } from '../support/approver';
 import { aPolicyKey, builtPolicy } from '../support/policy-bundle';
@@ -88,6 +90,79 @@ describe('a policy that is delivered while the stack runs', () => {
     expect((await low()).status).toBe(201);
     const metrics = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
     expect(metrics).toContain('atb_policy_changes_total{change="refused"} 1');
+  });
+});
+
+describe('the command line', () => {
+  const atb = async (...argv: string[]) => {
+    let out = '';
+    let err = '';
+    const surroundings: Surroundings = {
+      environment: { ATB_STATE_DIR: stack.directory },
+      now: () => new Date(),
+      out: (text) => (out += text),
+      err: (text) => (err += text),
+      input: () => Promise.resolve(''),
+      ask: undefined,
+      onInterrupt: () => () => undefined,
+    };
+    const code = await run(createProgram(surroundings), argv, surroundings);
+    process.exitCode = 0;
+    return { code, out, err };
+  };
+  const ground = [
+    '--basis',
+    'CONTRACT',
+    '--ref',
+    'MSA-1',
+    '--jurisdiction',
+    'EU',
+    '--accountable',
+    'employee:emp-1',
+  ];
+  const payment = ['sap.payment.execute', '--as', 'agent/finance-bot'];
+
+  it('plans for people: who may approve, whom to call, limits, velocity, the rules and the revision', async () => {
+    const { code, out } = await atb('plan', ...payment, '--param', 'amount:=1250', ...ground);
+    const revision = (await policyEvents('policy_loaded', 2)).at(-1)?.data.revision as string;
+    expect(code).toBe(0);
+    for (const said of [
+      ...[
+        /^possible: people have to agree/,
+        /tier +high/,
+        /who .*bob/,
+        /call +\S+ #.* \/ .*@/,
+        /payment_limit/,
+      ],
+      ...[/velocity +\d+ of 1000000 in 86400 s \(roomy\)/, /rules +/, new RegExp(`policy +${revision}`)],
+    ]) {
+      expect(out).toMatch(said);
+    }
+  });
+
+  it('plans for people: everything that is missing, where policy would refuse', async () => {
+    const { code, out } = await atb('plan', ...payment);
+    expect(code).toBe(1);
+    expect(out).toMatch(/^not possible/);
+    for (const missing of ['/con/params/amount', '/leg/']) expect(out).toContain(missing);
+  });
+
+  it('asks for a mandate on a legal ground that a template filled in', async () => {
+    const fields = ['jurisdiction=EU', 'accountable_party=employee:emp-1', 'ref=LI-2024-001'];
+    const { code, out, err } = await atb(
+      ...['template', 'use', 'legitimate-interest', ...fields.flatMap((field) => ['--set', field])],
+      ...[
+        '--request',
+        'crm.contact.read',
+        '--param',
+        'contact_id=C-42',
+        '--as',
+        'agent/crm-assistant',
+        '--json',
+      ],
+    );
+    expect([code, err]).toEqual([0, '']);
+    expect(JSON.parse(out)).toMatchObject({ state: 'issued', tier: 'low' });
   });
 });
 
