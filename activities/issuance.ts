@@ -135,7 +135,7 @@ function mandateClaims(
     sub: agent,
     act: asked.act,
     con: { params: asked.con.params, limits: decision.limits },
-    leg: groundedLeg(asked, decision.requirement, counting.map(recordOf)),
+    leg: groundedLeg(asked, decision.requirement, counting.map(recordOf), decision.attestedByTicket),
     tier: decision.tier,
     pol: decision.policyRevision,
     req: requestId,

@@ -1,4 +1,4 @@
-import type { JsonObject } from './json';
+import type { Json, JsonObject } from './json';
 import type { RecordedVerdict } from './request-status';
 import type { AskedMandate } from './mandate-request';
 import type { Requirement, Tier } from './policy';
@@ -47,13 +47,17 @@ export function groundedLeg(
   asked: Pick<AskedMandate, 'leg' | 'ticket'>,
   requirement: Requirement,
   verdicts: readonly RecordedVerdict[],
+  attestedByTicket: readonly string[],
 ): JsonObject {
   const approvals = verdicts.filter((verdict) => verdict.verdict === 'approve');
   const release = verdicts.find((verdict) => verdict.verdict === 'release');
   const [first] = approvals;
-  const attested = approvals.flatMap((approval) =>
-    approval.attests.map((fact) => ({ fact, by: approval.by, at: rfc3339(approval.receivedAt) })),
-  );
+  const attested: Json[] = [
+    ...approvals.flatMap((approval) =>
+      approval.attests.map((fact) => ({ fact, by: approval.by, at: rfc3339(approval.receivedAt) })),
+    ),
+    ...attestedByTicket.map((fact) => ({ fact, ticket: asked.ticket })),
+  ];
   return {
     ...asked.leg,
     ...(requirement.dualControl

@@ -125,6 +125,8 @@ export interface AllowingDecision extends Decided {
   readonly collectWithinSeconds: number;
   /** The limits that this mandate counts towards. */
   readonly velocity: readonly VelocityLimit[];
+  /** Facts of the requirement that the ticket proves. */
+  readonly attestedByTicket: readonly string[];
   /** Teams that must be told, and be asked, of such a mandate (operating model §1). */
   readonly informed: readonly string[];
   readonly consulted: readonly string[];
@@ -243,6 +245,7 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
         windowSeconds: wholeNumber(window_seconds, 'velocity'),
       };
     }),
+    attestedByTicket: texts(decision.attested_by_ticket, 'attested_by_ticket'),
     informed: texts(decision.informed, 'informed'),
     consulted: texts(decision.consulted, 'consulted'),
     contacts: Object.fromEntries(

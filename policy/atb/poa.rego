@@ -64,6 +64,7 @@ allowing := {
 	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
 	"collect_within_seconds": data.requests.collect_within_seconds,
 	"velocity": velocity.limits,
+	"attested_by_ticket": sort(requirement.attest & ticket.attested),
 	"informed": responsibility.informed,
 	"consulted": responsibility.consulted,
 	"contacts": responsibility.contacts,

@@ -94,10 +94,12 @@ test_named_ticket_is_checked_in_every_tier if {
 test_ticket_proves_facts if {
 	asked := question("iam.mfa.disable", "CHG-1", changed({"attests": ["identity_verified"]}))
 	decide(asked).outstanding.attest == []
+	decide(asked).attested_by_ticket == ["identity_verified"]
 	closed := question("iam.mfa.disable", "CHG-1", changed({"attests": ["identity_verified"], "approved": false}))
 	decide(closed).effect == "deny"
 	other := question("iam.mfa.disable", "CHG-1", changed({"attests": ["something_else"]}))
 	decide(other).outstanding.attest == ["identity_verified"]
+	decide(other).attested_by_ticket == []
 }
 
 params_of("iam.mfa.disable") := {"incident_reference": "INC-1", "target_user_id": "u-1"}
