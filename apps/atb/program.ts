@@ -58,7 +58,7 @@ Exit codes: 0 done, 1 refused or rejected, 2 timed out waiting, 64 usage, 69 una
 
 Examples:
   atb dev
-  atb request crm.contact.read --as agent/crm-assistant --param contact_id=C-42
+  atb request crm.contact.read --as agent/crm-assistant --param contact_id=C-42 --leg-file leg.json
   atb approvals --as person/bob`,
     );
   for (const register of REGISTRATIONS) register(program, surroundings);

@@ -100,7 +100,7 @@ names_an_agent(text) if directory.agent(lower(trim_space(text)))
 
 names_an_agent(text) if endswith(concat("", ["/", input.subject.id]), concat("", ["/", lower(trim_space(text))]))
 
-names_an_agent(text) if contains(lower(text), "/agent/")
+names_an_agent(text) if contains(concat("", ["/", lower(trim_space(text))]), "/agent/")
 
 party contains fault("/accountable_party/id", "accountable_party_unknown", detail) if {
 	party_well_formed

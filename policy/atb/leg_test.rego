@@ -63,7 +63,7 @@ test_jurisdictions if {
 }
 
 test_the_agent_answers_for_nothing if {
-	every name in ["spiffe://corp.example/agent/explorer", "agent/explorer", "explorer", " EXPLORER ", "spiffe://corp.example/agent/finance-bot", "spiffe://partner.example/agent/unheard-of"] {
+	every name in ["spiffe://corp.example/agent/explorer", "agent/explorer", "explorer", " EXPLORER ", "spiffe://corp.example/agent/finance-bot", "spiffe://partner.example/agent/unheard-of", "Agent/finance-bot"] {
 		every kind in ["employee", "person", "organisation"] {
 			["/leg/accountable_party/id", "accountable_party_is_agent"] in faults(but({"accountable_party": {"type": kind, "id": name}}))
 		}

@@ -236,6 +236,43 @@ describe('the body', () => {
     expectProblem(answer, 400, 'unknown_field');
   });
 
+  it('is refused with every fault that policy finds, each with its pointer (attacks 20, 22)', async () => {
+    const answer = await stack.as('agent/finance-bot').postExactly('/issue', {
+      act: 'sap.payment.execute',
+      con: { params: { amount: '1,000,000', bypass_rate_limit: true } },
+      leg: { jurisdiction: 'XX', basis: 'LI' },
+    });
+    expectProblem(answer, 403, 'policy_denied');
+    const errors = answer.body.errors as { pointer: string; code: string }[];
+    expect(errors.map(({ pointer, code }) => `${pointer} ${code}`).sort()).toEqual([
+      '/con/params/amount param_mistyped',
+      '/con/params/bypass_rate_limit param_unknown',
+      '/leg/accountable_party leg_incomplete',
+      '/leg/jurisdiction jurisdiction_unknown',
+      '/leg/ref leg_incomplete',
+    ]);
+    const shown = await stack.as('agent/finance-bot').get(`/requests/${String(answer.body.request_id)}`);
+    expect(shown.body.errors).toEqual(errors);
+    const plan = await stack.as('agent/finance-bot').postExactly('/plan', { act: 'crm.contact.read' });
+    expect(plan.body).toMatchObject({ effect: 'deny', reasons: ['leg_incomplete'] });
+  });
+
+  it.each([
+    ['an agent', { type: 'employee', id: 'agent/finance-bot' }, 'accountable_party_is_agent'],
+    ['nobody that we know', { type: 'person', id: person('mallory') }, 'accountable_party_unknown'],
+  ])('is refused where %s is accountable', async (_, accountable_party, code) => {
+    const answer = await stack.as('agent/explorer').post('/issue', { ...READ, leg: { accountable_party } });
+    expectProblem(answer, 403, code);
+  });
+
+  it('is of a higher tier than its action where context says so, and says why', async () => {
+    const asked = await stack
+      .as('agent/crm-assistant')
+      .post('/issue', { ...READ, leg: { purpose: 'credit scoring' } });
+    expect(asked).toMatchObject({ status: 202, body: { tier: 'high', requirement: { approvals: 2 } } });
+    expect(asked.body.tier_reasons).toEqual([expect.stringMatching(/^high: personal data/)]);
+  });
+
   it('is refused with an Idempotency-Key that cannot be one', async () => {
     const answer = await stack
       .as('agent/explorer')

@@ -24,7 +24,7 @@ export function registerPlan(program: Command, surroundings: Surroundings): void
 Exits with 0 where a mandate is possible, and with 1 where policy would refuse.
 
 Examples:
-  atb plan sap.payment.execute --as agent/finance-bot --param amount:=1250
+  atb plan sap.payment.execute --as agent/finance-bot --param amount:=1250 --leg-file leg.json
   atb plan --file request.json --as agent/explorer --json`,
     )
     .action(async (action: string | undefined, options: RequestOptions & CommonOptions) => {

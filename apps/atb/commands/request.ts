@@ -41,10 +41,11 @@ A value of --param is a string with =, and JSON with :=  (amount=5 is "5", amoun
 Exits with 0 when asked (or issued), 1 when refused or rejected, 2 when --wait ended before people decided.
 
 Examples:
-  atb request crm.contact.read --as agent/crm-assistant --param contact_id=C-42
+  atb request crm.contact.read --as agent/crm-assistant --param contact_id=C-42 --leg-file leg.json
   atb request erp.order.create --as agent/finance-bot --param order_id=SO-7 \\
-      --basis CONTRACT --ref MSA-12345 --description 'Fulfill customer order #789' --wait 900
-  atb request security.master_key.rotate --as agent/explorer --param key_id=mk-1 --ticket CHG-1001`,
+      --jurisdiction EU --accountable employee:emp-100 --basis CONTRACT --ref MSA-12345 --wait 900
+  atb request security.master_key.rotate --as agent/explorer --param key_id=mk-1 --ticket CHG-1001 \\
+      --leg-file leg.json`,
     )
     .action(async (action: string | undefined, options: Options) => {
       process.exitCode = await inSession(surroundings, options, (session) => ask(session, action, options));
