@@ -51,8 +51,8 @@ describe('the escalation ladder (operating model §5)', () => {
     const told = (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as { requestId: string; roles: string[] })
-      .filter(({ requestId }) => requestId === id)
+      .map((line) => JSON.parse(line) as { requestId: string; kind: string; roles: string[] })
+      .filter(({ requestId, kind }) => requestId === id && kind !== 'reminder')
       .map(({ roles }) => roles);
     expect(told).toEqual([
       ['compliance', 'legal', 'manager', 'security', 'security_lead'],

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { projectRoot } from '../../adapters/process/project-root';
+
+const run = promisify(execFile);
+const VERSION = '1.31.0';
+
+/** Whether this machine can have the server that skips time: it is a Java program, and Maven brings it. */
+export async function hasJava(): Promise<boolean> {
+  try {
+    await run('java', ['-version']);
+    await run('mvn', ['-version']);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The start script of Temporal's test server, which skips time: ATB_TEMPORAL_TEST_SERVER, or the cache, or Maven with
+ * the versions that tools/temporal-test-server/pom.xml pins.
+ */
+export async function timeSkippingServer(): Promise<string> {
+  const named = process.env.ATB_TEMPORAL_TEST_SERVER;
+  if (named !== undefined && named !== '') return named;
+  const folder = join(projectRoot(), '.cache', `temporal-test-server-${VERSION}`);
+  const script = join(folder, 'temporal-test-server');
+  if (existsSync(script)) return script;
+  const workplace = `${folder}.${process.pid}`;
+  await mkdir(workplace, { recursive: true });
+  const pom = join(projectRoot(), 'tools', 'temporal-test-server', 'pom.xml');
+  const lib = join(workplace, 'lib');
+  await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${lib}`], {
+    timeout: 180_000,
+  });
+  const start = join(workplace, 'temporal-test-server');
+  await writeFile(
+    start,
+    `#!/bin/sh\nexec java -cp '${folder}/lib/*' io.temporal.testserver.TestServer "$@"\n`,
+  );
+  await chmod(start, 0o755);
+  // Another process may have been quicker.
+  await rename(workplace, folder).catch(() => rm(workplace, { recursive: true, force: true }));
+  return script;
+}
