@@ -4,8 +4,8 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
+  inWorkflowContext,
   isCancellation,
-  patched,
   proxyActivities,
   proxyLocalActivities,
   setDefaultSignalHandler,
@@ -232,45 +232,47 @@ class RequestProcedure {
 
   /** A signal has no answer: what is wrong with it is recorded, and nothing else happens. */
   private async signalled(name: string, submission: unknown): Promise<void> {
+    // At once, and without a turn: noise in its thousands must not queue up behind itself.
+    const fault = faultOf(name, submission);
+    if (fault) {
+      await this.rejected(name, fault);
+      return;
+    }
     await this.turns.take(async () => {
-      const refusal = await this.signalledVerdict(name, submission);
-      if (!refusal) return;
-      this.rejectedSignals += 1;
-      if (!this.isRecorded(this.rejectedSignals)) return;
-      const rejected = {
-        position: this.rejectedSignals,
-        signal: name,
-        code: refusal.code,
-        message: refusal.message,
-      };
-      await this.step(() => later.recordRejectedSignal({ request: this.request, ...rejected }));
+      if (this.refusedVerdicts >= MOST_REFUSED_VERDICTS) {
+        // Whoever sends so many has the keys that seal, and no approver's key.
+        await this.recordRejected(name, TOO_MANY_SIGNALS, ++this.rejectedSignals);
+        return;
+      }
+      const { verdict } = submission as VerdictSubmission;
+      const answer = await this.step(() => this.verdict(verdict));
+      if (answer.done) return;
+      this.refusedVerdicts += 1;
+      await this.recordRejected(name, answer, ++this.rejectedSignals);
     });
   }
 
-  private async signalledVerdict(name: string, submission: unknown): Promise<Refusal | null> {
-    if (isRefusedPayload(submission)) return { code: 'payload_refused', message: submission.reason };
-    // Whoever sends so many has the keys that seal, and no approver's key: from then on only updates are looked at.
-    if (this.refusedVerdicts >= MOST_REFUSED_VERDICTS && patched('bounded-signals')) {
-      return { code: 'too_many_requests', message: 'too many signals carried no verdict that counts' };
+  private async rejected(name: string, fault: Refusal): Promise<void> {
+    const position = ++this.rejectedSignals;
+    if (isWorthRecording(position)) {
+      await this.turns.take(() => this.recordRejected(name, fault, position));
     }
-    if (name !== verdictSignal.name || !isStatement(submission)) {
-      return { code: 'verdict_malformed', message: 'the signal carries no signed verdict' };
-    }
-    const answer = await this.step(() => this.verdict(submission.verdict));
-    if (answer.done) return null;
-    this.refusedVerdicts += 1;
-    return answer;
   }
 
-  /** The first ones each, and then at each doubling: noise cannot fill the history or the audit log. */
-  private isRecorded(position: number): boolean {
-    return isWorthRecording(position) || !patched('bounded-signals');
+  /** The first ones each, and then at each doubling: noise can fill neither the history nor the audit log. */
+  private async recordRejected(signal: string, { code, message }: Refusal, position: number): Promise<void> {
+    // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
+    if (!isWorthRecording(position) || !inWorkflowContext()) return;
+    await this.step(() =>
+      later.recordRejectedSignal({ request: this.request, position, signal, code, message }),
+    );
   }
 
   /** Classifies again under another policy. It is only a hint: the signing step asks today's policy anyway. */
   private async policyMoved(move: PolicyMove): Promise<void> {
     if (isRefusedPayload(move)) return this.signalled(policyMovedSignal.name, move);
     await this.turns.take(async () => {
+      if (!inWorkflowContext()) return;
       if (isFinal(this.status) || !this.assessment) return;
       if (this.assessment.policyRevision === move.revision) return;
       const waited = this.status.state === 'pending';
@@ -298,9 +300,12 @@ class RequestProcedure {
     });
   }
 
-  /** The server says when a history is long. Nobody's update may be under way then: it would be lost. */
+  /**
+   * The server says when a history is long. Nobody's update may be under way then: it would be lost. Not `patched`: this
+   * is asked while conditions are looked at, and no history of the version before was that long.
+   */
   private isDueToContinue(): boolean {
-    return workflowInfo().continueAsNewSuggested && allHandlersFinished() && patched('continue-as-new');
+    return workflowInfo().continueAsNewSuggested && allHandlersFinished();
   }
 
   private continued(): Promise<never> {
@@ -532,6 +537,20 @@ class RequestProcedure {
     };
   }
 }
+
+/** What is wrong with a signal by its form alone, or null. */
+function faultOf(name: string, submission: unknown): Refusal | null {
+  if (isRefusedPayload(submission)) return { code: 'payload_refused', message: submission.reason };
+  if (name !== verdictSignal.name || !isStatement(submission)) {
+    return { code: 'verdict_malformed', message: 'the signal carries no signed verdict' };
+  }
+  return null;
+}
+
+const TOO_MANY_SIGNALS: Refusal = {
+  code: 'too_many_requests',
+  message: 'too many signals carried no verdict that counts',
+};
 
 interface Refusal {
   readonly code: ErrorCode;

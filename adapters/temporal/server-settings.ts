@@ -9,6 +9,8 @@ export const DYNAMIC_CONFIG = {
   // One worker process does not need a queue in four parts, and a task in another part costs a forward.
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
+  // Above 100 signals that come while a step runs, the step is thrown away and begun again: noise must not do that.
+  'history.maximumBufferedEventsBatch': 10_000,
 } as const;
 
 /** The search attributes that operators filter by. Plain in Temporal's database: no personal data goes there. */

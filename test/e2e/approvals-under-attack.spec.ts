@@ -39,7 +39,7 @@ it('10,000 junk signals leave the history and the audit log bounded, and the req
     (
       await finance().post('/issue', {
         act: 'sap.payment.execute',
-        con: { params: { amount: 10, currency: 'EUR', beneficiary: 'DE02' } },
+        con: { params: { amount: 1250 } },
       })
     ).body.request_id,
   );
