@@ -122,3 +122,36 @@ test_an_unknown_agent_is_unknown_when_it_redeems if {
 	"agent_unknown" in decision.reasons
 	not "agent_suspended" in decision.reasons
 }
+
+# Attack 22: what is absent is no less refused than what is wrong.
+test_whoever_is_not_named_gets_nothing if {
+	every subject in [{}, {"id": null}, {"id": ""}, {"id": 7}, null, "x"] {
+		decision := decide(object.union(object.remove(request("explorer", "crm.contact.read"), ["subject"]), {"subject": subject}))
+		decision.effect == "deny"
+		"agent_unknown" in decision.reasons
+	}
+	nobody := decide(object.remove(request("explorer", "crm.contact.read"), ["subject"]))
+	"agent_unknown" in nobody.reasons
+	nothing := decide(object.remove(request("explorer", "crm.contact.read"), ["action"]))
+	"unknown_action" in nothing.reasons
+}
+
+# Attack 22: the highest tier obeys every rule that the tier below must.
+test_no_tier_demands_less_than_the_one_below if {
+	order := ["low", "medium", "high", "critical"]
+	every i in [1, 2, 3] {
+		below := data.tiers[order[i - 1]]
+		above := data.tiers[order[i]]
+		above.approvals >= below.approvals
+		above.ttl_seconds <= below.ttl_seconds
+		count(above.release_roles) >= count(below.release_roles)
+		{claim | some claim in data.legal_bases.required[order[i - 1]]} - {claim | some claim in data.legal_bases.required[order[i]]} == set()
+		{activity | some activity in below.activities} - {activity | some activity in above.activities} == set()
+	}
+	every action in ["crm.contact.read", "erp.order.create", "sap.cost_center.create", "security.root.access"] {
+		decision := decide(with_context(request("explorer", action), {"leg": {}}))
+		"leg_incomplete" in decision.reasons
+		unknown := decide(with_context(request("explorer", action), {"params": {"payment_limit": 1}}))
+		"param_unknown" in unknown.reasons
+	}
+}

@@ -16,7 +16,9 @@ default given := set()
 
 given := object.keys(leg) if is_object(leg)
 
-malformed contains fault("", "leg_malformed", "leg must be an object") if not is_object(leg)
+malformed contains fault("", "leg_malformed", "leg must be an object") if not is_leg
+
+is_leg if is_object(leg)
 
 # --- Which claims there must be, and which there may ---
 

@@ -101,7 +101,10 @@ rules contains concat("", ["deny ", reason]) if some reason in reasons
 
 reasons contains "unknown_action" if not action
 
-reasons contains "agent_unknown" if not directory.agent(input.subject.id)
+reasons contains "agent_unknown" if not agent_known
+
+# A rule of its own: `not f(input.subject.id)` would be undefined, and no reason, where there is no id.
+agent_known if directory.agent(input.subject.id)
 
 reasons contains "agent_not_allowed" if {
 	action
@@ -196,6 +199,7 @@ well_formed if {
 	is_array(context.approvers)
 	is_boolean(context.requires_dual_control)
 	is_object(context.params)
+	is_object(context.leg)
 	is_array(context.verdicts)
 	is_number(context.now)
 }

@@ -176,7 +176,7 @@ test_ticket_not_open_denied if {
 
 test_absent_fields_never_issue if {
 	low := request("crm-assistant", "crm.contact.read")
-	every name in ["params", "limits", "requires_dual_control", "approvers", "verdicts", "now"] {
+	every name in ["params", "limits", "leg", "requires_dual_control", "approvers", "verdicts", "now"] {
 		not decide({
 			"subject": low.subject,
 			"action": low.action,
