@@ -155,3 +155,22 @@ test_no_tier_demands_less_than_the_one_below if {
 		"param_unknown" in unknown.reasons
 	}
 }
+
+test_whoever_is_away_is_not_waited_for if {
+	person("bob") in eligible_while_bob_is_away("2026-03-05", "2026-03-09")
+	not person("bob") in eligible_while_bob_is_away("2026-03-04", "2026-03-04")
+	not person("bob") in eligible_while_bob_is_away("2026-02-28", "2026-03-15")
+	person("bob") in eligible_while_bob_is_away("2026-02-01", "2026-03-03")
+}
+
+eligible_while_bob_is_away(from, until) := decision.eligible_approvers if {
+	bob := object.union(data.directory.persons[person("bob")], {"absent": [{"from": from, "until": until}]})
+	decision := decide(payment) with data.directory.persons as object.union(data.directory.persons, {person("bob"): bob})
+}
+
+test_what_somebody_signs_while_away_counts if {
+	bob := object.union(data.directory.persons[person("bob")], {"absent": [{"from": "2026-03-04", "until": "2026-03-04"}]})
+	question := with_context(payment, {"verdicts": [verdict("bob", "compliance", "approve")]})
+	decision := decide(question) with data.directory.persons as object.union(data.directory.persons, {person("bob"): bob})
+	decision.outstanding.approvals == 1
+}

@@ -50,3 +50,10 @@ principal := {"known": true, "kind": "agent", "roles": [], "team": null, "may_re
 default may_revoke_any := false
 
 may_revoke_any if person(input.id).team in data.directory.teams_that_may_revoke
+
+# Whoever is away today is not waited for; what they sign all the same counts.
+away(id) if {
+	some absence in person(id).absent
+	absence.from <= input.context.time.date
+	input.context.time.date <= absence.until
+}

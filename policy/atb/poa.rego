@@ -257,6 +257,7 @@ eligible_approvers contains id if {
 	directory.person(id)
 	not directory.on_requesters_side(id, input.subject.id)
 	not verdicts.approver(id)
+	not directory.away(id)
 	nominated_for_now(id)
 }
 
