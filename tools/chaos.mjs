@@ -1,0 +1,28 @@
+// npm run chaos:approvals [-- --requests 200 --kills 50 --seed 1]: kills everything at random while requests are decided,
+// and exits 1 where one of them did not end as its verdicts say. The short form is part of `npm test`.
+import { parseArgs } from 'node:util';
+
+import { build, executables, install, program, run } from './prepare.mjs';
+
+const report = (line) => process.stderr.write(`${line}\n`);
+const { values } = parseArgs({
+  options: {
+    requests: { type: 'string', default: '200' },
+    kills: { type: 'string', default: '50' },
+    seed: { type: 'string', default: '1' },
+  },
+});
+await install(report);
+await build(report);
+const { obtainExecutable, variableOf } = executables();
+const env = {
+  ...process.env,
+  ATB_CHAOS_REQUESTS: values.requests,
+  ATB_CHAOS_KILLS: values.kills,
+  ATB_CHAOS_SEED: values.seed,
+};
+for (const name of ['temporal', 'opa'])
+  env[variableOf(name)] = await obtainExecutable(name, { onProgress: report });
+const jest = ['--selectProjects', 'e2e', '--testPathPatterns', 'chaos-approvals'];
+const { code } = await run(process.execPath, [program('jest', 'bin/jest.js'), ...jest], { env, show: true });
+process.exitCode = code;
