@@ -36,10 +36,16 @@ export function policyData(data: unknown): PolicyData {
       return typeof group === 'string' ? group : undefined;
     },
     sentencesOf: (action) => {
-      const { description, rules } = member(data, 'catalogue', 'actions', action);
-      return [description, ...(Array.isArray(rules) ? (rules as readonly unknown[]) : [])].filter(
-        (sentence): sentence is string => typeof sentence === 'string',
-      );
+      const entry = member(data, 'catalogue', 'actions', action);
+      const { summary, tier, reversible, refuse } = entry;
+      const refused = Array.isArray(refuse) ? (refuse as readonly unknown[]) : [];
+      return [
+        summary,
+        ...refused.map((refusal) => (isJsonObject(refusal) ? refusal.says : undefined)),
+        member(entry, 'one_of').says,
+        // Nobody undoes a read.
+        tier !== 'low' && reversible === false ? 'cannot be undone' : undefined,
+      ].filter((sentence): sentence is string => typeof sentence === 'string');
     },
     unitOf: (action, param) => {
       const { unit } = member(data, 'catalogue', 'actions', action, 'params', param);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { chooseRole } from '../../apps/atb/verdict';
 import { policyData } from '../../apps/atb/policy-data';
 import { parseStanding } from '../../apps/atb/standing';
@@ -16,7 +17,7 @@ const POLICY = policyData({
     actions: {
       'sap.payment.execute': {
         group: 'SAP ERP',
-        description: 'Pays a supplier\u001b[2J.',
+        summary: 'Pays a supplier\u001b[2J.',
         params: { amount: { unit: 'EUR' } },
       },
     },
@@ -207,4 +208,15 @@ describe('the role of an approver', () => {
   it('may be any single one for a reject', () => {
     expect(chooseRole('reject', undefined, ['ciso'], { requirement })).toBe('ciso');
   });
+});
+
+it('finds in the catalogue as built what an approver must know of an action', () => {
+  const built = policyData(JSON.parse(readFileSync('policy/dist/data.json', 'utf8')));
+  expect(built.sentencesOf('sap.payment.execute')).toEqual([
+    'Pay a supplier through SAP',
+    'cannot be undone',
+  ]);
+  expect(built.sentencesOf('azure.keyvault.secret_set')).toContain('the vault is protected');
+  expect(built.sentencesOf('crm.contact.read')).toEqual(["Read a person's contact in the CRM"]);
+  expect(built.unitOf('sap.payment.execute', 'amount')).toBe('EUR');
 });
