@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
-import { poaRequestWorkflowId, verdictSignal } from '../../workflows/contract';
+import { poaRequestWorkflowId, policyMovedSignal, verdictSignal } from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { openedHistory } from '../support/history';
 import { policyWithClocks } from '../support/policy';
@@ -75,6 +75,23 @@ const PATHS: Record<string, () => Promise<string>> = {
     return id;
   },
   'escalated-and-expired': () => ask('finance-bot', { act: 'sap.payment.execute' }),
+  'reminded-and-expired': () => ask('finance-bot', { act: 'sap.payment.execute' }),
+  'policy-moved': async () => {
+    const id = await ask('finance-bot', { act: 'sap.payment.execute' });
+    await bob.give(id);
+    const handle = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
+    await handle.signal(policyMovedSignal, { revision: 'another' });
+    await carol.give(id);
+    await collect('finance-bot', id);
+    return id;
+  },
+  'noise-then-rejected': async () => {
+    const id = await ask('finance-bot', { act: 'erp.order.create' });
+    const handle = (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id));
+    for (let sent = 0; sent < 45; sent++) await handle.signal('verdict', `noise ${sent}`);
+    await carol.give(id, { verdict: 'reject', reason: 'no' });
+    return id;
+  },
   'approved-and-expired': async () => {
     const id = await ask('finance-bot', { act: 'erp.order.create' });
     await bob.give(id);

@@ -37,6 +37,7 @@ describe('recorded histories', () => {
         ...['low-issued', 'denied', 'medium-issued', 'high-issued-by-signal', 'high-collected-at-once'],
         ...['critical-released', 'verdict-refused-then-rejected', 'withdrawn', 'escalated-and-expired'],
         ...['approved-and-expired', 'bare-signal-then-cancelled', 'store-down-for-a-while'],
+        ...['reminded-and-expired', 'policy-moved', 'noise-then-rejected'],
       ]),
     );
   });
