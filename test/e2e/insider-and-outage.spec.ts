@@ -57,30 +57,32 @@ describe('an insider with write access to the namespace', () => {
     expect(await stack.auditTypes('insider')).toEqual([]);
   });
 
-  it('gets no second mandate by a reset (attack 8)', async () => {
+  it('gets no second mandate by a reset to any point of the history (attack 8)', async () => {
     const id = await pending();
     await bob.give(id);
     const first = await collect(id);
     const client = await stack.insider();
-    const handle = client.workflow.getHandle(poaRequestWorkflowId(id));
-    const { events } = await handle.fetchHistory();
-    const finish = events?.find(
+    const workflowId = poaRequestWorkflowId(id);
+    const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+    const { runId } = await (await stack.sealedClient()).workflow.getHandle(workflowId).describe();
+    const points = (events ?? []).filter(
       ({ workflowTaskCompletedEventAttributes }) => workflowTaskCompletedEventAttributes,
     );
-    const described = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
-    const { runId } = await described.describe();
-    await client.workflowService.resetWorkflowExecution({
-      namespace: 'atb',
-      workflowExecution: { workflowId: poaRequestWorkflowId(id), runId },
-      workflowTaskFinishEventId: finish?.eventId ?? null,
-      requestId: 'reset-1',
-      reason: 'an insider tries',
-    });
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
-    const again = await collect(id);
-    if (again.status === 200) expect(again.body.mandate).toBe(first.body.mandate);
+    expect(points.length).toBeGreaterThan(3);
+    for (const [index, { eventId }] of points.entries()) {
+      await client.workflowService.resetWorkflowExecution({
+        namespace: 'atb',
+        workflowExecution: { workflowId, runId },
+        workflowTaskFinishEventId: eventId ?? null,
+        requestId: `reset-${index}`,
+        reason: 'an insider tries',
+      });
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      const again = await collect(id);
+      if (again.status === 200) expect(again.body.mandate).toBe(first.body.mandate);
+    }
     expect((await stack.auditTypes(id)).filter((type) => type === 'poa_issued')).toHaveLength(1);
-  });
+  }, 60_000);
 
   it('gets nothing by terminating: there is no mandate, and no collecting', async () => {
     const id = await pending();
