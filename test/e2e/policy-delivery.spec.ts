@@ -226,3 +226,18 @@ describe('velocity', () => {
     expect(await stack.auditTypes(id)).toContain('poa_velocity_exceeded');
   });
 });
+
+it('classifies what waits again when another bundle is loaded, and keeps the verdicts that count', async () => {
+  const finance = stack.as('agent/finance-bot');
+  const asked = { act: 'sap.payment.execute', con: { params: { amount: 1250 } } };
+  const id = String((await finance.post('/issue', asked)).body.request_id);
+  await new Approver(stack, 'person/bob', 'compliance').give(id);
+  const revision = await deliver([rule('classified-again', { hour: 1_000_000 })]);
+  let { body } = await finance.get(`/requests/${id}`);
+  for (let tries = 0; body.policy_revision !== revision && tries < 60; tries++) {
+    await sleep(250);
+    ({ body } = await finance.get(`/requests/${id}`));
+  }
+  expect(body).toMatchObject({ policy_revision: revision, state: 'pending', outstanding: { approvals: 1 } });
+  expect(await stack.auditTypes(id)).toContain('poa_reclassified');
+}, 60_000);
