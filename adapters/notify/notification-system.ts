@@ -16,8 +16,6 @@ export interface NotificationSystem {
   readonly routes: readonly Route[];
   /** Where an agent hears that it was decided about, by its SPIFFE ID; never from a request. */
   readonly agents: Readonly<Record<string, WebhookTarget>>;
-  /** When the digest of the day goes out, UTC; null where there is none. */
-  readonly digestAt: { readonly hour: number; readonly minute: number } | null;
 }
 
 export type ChannelTarget =
@@ -26,7 +24,7 @@ export type ChannelTarget =
   | ({ readonly type: 'mail' } & MailTarget);
 
 export interface Route {
-  /** Roles, or teams for a digest; `*` is everybody who has no route of their own. */
+  /** `*` is everybody who has no route of their own. */
   readonly roles: readonly string[];
   readonly channel: string;
   /** Addresses, for a mail channel. */
@@ -66,7 +64,6 @@ interface NotificationFile {
     readonly to?: readonly string[];
   }[];
   readonly agents?: Readonly<Record<string, WrittenWebhook>>;
-  readonly digest_at?: string;
 }
 
 /** Standard Webhooks' recommended schedule: three days in all. */
@@ -131,7 +128,6 @@ const SCHEMA = {
         propertyNames: { type: 'string', pattern: '^spiffe://' },
         additionalProperties: object(WEBHOOK, ['url', 'secret_file']),
       },
-      digest_at: { type: 'string', pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$' },
     },
     ['channels', 'routes'],
   ),
@@ -188,7 +184,6 @@ export async function readNotificationSystem(file: string): Promise<Notification
   if (!routes.some(({ roles }) => roles.includes(EVERYBODY))) {
     throw fault(file, 'a route for "*" is missing: roles without a route of their own would never be told');
   }
-  const [hour, minute] = (written.digest_at ?? '').split(':').map(Number);
   return {
     decideAt: written.decide_at,
     templates: optional(written.templates) ?? OWN_TEMPLATES,
@@ -198,7 +193,6 @@ export async function readNotificationSystem(file: string): Promise<Notification
     agents: Object.fromEntries(
       Object.entries(written.agents ?? {}).map(([id, target]) => [id, webhook(target)]),
     ),
-    digestAt: hour === undefined || minute === undefined ? null : { hour, minute },
   };
 }
 
