@@ -53,6 +53,14 @@ export class Environment {
     return found ?? fallback;
   }
 
+  /** `true` or `false`, and nothing like it: a switch with a typo in it must not mean anything (attack 34). */
+  flag(name: string, fallback: boolean): boolean {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    if (value !== 'true' && value !== 'false') this.fault(name, 'must be true or false');
+    return value === 'true';
+  }
+
   port(name: string, fallback: number): number {
     return this.integer(name, fallback, { min: 0, max: 65_535 });
   }

@@ -23,6 +23,16 @@ export const AUDIT_EVENT_TYPES = [
   'person_registration_refused',
   'policy_loaded',
   'policy_refused',
+  'poa_redeemed',
+  'poa_redemption_outcome',
+  'poa_redemption_refused',
+  'poa_single_use_replay_blocked',
+  'poa_given_back',
+  'poa_unmandated_low_risk',
+  'guardrail_blocked',
+  'poa_stopped',
+  'poa_lift_proposed',
+  'poa_stop_lifted',
 ] as const;
 
 export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];

@@ -1,8 +1,10 @@
+import type { AuditEvent } from './audit-event';
 import { AtbError } from './error';
 import { isJsonObject } from './json';
 import type { JsonObject } from './json';
 import { policyInputJson, TIERS } from './policy';
 import type { PolicyInput, Tier } from './policy';
+import type { StopScope } from './stop';
 
 /** What policy is asked once more when a mandate is redeemed: the question of issuance, on the request as it is. */
 export interface RedemptionInput {
@@ -58,4 +60,39 @@ export function parseRedemptionDecision(value: unknown): RedemptionDecision {
 
 function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+/** One use of a mandate: marked before anything is sent. */
+export interface Claim {
+  /** Of this use; drawn by the broker. */
+  readonly claimId: string;
+  readonly issuer: string;
+  readonly jti: string;
+  readonly requestId: string;
+  readonly agent: string;
+  readonly connector: string;
+  readonly at: Date;
+}
+
+/**
+ * Which mandates were used, for all brokers and for good, and the audit events of it. Throws `audit_unavailable`: what
+ * cannot be marked is refused.
+ */
+export interface RedemptionStore {
+  /** Marks the mandate used and records the event, both or neither. What was revoked or stopped is not marked. */
+  claim(claim: Claim, event: AuditEvent): Promise<'claimed' | 'used' | 'stopped'>;
+  /** Makes the mandate usable once more; false where it was given back before. */
+  giveBack(claim: Claim, event: AuditEvent): Promise<boolean>;
+  append(event: AuditEvent): Promise<void>;
+}
+
+/** What speaks against a use now: the mandate or something around it was revoked or stopped. */
+export interface StandingOrders {
+  /** Throws `revocation_unavailable` where what it knows is too old. */
+  against(use: {
+    readonly jti: string | null;
+    readonly requestId: string | null;
+    readonly agent: string;
+    readonly connector: string;
+  }): { readonly what: 'mandate' | StopScope } | null;
 }

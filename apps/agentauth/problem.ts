@@ -3,33 +3,9 @@ import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AtbError, isAtbError, isRetryable, statusOf } from '../../domain/error';
 import type { ErrorCode } from '../../domain/error';
+import { problemOf } from '../problem-details';
 
 const DEFAULT_RETRY_AFTER_SECONDS = 5;
-
-/** RFC 9457 problem details, with our extensions `code`, `reasons`, `errors` and `request_id`. */
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly code: ErrorCode;
-  readonly detail: string;
-  readonly reasons?: readonly string[];
-  readonly errors?: readonly { readonly pointer: string; readonly code: string; readonly detail: string }[];
-  readonly request_id?: string;
-}
-
-export function problemOf(error: AtbError): Problem {
-  return {
-    type: `urn:atb:problem:${error.code}`,
-    title: error.code.replaceAll('_', ' '),
-    status: statusOf(error.code),
-    code: error.code,
-    detail: error.message,
-    ...(error.reasons.length > 0 && { reasons: error.reasons }),
-    ...(error.errors.length > 0 && { errors: error.errors }),
-    ...(error.requestId !== undefined && { request_id: error.requestId }),
-  };
-}
 
 /** Every error becomes a problem; one that is not ours says nothing of itself outside, and all of it in the log. */
 @Catch()

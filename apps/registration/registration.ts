@@ -13,7 +13,7 @@ import { AtbError, isAtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { IssuerTokens, Ledger, PolicyEngine } from '../../domain/ports';
 import { parseStrictJson } from '../../domain/strict-json';
-import { problemOf } from '../agentauth/problem';
+import { problemOf } from '../problem-details';
 import { openPolicy } from '../policy';
 import type { RegistrationConfiguration } from './configuration';
 

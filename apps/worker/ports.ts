@@ -12,11 +12,8 @@ import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
 import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
 import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
-import { FileTickets } from '../../adapters/ticket/file-tickets';
-import { RestTickets } from '../../adapters/ticket/rest-tickets';
-import { readTicketSystem } from '../../adapters/ticket/ticket-system';
-import type { TicketSystem } from '../../domain/ports';
 import { openPolicy } from '../policy';
+import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { openNotifications } from './notifications';
 import { PolicyRecord } from './policy-record';
@@ -56,7 +53,7 @@ export async function openWorkerPorts(
     mandates: mandateOpener(keys, { issuer, audience }),
     signer,
     jwks,
-    tickets: await ticketSystem(configuration.tickets),
+    tickets: await openTickets(configuration.tickets),
     notifier: notifications.notifier,
     issuer,
     audience,
@@ -69,9 +66,4 @@ export async function openWorkerPorts(
       await ledger.end();
     },
   };
-}
-
-async function ticketSystem(configured: WorkerConfiguration['tickets']): Promise<TicketSystem> {
-  if ('file' in configured) return new FileTickets(configured.file);
-  return new RestTickets(await readTicketSystem(configured.system));
 }

@@ -1,8 +1,9 @@
 import { record } from './0001-record';
 import { velocity } from './0020-velocity';
 import { notification } from './0035-notification';
+import { redemption } from './0040-redemption';
 import { usedProof } from './0050-used-proof';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
-export const MIGRATIONS: readonly Migration[] = [record, velocity, notification, usedProof];
+export const MIGRATIONS: readonly Migration[] = [record, velocity, notification, redemption, usedProof];

@@ -1,0 +1,228 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import Ajv from 'ajv';
+import { canonicalJson } from '../../domain/canonical-json';
+import type {
+  Connector,
+  Credential,
+  CredentialReference,
+  Route,
+  ValueLocation,
+} from '../../domain/connector';
+import { sha256Base64url } from '../../domain/digest';
+import { AtbError } from '../../domain/error';
+import { isJsonObject } from '../../domain/json';
+import type { Json } from '../../domain/json';
+import { parseStrictJson } from '../../domain/strict-json';
+import schema from './connector.schema.json';
+
+const DEFAULTS = {
+  timeouts: { connect_ms: 2_000, first_byte_ms: 10_000, idle_ms: 10_000, total_ms: 60_000 },
+  limits: { request_bytes: 64 * 1024, response_bytes: 16 * 1024 * 1024 },
+} as const;
+
+/** The definition's own words, once the schema has passed. */
+interface Definition {
+  readonly id: string;
+  readonly title: string;
+  readonly owner: string;
+  readonly state: Connector['state'];
+  readonly data_classification: string;
+  readonly upstream: {
+    readonly url: string;
+    readonly allow_plain_http?: boolean;
+    readonly ca_file?: string;
+    readonly server_name?: string;
+    readonly spiffe_id?: string;
+    readonly client_certificate?: 'broker' | { readonly cert_file: string; readonly key_file: string };
+  };
+  readonly egress: {
+    readonly allow: readonly { readonly host: string; readonly port: number }[];
+    readonly private_addresses?: readonly string[];
+  };
+  readonly credentials?: readonly {
+    readonly header: string;
+    readonly prefix?: string;
+    readonly from: {
+      readonly file?: string;
+      readonly environment?: string;
+      readonly vault?: {
+        readonly url: string;
+        readonly path: string;
+        readonly field: string;
+        readonly token_file: string;
+        readonly ca_file?: string;
+      };
+    };
+  }[];
+  readonly timeouts?: Partial<Record<keyof typeof DEFAULTS.timeouts, number>>;
+  readonly limits?: Partial<Record<keyof typeof DEFAULTS.limits, number>>;
+  readonly idempotency_key?: Connector['idempotencyKey'];
+  readonly inspect_responses?: boolean;
+  readonly routes: readonly {
+    readonly method: string;
+    readonly path: string;
+    readonly action: string;
+    readonly body?: Route['body'];
+    readonly parameters?: Readonly<Record<string, readonly LocationDefinition[]>>;
+    readonly unchecked?: readonly LocationDefinition[];
+    readonly failed_after_commit?: readonly number[];
+  }[];
+}
+
+interface LocationDefinition {
+  readonly in: ValueLocation['in'];
+  readonly name?: string;
+  readonly pointer?: string;
+  readonly type?: 'string' | 'number' | 'integer' | 'boolean';
+  readonly optional?: boolean;
+}
+
+const isDefinition = new Ajv({ allErrors: true }).compile<Definition>(schema);
+
+/**
+ * Reads all connector definitions of a folder (`*.json`, one a file, named by its id). Paths in them are relative to
+ * the file. Throws `configuration_invalid`: a broker does not start with a definition that it cannot read.
+ */
+export function loadConnectors(folder: string): ReadonlyMap<string, Connector> {
+  const connectors = new Map<string, Connector>();
+  for (const file of jsonFiles(folder)) {
+    const connector = parseConnector(readFileSync(file), file);
+    if (`${connector.id}.json` !== file.slice(dirname(file).length + 1)) {
+      throw invalid(file, `its id is ${connector.id}: name the file so`);
+    }
+    connectors.set(connector.id, connector);
+  }
+  return connectors;
+}
+
+/** One definition; `file` is where it stands, for messages and relative paths. Throws `configuration_invalid`. */
+export function parseConnector(content: Uint8Array | string, file: string): Connector {
+  let json: Json;
+  try {
+    json = parseStrictJson(content);
+  } catch (cause) {
+    throw invalid(file, 'it is not strict JSON', cause);
+  }
+  if (!isJsonObject(json) || !isDefinition(json)) {
+    const faults = (isDefinition.errors ?? []).map(
+      ({ instancePath, message }) => `${instancePath} ${message ?? ''}`,
+    );
+    throw invalid(file, `it does not have the form of a connector: ${faults.join('; ')}`);
+  }
+  const at = (path: string) => resolve(dirname(file), path);
+  const { upstream, egress, timeouts, limits } = json;
+  return {
+    id: json.id,
+    title: json.title,
+    owner: json.owner,
+    state: json.state,
+    classification: json.data_classification,
+    digest: sha256Base64url(canonicalJson(json)),
+    upstream: { url: upstreamUrl(upstream, file), tls: upstreamTls(upstream, at) },
+    egress: { allow: egress.allow, privateAddresses: egress.private_addresses ?? [] },
+    credentials: (json.credentials ?? []).map(({ header, prefix, from }): Credential => ({
+      header: header.toLowerCase(),
+      prefix: prefix ?? '',
+      from: credentialReference(from, at),
+    })),
+    timeouts: {
+      connectMs: timeouts?.connect_ms ?? DEFAULTS.timeouts.connect_ms,
+      firstByteMs: timeouts?.first_byte_ms ?? DEFAULTS.timeouts.first_byte_ms,
+      idleMs: timeouts?.idle_ms ?? DEFAULTS.timeouts.idle_ms,
+      totalMs: timeouts?.total_ms ?? DEFAULTS.timeouts.total_ms,
+    },
+    limits: {
+      requestBytes: limits?.request_bytes ?? DEFAULTS.limits.request_bytes,
+      responseBytes: limits?.response_bytes ?? DEFAULTS.limits.response_bytes,
+    },
+    idempotencyKey: json.idempotency_key ?? 'drop',
+    inspectResponses: json.inspect_responses ?? false,
+    routes: json.routes.map((route) => ({
+      method: route.method,
+      path: route.path,
+      action: route.action,
+      parameters: Object.fromEntries(
+        Object.entries(route.parameters ?? {}).map(([name, places]) => [name, places.map(location)]),
+      ),
+      unchecked: (route.unchecked ?? []).map(location),
+      body:
+        route.body ??
+        (Object.values(route.parameters ?? {})
+          .flat()
+          .some((place) => place.in === 'body')
+          ? 'json'
+          : 'none'),
+      failedAfterCommit: route.failed_after_commit ?? [],
+    })),
+    definition: json,
+  };
+}
+
+function upstreamUrl({ url, allow_plain_http }: Definition['upstream'], file: string): URL {
+  if (!URL.canParse(url)) throw invalid(file, 'its upstream is no URL');
+  const parsed = new URL(url);
+  if (parsed.protocol === 'http:' && allow_plain_http !== true) {
+    throw invalid(file, 'its upstream is plain http, and allow_plain_http is not true');
+  }
+  if (parsed.search !== '' || parsed.hash !== '' || parsed.username !== '' || parsed.password !== '') {
+    throw invalid(file, 'its upstream has more than a scheme, a host, a port and a path');
+  }
+  return parsed;
+}
+
+function upstreamTls(
+  upstream: Definition['upstream'],
+  at: (path: string) => string,
+): Connector['upstream']['tls'] {
+  const certificate = upstream.client_certificate;
+  return {
+    caFile: upstream.ca_file === undefined ? undefined : at(upstream.ca_file),
+    serverName: upstream.server_name,
+    spiffeId: upstream.spiffe_id,
+    clientCertificate:
+      typeof certificate === 'object'
+        ? { certFile: at(certificate.cert_file), keyFile: at(certificate.key_file) }
+        : certificate,
+  };
+}
+
+function credentialReference(
+  from: NonNullable<Definition['credentials']>[number]['from'],
+  at: (path: string) => string,
+): CredentialReference {
+  if (from.file !== undefined) return { file: at(from.file) };
+  if (from.environment !== undefined) return { environment: from.environment };
+  const { url = '', path = '', field = '', token_file = '', ca_file } = from.vault ?? {};
+  return {
+    vault: {
+      url,
+      path,
+      field,
+      tokenFile: at(token_file),
+      caFile: ca_file === undefined ? undefined : at(ca_file),
+    },
+  };
+}
+
+function location(place: LocationDefinition): ValueLocation {
+  const optional = place.optional ?? false;
+  if (place.in === 'body') return { in: 'body', pointer: place.pointer ?? '', optional };
+  const name = place.in === 'header' ? (place.name ?? '').toLowerCase() : (place.name ?? '');
+  return { in: place.in, name, type: place.type ?? 'string', optional };
+}
+
+function jsonFiles(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.endsWith('.json'))
+      .sort()
+      .map((name) => join(folder, name));
+  } catch (cause) {
+    throw invalid(folder, 'the folder cannot be read', cause);
+  }
+}
+
+function invalid(file: string, why: string, cause?: unknown): AtbError {
+  return new AtbError('configuration_invalid', `the connector ${file} cannot be used: ${why}`, { cause });
+}

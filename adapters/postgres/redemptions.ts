@@ -1,0 +1,173 @@
+import { Pool } from 'pg';
+import type { AuditEvent } from '../../domain/audit-event';
+import { AtbError } from '../../domain/error';
+import type { Claim, RedemptionStore } from '../../domain/redemption';
+import { Batch } from './batch';
+
+const CONNECT_TIMEOUT_MS = 2_000;
+const STATEMENT_TIMEOUT_MS = 3_000;
+const POOL_SIZE = 6;
+const BATCH = { items: 128, atOnce: 2 } as const;
+
+const EVENT_COLUMNS = 'id, type, time, request_id, actor, subject, action, tier, reasons, data';
+/** An event as JSON, back into its columns. */
+const eventOf = (event: string) => `
+  ${event}->>'id', ${event}->>'type', (${event}->>'time')::timestamptz, ${event}->>'requestId', ${event}->>'actor',
+  ${event}->>'subject', ${event}->>'action', ${event}->>'tier',
+  array(select json_array_elements_text(${event}->'reasons')), ${event}->'data'`;
+
+/**
+ * In one statement: what was revoked or stopped is not marked; the mark is insert-once on (issuer, jti), taken again
+ * only after it was given back the one time, or by a repeat of the same claim; each mark has its event. Ordered, so
+ * that the batches of two brokers do not wait for each other in a circle.
+ */
+const CLAIM = `
+  with item as (
+    select * from json_to_recordset($1::json) as item (
+      claim_id text, issuer text, jti text, request_id text, subject text, connector text, at timestamptz, event json)
+  ), stopped as (
+    select claim_id from item where exists (select from revocation where revocation.jti = item.jti)
+      or exists (select from stop where lifted_at is null and (
+        scope = 'everything'
+        or (scope = 'agent' and value = item.subject)
+        or (scope = 'connector' and value = item.connector)
+        or (scope = 'request' and value = item.request_id)))
+  ), claimed as (
+    insert into redemption as held (issuer, jti, claim_id, request_id, subject, connector, claimed_at, uses)
+    select issuer, jti, claim_id, request_id, subject, connector, at, 1 from item
+    where claim_id not in (select claim_id from stopped)
+    order by issuer, jti
+    on conflict (issuer, jti) do update
+      set claim_id = excluded.claim_id, claimed_at = excluded.claimed_at,
+        uses = case when held.claim_id = excluded.claim_id then held.uses else held.uses + 1 end
+      where held.claim_id = excluded.claim_id or (held.given_back_at is not null and held.uses = 1)
+    returning claim_id
+  ), event as (
+    insert into audit_event (${EVENT_COLUMNS})
+    select ${eventOf('event')} from item where claim_id in (select claim_id from claimed)
+    on conflict (id) do nothing
+  )
+  select claim_id, claim_id in (select claim_id from claimed) as claimed,
+    claim_id in (select claim_id from stopped) as stopped
+  from item`;
+
+const GIVE_BACK = `
+  with given_back as (
+    update redemption set given_back_at = $2::timestamptz
+    where claim_id = $1 and uses = 1 and given_back_at is null returning 1
+  ), event as (
+    insert into audit_event (${EVENT_COLUMNS})
+    select ${eventOf('$3::json')} where exists (select from given_back)
+    on conflict (id) do nothing
+  )
+  select exists (select from given_back) as given_back`;
+
+const APPEND = `
+  insert into audit_event (${EVENT_COLUMNS})
+  select ${eventOf('event')} from json_array_elements($1::json) as event
+  on conflict (id) do nothing`;
+
+type Marked = 'claimed' | 'used' | 'stopped';
+
+/** The marks of used mandates in PostgreSQL. Many at once share a statement, each is durable before it is told. */
+export class PostgresRedemptions implements RedemptionStore {
+  private readonly pool: Pool;
+  private readonly claims: Batch<{ readonly claim: Claim; readonly event: AuditEvent }, Marked>;
+  private readonly events: Batch<AuditEvent, true>;
+
+  constructor(url: string) {
+    this.pool = new Pool({
+      connectionString: url,
+      max: POOL_SIZE,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: STATEMENT_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    // An idle connection that breaks is replaced at its next use; that use reports what is wrong.
+    this.pool.on('error', () => undefined);
+    this.claims = new Batch((items) => this.claimAll(items), BATCH);
+    this.events = new Batch((events) => this.appendAll(events), BATCH);
+  }
+
+  async claim(claim: Claim, event: AuditEvent): Promise<Marked> {
+    try {
+      return await this.claims.add({ claim, event });
+    } catch {
+      // Perhaps it was marked and only the answer was lost: a repeat of the same claim finds its own mark.
+      return this.claims.add({ claim, event });
+    }
+  }
+
+  async giveBack(claim: Claim, event: AuditEvent): Promise<boolean> {
+    const values = [claim.claimId, event.time, JSON.stringify(event)];
+    const [row] = await this.query<{ given_back: boolean }>('give-back', GIVE_BACK, values);
+    return row?.given_back === true;
+  }
+
+  async append(event: AuditEvent): Promise<void> {
+    await this.events.add(event);
+  }
+
+  /** Answers when the store does. Throws `audit_unavailable`. */
+  async ping(): Promise<void> {
+    await this.query('ping', 'select 1', []);
+  }
+
+  /** After everything that waits was written, or failed. */
+  async end(): Promise<void> {
+    await Promise.all([this.claims.drained(), this.events.drained()]);
+    await this.pool.end();
+  }
+
+  private async claimAll(
+    items: readonly { readonly claim: Claim; readonly event: AuditEvent }[],
+  ): Promise<readonly Marked[]> {
+    // One mandate twice in one batch: the first is decided by the database, the others come after it in any case.
+    const firsts = new Map<string, Claim>();
+    for (const { claim } of items) {
+      const key = JSON.stringify([claim.issuer, claim.jti]);
+      if (!firsts.has(key)) firsts.set(key, claim);
+    }
+    const asked = items.filter(
+      ({ claim }) => firsts.get(JSON.stringify([claim.issuer, claim.jti])) === claim,
+    );
+    const rows = await this.query<{ claim_id: string; claimed: boolean; stopped: boolean }>('claim', CLAIM, [
+      JSON.stringify(
+        asked.map(({ claim, event }) => ({
+          claim_id: claim.claimId,
+          issuer: claim.issuer,
+          jti: claim.jti,
+          request_id: claim.requestId,
+          subject: claim.agent,
+          connector: claim.connector,
+          at: claim.at,
+          event,
+        })),
+      ),
+    ]);
+    const marks = new Map(rows.map((row) => [row.claim_id, row]));
+    return items.map(({ claim }) => {
+      const mark = marks.get(claim.claimId);
+      if (mark?.stopped === true) return 'stopped';
+      return mark?.claimed === true ? 'claimed' : 'used';
+    });
+  }
+
+  private async appendAll(events: readonly AuditEvent[]): Promise<readonly true[]> {
+    await this.query('append-all', APPEND, [JSON.stringify(events)]);
+    return events.map(() => true as const);
+  }
+
+  private async query<Row extends object>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Row[]> {
+    try {
+      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
+    } catch (cause) {
+      throw new AtbError('audit_unavailable', 'the store of used mandates cannot be reached', { cause });
+    }
+  }
+}

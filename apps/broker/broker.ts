@@ -1,0 +1,154 @@
+import { readFile } from 'node:fs/promises';
+import { loadConnectors } from '../../adapters/connector/definitions';
+import { RouteTable } from '../../adapters/connector/route-table';
+import { Credentials } from '../../adapters/credential/credentials';
+import phrases from '../../adapters/guardrail/phrases.json';
+import { PhraseGuardrail } from '../../adapters/guardrail/phrases';
+import { JwksSource } from '../../adapters/jose/jwks-source';
+import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
+import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
+import { migrate } from '../../adapters/postgres/schema';
+import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
+import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import type { Resolver } from '../../adapters/upstream/egress';
+import { Upstream } from '../../adapters/upstream/upstream';
+import { startAdminServer } from '../admin-server';
+import { openPolicy } from '../policy';
+import { openTickets } from '../tickets';
+import type { BrokerConfiguration } from './configuration';
+import { BrokerMetrics } from './metrics';
+import { Proxy } from './proxy';
+import { Redemptions } from './redemption';
+
+export interface Broker {
+  readonly url: string;
+  readonly adminUrl: string;
+  /** The decision by itself, for other ways in than the proxy. */
+  readonly redemptions: Redemptions;
+  readonly connectors: ReadonlyMap<string, RouteTable>;
+  close(): Promise<void>;
+}
+
+export interface BrokerParts {
+  /** The environment that credentials are looked up in. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly onDefect: (error: unknown) => void;
+  readonly resolver?: Resolver;
+}
+
+// An unknown key may cause one reading of the keys in this time.
+const UNKNOWN_KEY_COOLDOWN_MS = 10_000;
+const SHUTDOWN_GRACE_MS = 8_000;
+
+/** Starts a broker. Throws where something that it decides by is not to be had: there is no start with less. */
+export async function startBroker(configuration: BrokerConfiguration, parts: BrokerParts): Promise<Broker> {
+  const undo: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const connectors = new Map(
+      [...loadConnectors(configuration.connectorsDirectory)].map(([id, connector]) => [
+        id,
+        new RouteTable(connector),
+      ]),
+    );
+    const metrics = new BrokerMetrics(new Set(connectors.keys()));
+    const [cert, key, databaseUrl, policy, tickets] = await Promise.all([
+      readFile(configuration.certFile, 'utf8'),
+      readFile(configuration.keyFile, 'utf8'),
+      readFile(configuration.databaseUrlFile, 'utf8').then((text) => text.trim()),
+      openPolicy(configuration.policy),
+      openTickets(configuration.tickets),
+    ]);
+    undo.push(() => policy.close());
+    await migrate(databaseUrl);
+    const store = new PostgresRedemptions(databaseUrl);
+    undo.push(() => store.end());
+    const orders = await RevocationWatch.start(databaseUrl, {
+      pollMs: configuration.revocationPollMs,
+      maxAgeMs: configuration.revocationMaxAgeMs,
+    });
+    undo.push(() => orders.end());
+    const jwks = await JwksSource.start(configuration.jwks, {
+      refreshMs: configuration.jwksRefreshSeconds * 1000,
+      maxAgeMs: configuration.jwksMaxAgeSeconds * 1000,
+      cooldownMs: UNKNOWN_KEY_COOLDOWN_MS,
+    });
+    undo.push(() => {
+      jwks.end();
+    });
+    const { issuer, audience, clockSkewSeconds } = configuration;
+    const redemptions = new Redemptions({
+      clock: () => new Date(),
+      svids: new X509SvidValidator(TrustBundleSet.load(configuration.trustBundleFile)),
+      mandates: {
+        verify: (compact, now) => jwks.verify(compact, { issuer, audience, now, clockSkewSeconds }),
+      },
+      connectors,
+      orders,
+      guardrails: [new PhraseGuardrail(phrases)],
+      store,
+      policy,
+      tickets,
+      allowUnmandatedLowRisk: configuration.allowUnmandatedLowRisk,
+      watch: {
+        checked: (check, milliseconds) => {
+          metrics.checked(check, milliseconds);
+        },
+        unrecorded: (_, cause) => {
+          metrics.lost();
+          parts.onDefect(cause);
+        },
+      },
+    });
+    const upstreams = new Map(
+      [...connectors].map(([id, { connector }]) => [
+        id,
+        new Upstream(connector, {
+          identity: { cert, key },
+          ...(parts.resolver && { resolver: parts.resolver }),
+        }),
+      ]),
+    );
+    undo.push(async () => {
+      await Promise.all([...upstreams.values()].map((upstream) => upstream.destroy()));
+    });
+    const proxy = new Proxy(
+      {
+        cert,
+        key,
+        maxConnections: configuration.maxConnections,
+        maxHeaderBytes: configuration.maxHeaderBytes,
+        headersTimeoutMs: configuration.headersTimeoutMs,
+        requestTimeoutMs: configuration.requestTimeoutMs,
+      },
+      {
+        redemptions,
+        upstreams,
+        credentials: new Credentials(parts.environment),
+        metrics,
+        onDefect: parts.onDefect,
+      },
+    );
+    await proxy.listen(configuration.port, configuration.host);
+    undo.push(() => proxy.close(SHUTDOWN_GRACE_MS));
+    const isReady = async () => {
+      await store.ping();
+      return orders.isFresh;
+    };
+    const admin = await startAdminServer(
+      configuration.admin.host,
+      configuration.admin.port,
+      isReady,
+      metrics.registry,
+    );
+    undo.push(() => admin.close());
+    const address = proxy.server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : configuration.port;
+    return { url: `https://localhost:${port}`, adminUrl: admin.url, redemptions, connectors, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+import type { JwksLocation } from '../../adapters/jose/jwks-source';
+import { Environment } from '../environment';
+import { policyConfiguration } from '../policy';
+import type { PolicyConfiguration } from '../policy';
+
+/** What a broker must be told. Every value is read once, here. */
+export interface BrokerConfiguration {
+  readonly host: string;
+  readonly port: number;
+  readonly admin: { readonly host: string; readonly port: number };
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly trustBundleFile: string;
+  readonly issuer: string;
+  readonly audience: string;
+  readonly jwks: JwksLocation;
+  readonly jwksRefreshSeconds: number;
+  readonly jwksMaxAgeSeconds: number;
+  readonly databaseUrlFile: string;
+  readonly policy: PolicyConfiguration;
+  readonly tickets: { readonly system: string } | { readonly file: string };
+  readonly connectorsDirectory: string;
+  readonly allowUnmandatedLowRisk: boolean;
+  readonly clockSkewSeconds: number;
+  readonly revocationPollMs: number;
+  readonly revocationMaxAgeMs: number;
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+/** Reads ATB_* variables; docs/configuration.md lists them. Throws `configuration_invalid` naming every fault. */
+export function brokerConfiguration(
+  variables: Readonly<Record<string, string | undefined>>,
+): BrokerConfiguration {
+  const environment = new Environment(variables);
+  const configuration: BrokerConfiguration = {
+    host: environment.text('ATB_BROKER_HOST', '127.0.0.1'),
+    port: environment.port('ATB_BROKER_PORT', 9443),
+    admin: {
+      host: environment.text('ATB_BROKER_ADMIN_HOST', '127.0.0.1'),
+      port: environment.port('ATB_BROKER_ADMIN_PORT', 9466),
+    },
+    certFile: environment.required('ATB_BROKER_TLS_CERT_FILE'),
+    keyFile: environment.required('ATB_BROKER_TLS_KEY_FILE'),
+    trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
+    issuer: environment.required('ATB_ISSUER'),
+    audience: environment.required('ATB_AUDIENCE'),
+    jwks: jwksLocation(environment),
+    jwksRefreshSeconds: environment.integer('ATB_JWKS_REFRESH_SECONDS', 60, { min: 1, max: 86_400 }),
+    jwksMaxAgeSeconds: environment.integer('ATB_JWKS_MAX_AGE_SECONDS', 900, { min: 1, max: 86_400 }),
+    databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
+    policy: policyConfiguration(environment),
+    tickets: ticketsLocation(environment),
+    connectorsDirectory: environment.required('ATB_CONNECTORS_DIR'),
+    allowUnmandatedLowRisk: environment.flag('ALLOW_UNMANDATED_LOW_RISK', false),
+    clockSkewSeconds: environment.integer('ATB_CLOCK_SKEW_SECONDS', 5, { min: 0, max: 30 }),
+    revocationPollMs: environment.integer('ATB_REVOCATION_POLL_MS', 400, { min: 10, max: 1_000 }),
+    revocationMaxAgeMs: environment.integer('ATB_REVOCATION_MAX_AGE_MS', 3_000, { min: 100, max: 60_000 }),
+    maxConnections: environment.integer('ATB_BROKER_MAX_CONNECTIONS', 12_000, { min: 1, max: 1_000_000 }),
+    maxHeaderBytes: environment.integer('ATB_BROKER_MAX_HEADER_BYTES', 32_768, {
+      min: 4_096,
+      max: 262_144,
+    }),
+    headersTimeoutMs: environment.integer('ATB_BROKER_HEADERS_TIMEOUT_MS', 10_000, { min: 100, max: 60_000 }),
+    requestTimeoutMs: environment.integer('ATB_BROKER_REQUEST_TIMEOUT_MS', 20_000, {
+      min: 100,
+      max: 600_000,
+    }),
+  };
+  environment.finish('the broker');
+  return configuration;
+}
+
+function jwksLocation(environment: Environment): JwksLocation {
+  const file = environment.optional('ATB_BROKER_JWKS_FILE');
+  const url = environment.optional('ATB_BROKER_JWKS_URL');
+  environment.exactlyOne({ ATB_BROKER_JWKS_FILE: file, ATB_BROKER_JWKS_URL: url });
+  if (url === undefined) return { file: file ?? '' };
+  return { url, caFile: environment.required('ATB_BROKER_JWKS_CA_FILE') };
+}
+
+function ticketsLocation(environment: Environment): BrokerConfiguration['tickets'] {
+  const system = environment.optional('ATB_TICKET_SYSTEM_FILE');
+  const file = environment.optional('ATB_TICKETS_FILE');
+  environment.exactlyOne({ ATB_TICKET_SYSTEM_FILE: system, ATB_TICKETS_FILE: file });
+  return system === undefined ? { file: file ?? '' } : { system };
+}

@@ -1,0 +1,65 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Connector, Route } from '../../domain/connector';
+import { AtbError } from '../../domain/error';
+
+/** What of a call's headers may reach a system; besides these, the headers in which a route has parameters. */
+const FORWARDED = [
+  ...['accept', 'accept-language', 'content-type', 'if-match', 'if-none-match', 'if-modified-since'],
+  ...['if-unmodified-since', 'prefer', 'traceparent', 'tracestate'],
+];
+
+/** RFC 9110 §7.6.1, and what older servers take for the same. */
+const HOP_BY_HOP = new Set([
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
+  ...['proxy-authenticate', 'proxy-authorization', 'proxy-authentication-info'],
+]);
+
+/** What a system says about itself or to a browser, and is not for agents. */
+const KEPT_BACK = new Set([
+  ...['set-cookie', 'set-cookie2', 'alt-svc', 'strict-transport-security', 'www-authenticate', 'server'],
+  ...['x-powered-by', 'clear-site-data', 'refresh', 'location', 'content-location', 'date'],
+]);
+
+/** `Connection` names headers that a proxy takes away: only what says nothing of that kind is let in (attack 31). */
+export function refuseConnectionTricks(headers: ReadonlyMap<string, string>): void {
+  const options = (headers.get('connection') ?? '').toLowerCase().split(',');
+  if (options.some((option) => !['', 'keep-alive', 'close'].includes(option.trim()))) {
+    throw new AtbError('header_forbidden', 'Connection may say keep-alive or close');
+  }
+}
+
+/** The headers that the upstream gets: chosen, never copied; the credentials last, so that nothing stands beside them. */
+export function upstreamHeaders(
+  connector: Connector,
+  route: Route,
+  headers: ReadonlyMap<string, string>,
+  credentials: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const parameters = [...Object.values(route.parameters).flat(), ...route.unchecked];
+  const names = new Set([
+    ...FORWARDED,
+    ...parameters.flatMap((place) => (place.in === 'header' ? [place.name] : [])),
+    ...(connector.idempotencyKey === 'forward' ? ['idempotency-key'] : []),
+  ]);
+  const forwarded: Record<string, string> = {};
+  for (const name of names) {
+    const value = headers.get(name);
+    if (value !== undefined && !HOP_BY_HOP.has(name)) forwarded[name] = value;
+  }
+  // As it is, so that what is counted and digested is what was meant.
+  return { ...forwarded, 'accept-encoding': 'identity', ...credentials };
+}
+
+/** The headers of an answer that an agent gets. */
+export function agentHeaders(headers: IncomingHttpHeaders): Record<string, string | string[]> {
+  const listed = (headers.connection ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim());
+  const handed: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || HOP_BY_HOP.has(name) || KEPT_BACK.has(name) || listed.includes(name)) continue;
+    handed[name] = value;
+  }
+  return handed;
+}

@@ -1,0 +1,432 @@
+import { createHash, constants } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Credentials } from '../../adapters/credential/credentials';
+import { PresentedChains } from '../../adapters/spiffe/presented-chains';
+import { NeverConnected } from '../../adapters/upstream/upstream';
+import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
+import { AtbError, isAtbError, isRetryable, statusOf } from '../../domain/error';
+import { problemOf } from '../problem-details';
+import { parseCallHeaders, parseCallTarget } from './call';
+import type { Call } from './call';
+import { agentHeaders, refuseConnectionTricks, upstreamHeaders } from './headers';
+import type { BrokerMetrics } from './metrics';
+import type { Permission, RedemptionOutcome, Redemptions } from './redemption';
+
+export interface ProxyOptions {
+  readonly cert: string;
+  readonly key: string;
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+export interface ProxyParts {
+  readonly redemptions: Redemptions;
+  /** By the connector's id. */
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly credentials: Credentials;
+  readonly metrics: BrokerMetrics;
+  /** Told what is no agent's to know. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+const RETRY_AFTER_SECONDS = 1;
+const KEEP_ALIVE_MS = 72_000;
+const HANDSHAKE_MS = 5_000;
+
+/**
+ * The reverse proxy: takes calls apart without repairing them, asks whether they may be made, makes them, and hands
+ * the answer on as it comes.
+ */
+export class Proxy {
+  readonly server: Server;
+  private readonly chains = new PresentedChains();
+  /** Outcomes that are being written: a shutdown waits for them. */
+  private readonly recording = new Set<Promise<void>>();
+
+  constructor(
+    options: ProxyOptions,
+    private readonly parts: ProxyParts,
+  ) {
+    this.server = createServer(
+      {
+        cert: options.cert,
+        key: options.key,
+        // Any certificate may come in, so that the refusal can say what is wrong with it.
+        requestCert: true,
+        rejectUnauthorized: false,
+        minVersion: 'TLSv1.2',
+        // A resumed session shows no certificate chain.
+        secureOptions: constants.SSL_OP_NO_TICKET,
+        handshakeTimeout: HANDSHAKE_MS,
+        headersTimeout: options.headersTimeoutMs,
+        requestTimeout: options.requestTimeoutMs,
+        connectionsCheckingInterval: 500,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: options.maxHeaderBytes,
+        insecureHTTPParser: false,
+        // Duplicates are for us to see, and to refuse.
+        joinDuplicateHeaders: false,
+        requireHostHeader: true,
+      },
+      (request, response) => {
+        void this.serve(request, response);
+      },
+    );
+    this.server.maxConnections = options.maxConnections;
+    this.server.maxHeadersCount = 100;
+    this.server.on('upgrade', (_, socket) => {
+      void this.refuseRaw(socket as Socket, 'upgrade_refused', 'connections are not upgraded here');
+    });
+    this.server.on('connect', (_, socket) => {
+      void this.refuseRaw(socket as Socket, 'method_not_allowed', 'CONNECT is not for here');
+    });
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      this.refuseUnreadable(error, socket);
+    });
+    this.server.on('connection', (socket) => {
+      parts.metrics.connections.inc();
+      socket.once('close', () => {
+        parts.metrics.connections.dec();
+      });
+    });
+  }
+
+  listen(port: number, host: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, host, () => {
+        this.server.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  /** Takes no new connections, lets calls in flight end for a while, and waits until what came of them is written. */
+  async close(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.server.close(() => {
+        resolve();
+      });
+    });
+    this.server.closeIdleConnections();
+    const timer = setTimeout(() => {
+      this.server.closeAllConnections();
+    }, graceMs);
+    await closed;
+    clearTimeout(timer);
+    await Promise.all(this.recording);
+  }
+
+  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedAt = performance.now();
+    let connector: string | null = null;
+    try {
+      let call: Call;
+      try {
+        call = callOf(request);
+      } catch (error) {
+        await this.parts.redemptions.recordUnreadable(asAtbError(error), null);
+        throw error;
+      }
+      connector = call.connector;
+      const permission = await this.parts.redemptions.permit(
+        call,
+        this.chains.of(request.socket as TLSSocket),
+      );
+      this.parts.metrics.decided(connector, 'allowed');
+      await this.forward(permission, response, startedAt);
+      this.parts.metrics.answered(connector, (performance.now() - startedAt) / 1000);
+    } catch (error) {
+      const known = this.known(error);
+      this.parts.metrics.decided(connector, known.code);
+      refuse(request, response, known);
+    }
+  }
+
+  /** Makes the call. What is thrown is told to the agent, unless its answer has begun. */
+  private async forward(permission: Permission, response: ServerResponse, startedAt: number): Promise<void> {
+    const { connector, route, call, body } = permission;
+    const upstream = this.parts.upstreams.get(connector.id);
+    const abort = new AbortController();
+    const outOfTime = setTimeout(() => {
+      abort.abort(new AtbError('upstream_timeout', 'the system behind took too long'));
+    }, connector.timeouts.totalMs);
+    const gone = () => {
+      if (!response.writableFinished) abort.abort(new AtbError('upstream_failed', 'the agent went away'));
+    };
+    response.once('close', gone);
+    let answer: UpstreamAnswer | undefined;
+    try {
+      if (!upstream) throw new NeverConnected('there is no upstream');
+      const credentials = await this.parts.credentials.headers(connector.credentials);
+      answer = await upstream.send({
+        method: route.method,
+        path: call.search === '' ? call.path : `${call.path}?${call.search}`,
+        headers: upstreamHeaders(connector, route, call.headers, credentials),
+        body: route.body === 'json' ? body : null,
+        signal: abort.signal,
+      });
+      const handed = await this.handOn(permission, upstream, answer, response);
+      this.record(permission, { ...handed, code: null, startedAt, status: answer.statusCode });
+    } catch (error) {
+      const failure = upstreamFailure(error, abort.signal);
+      answer?.body.destroy();
+      if (!answer && isUnsent(error)) await this.giveBack(permission, failure);
+      this.record(permission, {
+        bytes: 0,
+        digest: null,
+        code: failure.code,
+        startedAt,
+        status: answer?.statusCode ?? null,
+      });
+      if (!response.headersSent) throw failure;
+      // Half an answer cannot be taken back: the agent sees that it broke off.
+      response.destroy();
+    } finally {
+      clearTimeout(outOfTime);
+      response.off('close', gone);
+    }
+  }
+
+  private async handOn(
+    { connector, call }: Permission,
+    upstream: Upstream,
+    answer: UpstreamAnswer,
+    response: ServerResponse,
+  ): Promise<{ readonly bytes: number; readonly digest: string }> {
+    const headers = agentHeaders(answer.headers);
+    const { location } = answer.headers;
+    if (answer.statusCode >= 300 && answer.statusCode < 400 && location !== undefined) {
+      const within = typeof location === 'string' ? upstream.within(location, call.path) : undefined;
+      if (within === undefined) {
+        throw new AtbError(
+          'upstream_redirect_refused',
+          'the system behind points elsewhere, where nobody goes',
+        );
+      }
+      headers.location = `/c/${connector.id}${within}`;
+    }
+    const most = connector.limits.responseBytes;
+    const announced = Number(answer.headers['content-length'] ?? 0);
+    if (announced > most) throw tooLarge();
+    response.writeHead(answer.statusCode, headers);
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > most) throw tooLarge();
+      hash.update(chunk);
+      if (!response.write(chunk)) await drained(response);
+    }
+    response.end();
+    return { bytes, digest: hash.digest('base64url') };
+  }
+
+  private async giveBack(permission: Permission, failure: AtbError): Promise<void> {
+    try {
+      if (await this.parts.redemptions.giveBack(permission, failure.code)) this.parts.metrics.returned();
+    } catch (error) {
+      // It stays used: that is the safe side.
+      this.parts.onDefect(error);
+    }
+  }
+
+  /** Writes the second event beside the answer: the call was made, whatever becomes of the record. Tried again for a while. */
+  private record(
+    permission: Permission,
+    told: {
+      readonly bytes: number;
+      readonly digest: string | null;
+      readonly code: AtbError['code'] | null;
+      readonly startedAt: number;
+      readonly status: number | null;
+    },
+  ): void {
+    const outcome: RedemptionOutcome = {
+      outcome:
+        told.status === null ? 'unknown' : told.code === null && told.status < 400 ? 'succeeded' : 'failed',
+      status: told.status,
+      code: told.code,
+      durationMs: performance.now() - told.startedAt,
+      responseBytes: told.bytes,
+      responseDigest: told.digest,
+    };
+    const writing = this.recordPatiently(permission, outcome).finally(() => this.recording.delete(writing));
+    this.recording.add(writing);
+  }
+
+  private async recordPatiently(permission: Permission, outcome: RedemptionOutcome): Promise<void> {
+    for (const waitMs of [0, 100, 1_000, 5_000, null]) {
+      try {
+        await this.parts.redemptions.recordOutcome(permission, outcome);
+        return;
+      } catch (error) {
+        if (waitMs === null) {
+          this.parts.metrics.lost();
+          this.parts.onDefect(error);
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+    }
+  }
+
+  private known(error: unknown): AtbError {
+    const known = asAtbError(error);
+    if (known.code === 'internal') this.parts.onDefect(error);
+    return known;
+  }
+
+  private async refuseRaw(
+    socket: Socket,
+    code: 'upgrade_refused' | 'method_not_allowed',
+    message: string,
+  ): Promise<void> {
+    socket.on('error', () => undefined);
+    const error = new AtbError(code, message);
+    this.parts.metrics.decided(null, code);
+    await this.parts.redemptions.recordUnreadable(error, null);
+    socket.end(rawProblem(error));
+  }
+
+  /** What Node's parser refuses: smuggling, folded headers, control characters, too slow, too large. */
+  private refuseUnreadable(cause: NodeJS.ErrnoException, socket: Socket): void {
+    if (cause.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const error =
+      cause.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new AtbError('request_timeout', 'the call did not come in time', { cause })
+        : new AtbError('call_malformed', 'this is no HTTP/1.1 request that could be understood in one way', {
+            cause,
+          });
+    this.parts.metrics.decided(null, error.code);
+    void this.parts.redemptions.recordUnreadable(error, null);
+    socket.end(rawProblem(error));
+  }
+}
+
+/** The call in a request. Reads no body yet. Throws what makes it none. */
+function callOf(request: IncomingMessage): Call {
+  const method = request.method ?? '';
+  if (!METHODS.has(method)) throw new AtbError('method_not_allowed', 'this method is not for here');
+  const target = parseCallTarget(request.url ?? '');
+  const headers = parseCallHeaders(request.rawHeaders);
+  refuseConnectionTricks(headers);
+  if (headers.has('upgrade')) throw new AtbError('upgrade_refused', 'connections are not upgraded here');
+  return {
+    connector: target.connector,
+    method,
+    path: target.path,
+    query: target.query,
+    search: target.search,
+    headers,
+    body: (limitBytes) => bodyOf(request, limitBytes),
+  };
+}
+
+function bodyOf(request: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const tooLargeBody = () =>
+      new AtbError('body_too_large', `the body is larger than the connector takes: ${limitBytes} bytes`);
+    if (Number(request.headers['content-length'] ?? 0) > limitBytes) {
+      reject(tooLargeBody());
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > limitBytes) {
+        request.pause();
+        reject(tooLargeBody());
+      } else chunks.push(chunk);
+    });
+    request.once('end', () => {
+      resolve(Buffer.concat(chunks));
+    });
+    const broken = () => {
+      reject(new AtbError('call_malformed', 'the body ended before it was whole'));
+    };
+    request.once('error', broken);
+    request.once('close', broken);
+  });
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, error: AtbError): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const body = JSON.stringify(problemOf(error));
+  const headers: Record<string, string | number> = {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  };
+  const status = statusOf(error.code);
+  if (isRetryable(error.code)) headers['retry-after'] = error.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
+  if (status === 401) headers['www-authenticate'] = 'PoA';
+  // What was not read is not read to its end either.
+  if (!request.complete) headers.connection = 'close';
+  response.writeHead(status, headers);
+  response.end(request.method === 'HEAD' ? undefined : body, () => {
+    if (!request.complete) request.socket.destroySoon();
+  });
+}
+
+function rawProblem(error: AtbError): string {
+  const body = JSON.stringify(problemOf(error));
+  const status = statusOf(error.code);
+  return (
+    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/problem+json\r\ncontent-length: ` +
+    `${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`
+  );
+}
+
+/** Nothing was sent: no connection came about, or the credential for it was not to be had. */
+function isUnsent(error: unknown): boolean {
+  return error instanceof NeverConnected || (isAtbError(error) && error.code === 'credential_unavailable');
+}
+
+function upstreamFailure(error: unknown, signal: AbortSignal): AtbError {
+  if (isAtbError(error)) return error;
+  if (signal.aborted && isAtbError(signal.reason)) return signal.reason;
+  if (error instanceof NeverConnected) {
+    if (isAtbError(error.cause)) return error.cause;
+    return new AtbError('upstream_unreachable', 'the system behind cannot be reached', {
+      cause: error.cause,
+    });
+  }
+  const { code } = error as { code?: unknown };
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+    return new AtbError('upstream_timeout', 'the system behind took too long', { cause: error });
+  }
+  return new AtbError('upstream_failed', 'the system behind broke off', { cause: error });
+}
+
+function tooLarge(): AtbError {
+  return new AtbError('upstream_response_too_large', 'the answer is larger than the connector allows');
+}
+
+function asAtbError(error: unknown): AtbError {
+  if (isAtbError(error)) return error;
+  return new AtbError('internal', 'something went wrong on our side; it was logged', { cause: error });
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve, reject) => {
+    response.once('drain', resolve);
+    response.once('close', () => {
+      reject(new AtbError('upstream_failed', 'the agent went away'));
+    });
+  });
+}

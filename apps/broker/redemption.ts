@@ -1,0 +1,366 @@
+import { randomBytes } from 'node:crypto';
+import type { RouteMatch, RouteTable } from '../../adapters/connector/route-table';
+import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
+import { canonicalJson } from '../../domain/canonical-json';
+import type { Connector, Route } from '../../domain/connector';
+import { sha256Base64url } from '../../domain/digest';
+import { AtbError, isAtbError } from '../../domain/error';
+import type { ErrorCode } from '../../domain/error';
+import type { Guardrail } from '../../domain/guardrail';
+import type { JsonObject } from '../../domain/json';
+import type { MandateClaims } from '../../domain/mandate';
+import type { Tier } from '../../domain/policy';
+import type { Clock, Svid, SvidValidator } from '../../domain/ports';
+import type { Claim, RedemptionStore, StandingOrders } from '../../domain/redemption';
+import type { Call } from './call';
+import { checkAction } from './checks/action';
+import { checkBinding } from './checks/binding';
+import { readBody } from './checks/body';
+import { checkClientSvid } from './checks/client-svid';
+import { checkGuardrails } from './checks/guardrails';
+import { presentedMandate } from './checks/mandate';
+import type { MandateVerifier } from './checks/mandate';
+import { carriedParameters, checkParameters } from './checks/parameters';
+import { checkPolicy } from './checks/policy';
+import type { PolicyPorts } from './checks/policy';
+import { checkRevocation, stopped } from './checks/revocation';
+
+/** All that a decision needs; nothing of it is a proxy's. */
+export interface RedemptionPorts extends PolicyPorts {
+  readonly clock: Clock;
+  readonly svids: SvidValidator;
+  readonly mandates: MandateVerifier;
+  /** By id. */
+  readonly connectors: ReadonlyMap<string, RouteTable>;
+  readonly orders: StandingOrders;
+  readonly guardrails: readonly Guardrail[];
+  readonly store: RedemptionStore;
+  /** Told what each check took, and where a refusal could not be recorded. */
+  readonly watch: {
+    checked(check: Check, milliseconds: number): void;
+    unrecorded(event: AuditEvent, cause: unknown): void;
+  };
+}
+
+/** The checks, in their order. */
+export const CHECKS = [
+  'client_svid',
+  'mandate',
+  'binding',
+  'action',
+  'parameters',
+  'revocation',
+  'policy',
+  'guardrails',
+  'single_use',
+] as const;
+export type Check = (typeof CHECKS)[number];
+
+/** A call that every check let pass; not marked yet. */
+export interface Assessed {
+  readonly agent: string;
+  /** Null for a low-risk call without a mandate. */
+  readonly mandate: MandateClaims | null;
+  readonly connector: Connector;
+  readonly route: Route;
+  readonly call: Call;
+  readonly body: Uint8Array;
+  readonly tier: Tier | null;
+  /** What audit events tell of it. */
+  readonly use: JsonObject;
+}
+
+/** A call that may be made now, once: the mandate is marked used and the audit log knows. */
+export interface Permission extends Assessed {
+  readonly useId: string;
+  readonly claim: Claim | null;
+}
+
+/** What came of it, for the second event. */
+export interface RedemptionOutcome {
+  readonly outcome: 'succeeded' | 'failed' | 'unknown';
+  /** Null where the upstream gave no answer. */
+  readonly status: number | null;
+  readonly code: ErrorCode | null;
+  readonly durationMs: number;
+  readonly responseBytes: number;
+  /** Base64url SHA-256 of what was handed on. */
+  readonly responseDigest: string | null;
+}
+
+/** What is known of a call so far, for the event of its refusal. */
+interface Known {
+  agent: string | null;
+  mandate: MandateClaims | null;
+  match: { readonly connector: Connector; readonly route: Route } | null;
+  use: JsonObject;
+}
+
+// 128 bits: unique whatever the number of brokers.
+const USE_ID_BYTES = 16;
+
+/** Decides on calls with mandates: the same for our proxy, for other gateways and for tools. */
+export class Redemptions {
+  constructor(private readonly ports: RedemptionPorts) {}
+
+  /**
+   * Every check, then the mark and its event, durably: from here on the mandate is used. Throws with the code of what
+   * failed, after recording the refusal (attacks 39, 40).
+   */
+  async permit(call: Call, chain: readonly string[]): Promise<Permission> {
+    const known: Known = { agent: null, mandate: null, match: null, use: {} };
+    try {
+      return await this.mark(await this.checked(call, chain, known));
+    } catch (error) {
+      await this.recordRefusal(known, error);
+      throw error;
+    }
+  }
+
+  /** As permit, and marks nothing: for who only wants to know. Refusals are recorded all the same. */
+  async assess(call: Call, chain: readonly string[]): Promise<Assessed> {
+    const known: Known = { agent: null, mandate: null, match: null, use: {} };
+    try {
+      return await this.checked(call, chain, known);
+    } catch (error) {
+      await this.recordRefusal(known, error);
+      throw error;
+    }
+  }
+
+  /** Nothing of the call was sent: the mandate may be used once more. False where that happened before. */
+  async giveBack(permission: Permission, code: ErrorCode): Promise<boolean> {
+    const { claim } = permission;
+    if (claim === null) return false;
+    const event = this.eventOf(permission, 'poa_given_back', 'given_back', [code], { jti: claim.jti, code });
+    return this.ports.store.giveBack(claim, event);
+  }
+
+  /** The second event: what the system behind answered. */
+  async recordOutcome(permission: Permission, outcome: RedemptionOutcome): Promise<void> {
+    const reasons = outcome.code === null ? [] : [outcome.code];
+    await this.ports.store.append(
+      this.eventOf(permission, 'poa_redemption_outcome', 'outcome', reasons, {
+        jti: permission.mandate?.jti ?? null,
+        outcome: outcome.outcome,
+        status: outcome.status,
+        code: outcome.code,
+        duration_ms: Math.round(outcome.durationMs),
+        response_bytes: outcome.responseBytes,
+        response_digest: outcome.responseDigest,
+      }),
+    );
+  }
+
+  /** Records a call that was refused before it could be read as one. */
+  async recordUnreadable(error: AtbError, agent: string | null): Promise<void> {
+    await this.recordRefusal({ agent, mandate: null, match: null, use: {} }, error);
+  }
+
+  private async checked(call: Call, chain: readonly string[], known: Known): Promise<Assessed> {
+    const { ports } = this;
+    const now = ports.clock();
+    const svid: Svid = this.timed('client_svid', () => checkClientSvid(chain, ports.svids, now));
+    known.agent = svid.spiffeId;
+
+    const mandate = await this.timedAsync('mandate', () => this.mandateOf(call, now));
+    known.mandate = mandate;
+    if (mandate) {
+      this.timed('binding', () => {
+        checkBinding(mandate, svid);
+      });
+    }
+
+    const { connector, route, path } = this.timed('action', () => {
+      const found = this.routeOf(call);
+      known.match = found;
+      known.use = useOf(found.connector, found.route, svid.spiffeId);
+      if (mandate) checkAction(mandate, found.route);
+      return found;
+    });
+
+    const body = await call.body(connector.limits.requestBytes);
+    const { content, params } = this.timed('parameters', () => {
+      const read = readBody(route, call.headers, body);
+      const carried = carriedParameters(route, {
+        path,
+        query: call.query,
+        headers: call.headers,
+        body: read,
+      });
+      if (mandate) checkParameters(mandate.con.params, carried, route);
+      return { content: read, params: mandate ? mandate.con.params : carried };
+    });
+    known.use = { ...known.use, params_digest: sha256Base64url(canonicalJson(params)) };
+
+    this.timed('revocation', () => {
+      checkRevocation(ports.orders, {
+        jti: mandate?.jti ?? null,
+        requestId: mandate?.req ?? null,
+        agent: svid.spiffeId,
+        connector: connector.id,
+      });
+    });
+
+    const decision = await this.timedAsync('policy', () =>
+      checkPolicy(ports, { agent: svid.spiffeId, mandate, connector, route, params, now }),
+    );
+
+    const findings = await this.timedAsync('guardrails', () =>
+      checkGuardrails(ports.guardrails, {
+        direction: 'request',
+        agent: svid.spiffeId,
+        action: route.action,
+        connector: connector.id,
+        path: call.path,
+        query: call.query,
+        headers: parameterHeaders(route, call.headers),
+        body: content,
+      }),
+    );
+    const use = {
+      ...known.use,
+      ...(findings.length > 0 && {
+        findings: findings.map(({ rule, where, score }) => ({ rule, where, score })),
+      }),
+    };
+    const tier = mandate?.tier ?? decision.tier;
+    return { agent: svid.spiffeId, mandate, connector, route, call, body, tier, use };
+  }
+
+  /** Null only where a call without a mandate could be allowed at all. */
+  private async mandateOf(call: Call, now: Date): Promise<MandateClaims | null> {
+    const compact = presentedMandate(call.headers);
+    if (compact !== null) return this.ports.mandates.verify(compact, now);
+    if (this.ports.allowUnmandatedLowRisk) return null;
+    throw new AtbError(
+      'mandate_missing',
+      'this call needs a mandate: Authorization: PoA <mandate>, from POST /issue of AgentAuth',
+    );
+  }
+
+  private routeOf(call: Call): RouteMatch & { readonly connector: Connector } {
+    const table = this.ports.connectors.get(call.connector);
+    if (!table) throw new AtbError('connector_unknown', 'there is no such connector');
+    return { ...table.match(call.method, call.path), connector: table.connector };
+  }
+
+  private async mark(assessed: Assessed): Promise<Permission> {
+    const { mandate, agent, connector } = assessed;
+    const useId = randomBytes(USE_ID_BYTES).toString('base64url');
+    if (mandate === null) {
+      const permission: Permission = { ...assessed, useId, claim: null };
+      await this.ports.store.append(
+        this.eventOf(permission, 'poa_unmandated_low_risk', 'allowed', [], assessed.use),
+      );
+      return permission;
+    }
+    const claim: Claim = {
+      claimId: useId,
+      issuer: mandate.iss,
+      jti: mandate.jti,
+      requestId: mandate.req,
+      agent,
+      connector: connector.id,
+      at: this.ports.clock(),
+    };
+    const permission: Permission = { ...assessed, useId, claim };
+    const event = this.eventOf(permission, 'poa_redeemed', 'redeemed', [], {
+      jti: mandate.jti,
+      ...assessed.use,
+    });
+    const marked = await this.timedAsync('single_use', () => this.ports.store.claim(claim, event));
+    if (marked === 'claimed') return permission;
+    if (marked === 'used') {
+      throw new AtbError('poa_single_use_replay_blocked', 'the mandate was used before: ask for a new one');
+    }
+    throw stopped('mandate, or something around it');
+  }
+
+  private eventOf(
+    { useId, agent, mandate, route, tier }: Permission,
+    type: AuditEventType,
+    fact: string,
+    reasons: readonly string[],
+    data: JsonObject,
+  ): AuditEvent {
+    return {
+      id: `redemption/${useId}/${fact}`,
+      type,
+      time: this.ports.clock(),
+      requestId: mandate?.req ?? null,
+      actor: agent,
+      subject: agent,
+      action: route.action,
+      tier,
+      reasons,
+      data,
+    };
+  }
+
+  /** A refusal stands whether or not it could be recorded; that it could not is told to who watches. */
+  private async recordRefusal(known: Known, error: unknown): Promise<void> {
+    const code = isAtbError(error) ? error.code : 'internal';
+    const reasons = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
+    const event: AuditEvent = {
+      id: `redemption/${randomBytes(USE_ID_BYTES).toString('base64url')}/refused`,
+      type: refusalType(code),
+      time: this.ports.clock(),
+      requestId: known.mandate?.req ?? null,
+      actor: known.agent,
+      subject: known.mandate?.sub ?? known.agent,
+      action: known.match?.route.action ?? null,
+      tier: known.mandate?.tier ?? null,
+      reasons,
+      data: { ...known.use, code, jti: known.mandate?.jti ?? null },
+    };
+    try {
+      await this.ports.store.append(event);
+    } catch (cause) {
+      this.ports.watch.unrecorded(event, cause);
+    }
+  }
+
+  private timed<T>(check: Check, work: () => T): T {
+    const startedAt = performance.now();
+    const result = work();
+    this.ports.watch.checked(check, performance.now() - startedAt);
+    return result;
+  }
+
+  private async timedAsync<T>(check: Check, work: () => Promise<T>): Promise<T> {
+    const startedAt = performance.now();
+    const result = await work();
+    this.ports.watch.checked(check, performance.now() - startedAt);
+    return result;
+  }
+}
+
+function refusalType(code: ErrorCode): AuditEventType {
+  if (code === 'poa_single_use_replay_blocked') return 'poa_single_use_replay_blocked';
+  if (code === 'guardrail_blocked') return 'guardrail_blocked';
+  return 'poa_redemption_refused';
+}
+
+/** Where it goes, without the values in it: audit events stay for years. The target is the one that is called (attack 43). */
+function useOf(connector: Connector, route: Route, caller: string): JsonObject {
+  const { origin, pathname } = connector.upstream.url;
+  const base = pathname.replace(/\/$/, '');
+  return {
+    connector: connector.id,
+    route: `${route.method} ${route.path}`,
+    method: route.method,
+    target: `${origin}${base}${route.path}`,
+    caller,
+  };
+}
+
+function parameterHeaders(route: Route, headers: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const places = [...Object.values(route.parameters).flat(), ...route.unchecked];
+  const found = new Map<string, string>();
+  for (const place of places) {
+    const value = place.in === 'header' ? headers.get(place.name) : undefined;
+    if (place.in === 'header' && value !== undefined) found.set(place.name, value);
+  }
+  return found;
+}

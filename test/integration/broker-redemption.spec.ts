@@ -1,0 +1,84 @@
+import { FINANCE_BOT, TestBroker } from '../support/broker';
+import type { HttpCaller } from '../support/http';
+
+let test: TestBroker;
+let bot: HttpCaller;
+
+const pay = async (
+  mandate: string,
+  body: unknown = { amount: 100 },
+  headers: Record<string, string> = {},
+  caller = bot,
+) => caller.post('/c/erp/payments', body, { authorization: `PoA ${mandate}`, ...headers });
+
+beforeAll(async () => {
+  test = await TestBroker.start();
+  bot = await test.caller();
+});
+afterAll(() => test.stop());
+beforeEach(() => {
+  test.seen.length = 0;
+});
+
+describe('a call with a mandate', () => {
+  it('reaches the system behind as it was approved, with the credential of the connector and without the mandate (attack 31)', async () => {
+    const answer = await pay(
+      await test.mint(),
+      { amount: 100, memo: 'rent' },
+      {
+        'idempotency-key': 'k-1',
+        cookie: 'session=1',
+        'x-forwarded-for': '10.0.0.1',
+        'x-evil': 'yes',
+      },
+    );
+    expect(answer).toMatchObject({ status: 200, body: { done: true } });
+    expect(test.seen).toHaveLength(1);
+    const [seen] = test.seen;
+    expect(seen).toMatchObject({
+      method: 'POST',
+      url: '/api/payments',
+      body: '{"amount":100,"memo":"rent"}',
+      by: expect.stringContaining('spiffe://corp.example/broker'),
+    });
+    expect(seen?.headers).toMatchObject({ authorization: 'Bearer erp-secret', 'idempotency-key': 'k-1' });
+    expect(seen?.headers.host).toBe(`localhost:${test.upstreamPort}`);
+    for (const name of ['cookie', 'x-forwarded-for', 'x-evil'])
+      expect(seen?.headers).not.toHaveProperty(name);
+  });
+
+  it('is told in two events: the mark before, the outcome after, with the target that was called (attack 43)', async () => {
+    const claims = await test.claims();
+    await pay(await test.keys.signer.sign(claims));
+    await test.recorded(claims.req, 'poa_redemption_outcome');
+    const [redeemed, outcome] = (await test.events()).filter(({ requestId }) => requestId === claims.req);
+    expect(redeemed).toMatchObject({
+      type: 'poa_redeemed',
+      actor: FINANCE_BOT,
+      action: 'sap.payment.execute',
+      tier: 'high',
+      data: {
+        jti: claims.jti,
+        connector: 'erp',
+        target: `https://localhost:${test.upstreamPort}/api/payments`,
+      },
+    });
+    expect(outcome?.data).toMatchObject({
+      jti: claims.jti,
+      outcome: 'succeeded',
+      status: 200,
+      response_bytes: 13,
+    });
+  });
+
+  it('works once', async () => {
+    const mandate = await test.mint();
+    expect((await pay(mandate)).status).toBe(200);
+    expect(await pay(mandate)).toMatchObject({
+      status: 409,
+      body: { code: 'poa_single_use_replay_blocked' },
+    });
+    expect(test.seen).toHaveLength(1);
+    expect((await test.events('poa_single_use_replay_blocked')).length).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,404 @@
+import { randomBytes, X509Certificate } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:https';
+import type { Server } from 'node:https';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { Client } from 'pg';
+import { loadMandateKeySet, writeNewMandateKeySet } from '../../adapters/jose/mandate-keys';
+import type { MandateKeySet } from '../../adapters/jose/mandate-keys';
+import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
+import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
+import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
+import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/development-ca';
+import type { Resolver } from '../../adapters/upstream/egress';
+import { startBroker } from '../../apps/broker/broker';
+import type { Broker } from '../../apps/broker/broker';
+import { signedPolicy } from '../../apps/atb/dev/policy';
+import { stateFiles } from '../../apps/atb/dev/state';
+import { brokerConfiguration } from '../../apps/broker/configuration';
+import type { StoredAuditEvent } from '../../domain/audit-event';
+import { sha256Base64url } from '../../domain/digest';
+import type { MandateClaims } from '../../domain/mandate';
+import { HttpCaller } from './http';
+import type { TlsIdentity } from './http';
+
+const ISSUER = 'spiffe://corp.example/agentauth';
+const AUDIENCE = 'spiffe://corp.example/broker';
+export const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
+
+/** A call as the system behind saw it. */
+interface SeenCall {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+  /** The SPIFFE ID in the certificate that the broker showed. */
+  readonly by: string | undefined;
+}
+
+interface TestBrokerOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Changes of the connector `erp`, or other connectors, before the broker starts. */
+  readonly connectors?: (
+    erp: Record<string, unknown>,
+    upstreamPort: number,
+  ) => readonly Record<string, unknown>[];
+  readonly answer?: (request: IncomingMessage, body: string, response: ServerResponse) => void;
+  readonly resolver?: Resolver;
+}
+
+/** A broker with everything real around it: PostgreSQL, TLS, signatures, a system behind it. */
+export class TestBroker {
+  readonly seen: SeenCall[] = [];
+  readonly defects: unknown[] = [];
+  answer: NonNullable<TestBrokerOptions['answer']>;
+  private readonly callers: HttpCaller[] = [];
+  private readonly others: Broker[] = [];
+  private ledger: PostgresLedger | undefined;
+
+  private constructor(
+    readonly directory: string,
+    readonly ca: DevelopmentCa,
+    readonly keys: MandateKeySet,
+    readonly postgres: EmbeddedPostgres,
+    private readonly identities: Map<string, TlsIdentity>,
+    options: TestBrokerOptions,
+  ) {
+    this.answer =
+      options.answer ??
+      ((_, __, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.end('{"done":true}');
+      });
+  }
+
+  broker!: Broker;
+  upstream!: Server;
+  upstreamPort = 0;
+  private options!: TestBrokerOptions;
+  private environment!: Record<string, string>;
+
+  static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
+    const directory = await mkdtemp(join(tmpdir(), 'atb-broker-'));
+    const ca = await createDevelopmentCa('corp.example', 1);
+    const keySetFile = await writeNewMandateKeySet(join(directory, 'keys'));
+    const keys = await loadMandateKeySet(keySetFile);
+    const postgres = await startEmbeddedPostgres({
+      stateDirectory: join(directory, 'postgres'),
+      port: await freePort(),
+    });
+    const test = new TestBroker(directory, ca, keys, postgres, new Map(), options);
+    test.options = options;
+    try {
+      await test.prepare();
+      test.broker = await test.startBroker();
+    } catch (error) {
+      await test.stop();
+      throw error;
+    }
+    return test;
+  }
+
+  private async prepare(): Promise<void> {
+    const { directory, ca, postgres, keys, options } = this;
+    const server = await this.svid(AUDIENCE, { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] });
+    const system = await this.svid('spiffe://corp.example/system/erp', {
+      dnsNames: ['localhost'],
+      ipAddresses: ['127.0.0.1'],
+    });
+    this.upstream = createServer(
+      {
+        cert: system.cert,
+        key: system.key,
+        ca: ca.certificatePem,
+        requestCert: true,
+        rejectUnauthorized: true,
+      },
+      this.receive,
+    );
+    this.upstreamPort = await listening(this.upstream);
+    const file = async (name: string, content: string) => {
+      await writeFile(join(directory, name), content);
+      return join(directory, name);
+    };
+    const erp = erpConnector(this.upstreamPort);
+    const connectors = options.connectors?.(erp, this.upstreamPort) ?? [erp];
+    for (const connector of connectors) await file(`${String(connector.id)}.json`, JSON.stringify(connector));
+    const folder = join(directory, 'connectors');
+    const { mkdir, rename } = await import('node:fs/promises');
+    await mkdir(folder);
+    for (const { id } of connectors)
+      await rename(join(directory, `${String(id)}.json`), join(folder, `${String(id)}.json`));
+    await file('credential', 'erp-secret');
+    const state = await stateFiles(directory);
+    await signedPolicy(state, undefined);
+    this.environment = {
+      ATB_POLICY_BUNDLE_FILE: state.policy.bundle,
+      ATB_POLICY_PUBLIC_KEY_FILE: state.policy.publicKey,
+      ATB_BROKER_PORT: '0',
+      ATB_BROKER_ADMIN_PORT: '0',
+      ATB_BROKER_TLS_CERT_FILE: await file('cert.pem', server.cert),
+      ATB_BROKER_TLS_KEY_FILE: await file('key.pem', server.key),
+      ATB_TRUST_BUNDLE_FILE: await file('corp.example.pem', ca.certificatePem),
+      ATB_ISSUER: ISSUER,
+      ATB_AUDIENCE: AUDIENCE,
+      ATB_BROKER_JWKS_FILE: await file('jwks.json', JSON.stringify(keys.jwks)),
+      ATB_DATABASE_URL_FILE: await file('database-url', postgres.url),
+      ATB_TICKETS_FILE: await file('tickets.json', '{"CHG-1":{"state":"open"},"CHG-2":{"state":"closed"}}'),
+      ATB_CONNECTORS_DIR: folder,
+      ...options.environment,
+    };
+  }
+
+  /** Another broker on the same database, as behind a load balancer. */
+  async another(): Promise<Broker> {
+    const broker = await this.startBroker();
+    this.others.push(broker);
+    return broker;
+  }
+
+  startBroker(environment: Record<string, string> = {}): Promise<Broker> {
+    return startBroker(brokerConfiguration({ ...this.environment, ...environment }), {
+      environment: { ATB_CREDENTIAL_TEST: 'from-environment' },
+      onDefect: (error) => {
+        this.defects.push(error);
+      },
+      ...(this.options.resolver && { resolver: this.options.resolver }),
+    });
+  }
+
+  /** The variables for a broker in a process of its own. */
+  get variables(): Readonly<Record<string, string>> {
+    return this.environment;
+  }
+
+  async svid(spiffeId: string, profile: Partial<SvidProfile> = {}): Promise<TlsIdentity> {
+    const { chainPem, privateKeyPem } = await issueSvid(this.ca, { spiffeId, ttlHours: 1, ...profile });
+    return { cert: chainPem, key: privateKeyPem };
+  }
+
+  /** The one identity of an agent in this test. */
+  async identity(spiffeId: string): Promise<TlsIdentity> {
+    const known = this.identities.get(spiffeId);
+    if (known) return known;
+    const identity = await this.svid(spiffeId);
+    this.identities.set(spiffeId, identity);
+    return identity;
+  }
+
+  async caller(spiffeId = FINANCE_BOT, url = this.broker.url): Promise<HttpCaller> {
+    return this.callerWith(await this.identity(spiffeId), url);
+  }
+
+  callerWith(identity: TlsIdentity | undefined, url = this.broker.url): HttpCaller {
+    const caller = new HttpCaller(url, this.ca.certificatePem, identity);
+    this.callers.push(caller);
+    return caller;
+  }
+
+  /** A mandate as AgentAuth would sign it, for a payment of 100 by finance-bot unless told otherwise. */
+  async mint(changes: Partial<MandateClaims> = {}): Promise<string> {
+    return this.keys.signer.sign(await this.claims(changes));
+  }
+
+  async claims(changes: Partial<MandateClaims> = {}): Promise<MandateClaims> {
+    const sub = changes.sub ?? FINANCE_BOT;
+    const { cert } = await this.identity(sub);
+    const now = Math.floor(Date.now() / 1000);
+    return {
+      iss: ISSUER,
+      aud: AUDIENCE,
+      sub,
+      act: 'sap.payment.execute',
+      con: { params: { amount: 100 }, limits: { payment_limit: 100_000 } },
+      leg: { jurisdiction: 'CH', basis: 'CONTRACT', ref: 'MSA-1' },
+      tier: 'high',
+      pol: 'test',
+      req: randomBytes(12).toString('base64url'),
+      jti: randomBytes(24).toString('base64url'),
+      iat: now,
+      nbf: now,
+      exp: now + 120,
+      cnf: { 'x5t#S256': sha256Base64url(new X509Certificate(cert).raw) },
+      ...changes,
+    };
+  }
+
+  /** Sends bytes as they are over mTLS, and answers all that comes back until the connection ends or is quiet. */
+  async raw(
+    bytes: string | Buffer,
+    options: { readonly identity?: TlsIdentity; readonly quietMs?: number } = {},
+  ): Promise<string> {
+    const identity = options.identity ?? (await this.identity(FINANCE_BOT));
+    const { port } = new URL(this.broker.url);
+    return new Promise((resolve, reject) => {
+      const socket = connect({
+        host: '127.0.0.1',
+        port: Number(port),
+        servername: 'localhost',
+        ca: this.ca.certificatePem,
+        ...identity,
+      });
+      let text = '';
+      const done = () => {
+        clearTimeout(timer);
+        socket.destroy();
+        resolve(text);
+      };
+      let timer = setTimeout(done, 10_000);
+      socket.once('secureConnect', () => socket.write(bytes));
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString('latin1');
+        clearTimeout(timer);
+        timer = setTimeout(done, options.quietMs ?? 300);
+      });
+      socket.on('close', done);
+      socket.on('error', (error) => {
+        if (text === '') reject(error instanceof Error ? error : new Error(String(error)));
+        else done();
+      });
+    });
+  }
+
+  /** The audit log, oldest first. */
+  async events(type?: string): Promise<readonly StoredAuditEvent[]> {
+    this.ledger ??= new PostgresLedger(this.postgres.url);
+    return this.ledger.events({ ...(type !== undefined && { type }), limit: 10_000 });
+  }
+
+  /** Waits until an event of the type is recorded for a request: outcomes are written beside the answer. */
+  async recorded(requestId: string, type: string): Promise<StoredAuditEvent> {
+    for (let tries = 0; tries < 100; tries++) {
+      const found = (await this.events(type)).find((event) => event.requestId === requestId);
+      if (found) return found;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`${type} was never recorded for ${requestId}`);
+  }
+
+  async sql(text: string, values: readonly unknown[] = []): Promise<void> {
+    const client = new Client({ connectionString: this.postgres.url });
+    await client.connect();
+    try {
+      await client.query(text, [...values]);
+    } finally {
+      await client.end();
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const caller of this.callers) caller.close();
+    for (const broker of this.others) await broker.close();
+    await (this.broker as Broker | undefined)?.close();
+    await this.ledger?.end();
+    const { upstream } = this as { upstream?: Server };
+    upstream?.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      if (!upstream) resolve();
+      else
+        upstream.close(() => {
+          resolve();
+        });
+    });
+    await this.postgres.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private readonly receive: RequestListener = (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = Buffer.concat(chunks).toString('utf8');
+      const certificate = (
+        request.socket as { getPeerX509Certificate?: () => X509Certificate | undefined }
+      ).getPeerX509Certificate?.();
+      this.seen.push({
+        method: request.method ?? '',
+        url: request.url ?? '',
+        headers: request.headers,
+        body,
+        by: certificate?.subjectAltName?.replace(/^URI:/, ''),
+      });
+      this.answer(request, body, response);
+    });
+  };
+}
+
+function erpConnector(port: number): Record<string, unknown> {
+  return {
+    id: 'erp',
+    title: 'The ERP of the tests',
+    owner: 'Broker-Team',
+    state: 'active',
+    data_classification: 'confidential',
+    upstream: {
+      url: `https://localhost:${port}/api`,
+      ca_file: '../corp.example.pem',
+      client_certificate: 'broker',
+    },
+    egress: { allow: [{ host: 'localhost', port }], private_addresses: ['127.0.0.0/8', '::1/128'] },
+    credentials: [{ header: 'Authorization', prefix: 'Bearer ', from: { file: '../credential' } }],
+    timeouts: { connect_ms: 1_000, first_byte_ms: 1_500, idle_ms: 1_500, total_ms: 5_000 },
+    limits: { request_bytes: 4_096, response_bytes: 100_000 },
+    idempotency_key: 'forward',
+    routes: [
+      {
+        method: 'POST',
+        path: '/payments',
+        action: 'sap.payment.execute',
+        parameters: { amount: [{ in: 'body', pointer: '/amount' }] },
+        unchecked: [{ in: 'body', pointer: '/memo' }],
+      },
+      {
+        method: 'GET',
+        path: '/contacts/:contact_id',
+        action: 'crm.contact.read',
+        parameters: {
+          contact_id: [
+            { in: 'path', name: 'contact_id' },
+            { in: 'query', name: 'contact_id', optional: true },
+          ],
+        },
+        unchecked: [{ in: 'query', name: 'page' }],
+      },
+      {
+        method: 'PUT',
+        path: '/contacts/:contact_id',
+        action: 'crm.contact.update',
+        parameters: {
+          contact_id: [
+            { in: 'path', name: 'contact_id' },
+            { in: 'body', pointer: '/id', optional: true },
+          ],
+          phone: [{ in: 'body', pointer: '/phone' }],
+        },
+      },
+    ],
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  const port = await listening(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function listening(server: {
+  listen(port: number, host: string, done: () => void): unknown;
+  address(): unknown;
+  once(event: 'error', heard: (error: Error) => void): unknown;
+}): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
