@@ -73,7 +73,7 @@ describe('a call with a mandate', () => {
 
   it('works once', async () => {
     const mandate = await test.mint();
-    expect((await pay(mandate)).status).toBe(200);
+    expect(await pay(mandate)).toMatchObject({ status: 200 });
     expect(await pay(mandate)).toMatchObject({
       status: 409,
       body: { code: 'poa_single_use_replay_blocked' },
