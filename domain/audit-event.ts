@@ -1,41 +1,259 @@
 import type { JsonObject } from './json';
 import type { Tier } from './policy';
 
-/** What the audit log tells, one fact an event. Source: operating model §2.1, §2.2, §6. */
-export const AUDIT_EVENT_TYPES = [
-  'poa_requested',
-  'poa_denied',
-  'poa_verdict_recorded',
-  'poa_verdict_refused',
-  'poa_signal_rejected',
-  'poa_escalated',
-  'poa_reclassified',
-  'poa_issued',
-  'poa_issued_dual_control',
-  'poa_velocity_exceeded',
-  'poa_rejected',
-  'poa_withdrawn',
-  'poa_expired',
-  'poa_cancelled',
-  'poa_revoked',
-  'identity_token_issued',
-  'person_registered',
-  'person_registration_refused',
-  'policy_loaded',
-  'policy_refused',
-  'poa_redeemed',
-  'poa_redemption_outcome',
-  'poa_redemption_refused',
-  'poa_single_use_replay_blocked',
-  'poa_given_back',
-  'poa_unmandated_low_risk',
-  'guardrail_blocked',
-  'poa_stopped',
-  'poa_lift_proposed',
-  'poa_stop_lifted',
-] as const;
+/** A JSON Schema (2020-12) of one type's `data`. */
+export interface DataSchema extends JsonObject {
+  readonly type: 'object';
+  readonly additionalProperties: boolean;
+  readonly required: readonly string[];
+  readonly properties: JsonObject;
+}
 
-export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];
+interface EventKind {
+  /** One sentence for docs/audit.md. */
+  readonly tells: string;
+  /** Whether what was tried came about. */
+  readonly outcome: 'success' | 'refused' | 'failure';
+  /** How much it should worry whoever watches. */
+  readonly severity: 'informational' | 'low' | 'medium' | 'high' | 'critical';
+  readonly data: DataSchema;
+}
+
+const TEXT = { type: 'string', maxLength: 4096 } as const;
+const NAME = { type: 'string', minLength: 1, maxLength: 512 } as const;
+const NAMES = { type: 'array', items: NAME, maxItems: 256 } as const;
+const COUNT = { type: 'integer', minimum: 0 } as const;
+/** Base64url SHA-256, without padding. */
+const DIGEST = { type: 'string', pattern: '^[A-Za-z0-9_-]{43}$' } as const;
+/** NumericDate (RFC 7519 §2). */
+const EPOCH_SECONDS = { type: 'integer' } as const;
+const orNull = (schema: JsonObject) => ({ anyOf: [schema, { type: 'null' }] }) as const;
+
+/** Data with exactly these members: those that must be there, and those that may. */
+function data(required: JsonObject = {}, optional: JsonObject = {}): DataSchema {
+  return {
+    type: 'object',
+    additionalProperties: false,
+    required: Object.keys(required),
+    properties: { ...required, ...optional },
+  };
+}
+
+// Not described member by member yet.
+const OPEN: DataSchema = { type: 'object', additionalProperties: true, required: [], properties: {} };
+const ENDED = data({ code: NAME }, { policy_revision: orNull(NAME) });
+const ISSUED = data({ jti: NAME, exp: EPOCH_SECONDS, policy_revision: NAME, approvers: NAMES });
+
+/**
+ * What the audit log tells: one fact an event, and no other type than these. Source: operating model §2.1, §2.2, §6.
+ * To add one: an entry here, then `npm run docs:audit`.
+ */
+export const AUDIT_EVENTS = {
+  poa_requested: {
+    tells: 'An agent asked for a mandate, and the request was taken up.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({ asked_digest: DIGEST, policy_revision: NAME, ticket: orNull(NAME) }),
+  },
+  poa_denied: {
+    tells: 'A request was refused, with every reason.',
+    outcome: 'refused',
+    severity: 'low',
+    data: ENDED,
+  },
+  poa_verdict_recorded: {
+    tells: 'A signed verdict was verified and counts.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      verdict: { enum: ['approve', 'reject', 'release'] },
+      role: NAME,
+      jti: NAME,
+      attests: NAMES,
+      statement_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
+  poa_verdict_refused: {
+    tells: 'A verdict was refused, and changed nothing.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({ code: NAME, statement_digest: DIGEST }),
+  },
+  poa_signal_rejected: {
+    tells: 'A signal that is no sealed, signed verdict reached a workflow.',
+    outcome: 'refused',
+    severity: 'high',
+    data: data({ signal: TEXT, message: TEXT }),
+  },
+  poa_escalated: {
+    tells: 'A request climbed a rung of its escalation ladder, and more people are told.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ rung: COUNT, roles: NAMES }),
+  },
+  poa_reclassified: {
+    tells: 'A waiting request was judged again by a newer policy.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ policy_revision: NAME, state: { enum: ['approved', 'pending'] }, kept: COUNT, of: COUNT }),
+  },
+  poa_issued: {
+    tells: 'A mandate is about to be signed: recorded before the signature.',
+    outcome: 'success',
+    severity: 'informational',
+    data: ISSUED,
+  },
+  poa_issued_dual_control: {
+    tells: 'As poa_issued, under dual control, with the approvers.',
+    outcome: 'success',
+    severity: 'informational',
+    data: ISSUED,
+  },
+  poa_velocity_exceeded: {
+    tells: 'A mandate was held back, because its agent had too much within a time.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({
+      rule: NAME,
+      most: { type: 'number' },
+      window_seconds: COUNT,
+      retry_at: EPOCH_SECONDS,
+      policy_revision: NAME,
+    }),
+  },
+  poa_rejected: {
+    tells: 'A person who may rejected the request.',
+    outcome: 'refused',
+    severity: 'low',
+    data: ENDED,
+  },
+  poa_withdrawn: {
+    tells: 'The requesting agent gave up.',
+    outcome: 'success',
+    severity: 'informational',
+    data: ENDED,
+  },
+  poa_expired: {
+    tells: 'Nobody decided, or the agent did not collect, in time.',
+    outcome: 'failure',
+    severity: 'low',
+    data: ENDED,
+  },
+  poa_cancelled: {
+    tells: 'An operator cancelled the workflow of the request.',
+    outcome: 'failure',
+    severity: 'medium',
+    data: ENDED,
+  },
+  poa_revoked: {
+    tells: 'A mandate was taken back.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ jti: NAME }),
+  },
+  identity_token_issued: {
+    tells: 'An agent of a platform was given a token that names it as one of ours.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      jti: NAME,
+      jkt: NAME,
+      exp: EPOCH_SECONDS,
+      platform: NAME,
+      platform_subject: orNull(NAME),
+      platform_token_digest: DIGEST,
+    }),
+  },
+  person_registered: {
+    tells: 'A person proved who they are and was given a certificate.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({ certificate: NAME, not_after: NAME, id_token_digest: DIGEST }),
+  },
+  person_registration_refused: {
+    tells: 'A person was given no certificate.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({ id_token_digest: DIGEST }),
+  },
+  policy_loaded: {
+    tells: 'A policy bundle was verified and decides from now on.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ revision: NAME, previous: orNull(NAME) }),
+  },
+  policy_refused: {
+    tells: 'A policy bundle was refused; the one before still decides.',
+    outcome: 'refused',
+    severity: 'high',
+    data: data({ stays: orNull(NAME), detail: TEXT }),
+  },
+  poa_redeemed: {
+    tells: 'The broker let an action through with a mandate, which is used up by it.',
+    outcome: 'success',
+    severity: 'informational',
+    data: OPEN,
+  },
+  poa_redemption_outcome: {
+    tells: 'What the system behind the broker answered.',
+    outcome: 'success',
+    severity: 'informational',
+    data: OPEN,
+  },
+  poa_redemption_refused: {
+    tells: 'The broker refused an action.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: OPEN,
+  },
+  poa_single_use_replay_blocked: {
+    tells: 'A mandate was shown again after its use.',
+    outcome: 'refused',
+    severity: 'high',
+    data: OPEN,
+  },
+  poa_given_back: {
+    tells: 'A mandate that was taken for a use is free again.',
+    outcome: 'failure',
+    severity: 'low',
+    data: OPEN,
+  },
+  poa_unmandated_low_risk: {
+    tells: 'A low-risk action went through without a mandate.',
+    outcome: 'success',
+    severity: 'low',
+    data: OPEN,
+  },
+  guardrail_blocked: {
+    tells: 'A guardrail stopped an action or an answer.',
+    outcome: 'refused',
+    severity: 'high',
+    data: OPEN,
+  },
+  poa_stopped: {
+    tells: 'Mandates were stopped.',
+    outcome: 'success',
+    severity: 'high',
+    data: OPEN,
+  },
+  poa_lift_proposed: {
+    tells: 'It was proposed to lift a stop.',
+    outcome: 'success',
+    severity: 'medium',
+    data: OPEN,
+  },
+  poa_stop_lifted: {
+    tells: 'A stop was lifted.',
+    outcome: 'success',
+    severity: 'medium',
+    data: OPEN,
+  },
+} as const satisfies Record<string, EventKind>;
+
+export type AuditEventType = keyof typeof AUDIT_EVENTS;
+
+export const AUDIT_EVENT_TYPES = Object.keys(AUDIT_EVENTS) as readonly AuditEventType[];
 
 export interface AuditEvent {
   /** Derived from the workflow and the fact, so that a retried write changes nothing. */
@@ -50,7 +268,7 @@ export interface AuditEvent {
   readonly action: string | null;
   readonly tier: Tier | null;
   readonly reasons: readonly string[];
-  /** What else this type of event tells. */
+  /** What else this type of event tells, as its schema in AUDIT_EVENTS says. Nothing personal: it stays for years. */
   readonly data: JsonObject;
 }
 
