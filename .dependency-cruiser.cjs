@@ -58,6 +58,21 @@ module.exports = {
       to: { path: '^(apps|workflows|activities|test|bench)/' },
     },
     {
+      name: 'spiffe-is-a-library-of-its-own',
+      comment:
+        'Others could take adapters/spiffe as it is (docs/spiffe.md): nothing of the rest is needed for it.',
+      severity: 'error',
+      from: { path: '^adapters/spiffe/' },
+      to: { path: '^(domain|apps|workflows|activities|adapters|test|bench)/', pathNot: '^adapters/spiffe/' },
+    },
+    {
+      name: 'spiffe-has-one-entry',
+      comment: 'What index.ts does not export is not offered; the development authority stands beside it.',
+      severity: 'error',
+      from: { path: shipped, pathNot: '^adapters/spiffe/' },
+      to: { path: '^adapters/spiffe/', pathNot: '^adapters/spiffe/(index|development-ca)\\.ts$' },
+    },
+    {
       name: 'activities-reach-domain-only',
       comment: 'An activity is given its ports; it never picks a technology.',
       severity: 'error',

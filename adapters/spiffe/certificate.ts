@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { AtbError } from '../../domain/error';
+import { SpiffeError } from './error';
 import {
   DerError,
   DerSequence,
@@ -263,6 +263,6 @@ function publicKeyOf(certificate: X509Certificate): KeyObject {
   return key;
 }
 
-function malformed(why: string, cause?: unknown): AtbError {
-  return new AtbError('certificate_malformed', `the certificate cannot be used: ${why}`, { cause });
+function malformed(why: string, cause?: unknown): SpiffeError {
+  return new SpiffeError('certificate_malformed', `the certificate cannot be used: ${why}`, { cause });
 }

@@ -1,4 +1,4 @@
-import { AtbError } from '../../domain/error';
+import { SpiffeError } from './error';
 import type { Certificate, ExtendedKeyUse } from './certificate';
 
 export interface PathOptions {
@@ -36,7 +36,8 @@ export function findCertificationPath(
 ): readonly [Certificate, ...Certificate[]] {
   const search = { intermediates, roots, at, purpose, maxIntermediates, checksLeft: MAX_SIGNATURE_CHECKS };
   const path = isUsable(leaf, search) ? extend([leaf], search) : undefined;
-  if (!path) throw new AtbError('untrusted_svid', 'the certificate chain does not lead to its trust domain');
+  if (!path)
+    throw new SpiffeError('untrusted_svid', 'the certificate chain does not lead to its trust domain');
   return path;
 }
 

@@ -35,6 +35,11 @@ export function readDer(bytes: Uint8Array): Der {
   return element;
 }
 
+/** Reads elements that follow each other, such as concatenated certificates. */
+export function readDerSeries(bytes: Uint8Array): readonly Der[] {
+  return readAll(bytes);
+}
+
 /** Takes the parts of one element in order. */
 export class DerSequence {
   private readonly elements: readonly Der[];

@@ -4,7 +4,7 @@ import { KeyObject, createPrivateKey, randomBytes, webcrypto } from 'node:crypto
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as x509 from '@peculiar/x509';
-import { parseTrustDomain } from '../../domain/spiffe-id';
+import { parseTrustDomain } from './spiffe-id';
 
 /** A certificate authority for development: one key, on this machine, for one trust domain. Never for production. */
 export interface DevelopmentCa {

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { AtbError } from '../../domain/error';
-import { parseAtbSpiffeId } from '../../domain/spiffe-id';
-import type { SpiffeId } from '../../domain/spiffe-id';
+import { SpiffeError } from './error';
+import { parseWorkloadId } from './spiffe-id';
+import type { SpiffeId } from './spiffe-id';
 import { parseCertificate } from './certificate';
 import type { Certificate } from './certificate';
 import { findCertificationPath } from './certification-path';
 import type { PathOptions } from './certification-path';
-import type { TrustBundleSet } from './trust-bundle';
+import type { X509BundleSource } from './trust-bundle';
 
 /** An X.509-SVID that was found valid. */
 export interface X509Svid {
@@ -32,7 +32,7 @@ const MAX_CHAIN = 8;
  */
 export function validateX509Svid(
   chain: readonly Uint8Array[],
-  bundles: TrustBundleSet,
+  bundles: X509BundleSource,
   at: Date,
   options: PathOptions = { purpose: 'clientAuth' },
 ): X509Svid {
@@ -41,6 +41,8 @@ export function validateX509Svid(
 
 interface Validated {
   readonly svid: X509Svid;
+  /** Those that vouched for it: it is good for as long as its trust domain has the same. */
+  readonly authorities: readonly Certificate[];
   /** When every certificate of the path is valid. */
   readonly from: Date;
   readonly until: Date;
@@ -48,14 +50,14 @@ interface Validated {
 
 function validate(
   chain: readonly Uint8Array[],
-  bundles: TrustBundleSet,
+  bundles: X509BundleSource,
   at: Date,
   options: PathOptions,
 ): Validated {
   const [leafDer, ...others] = chain;
-  if (!leafDer) throw new AtbError('certificate_missing', 'there is no client certificate');
+  if (!leafDer) throw new SpiffeError('certificate_missing', 'there is no client certificate');
   if (chain.length > MAX_CHAIN) {
-    throw new AtbError('certificate_malformed', `the certificate chain is longer than ${MAX_CHAIN}`);
+    throw new SpiffeError('certificate_malformed', `the certificate chain is longer than ${MAX_CHAIN}`);
   }
   const leaf = parseCertificate(leafDer);
   const id = spiffeIdOf(leaf, options.purpose);
@@ -73,6 +75,7 @@ function validate(
   };
   return {
     svid,
+    authorities,
     from: new Date(Math.max(...path.map(({ notBefore }) => notBefore.getTime()))),
     until: new Date(Math.min(...path.map(({ notAfter }) => notAfter.getTime()))),
   };
@@ -88,41 +91,67 @@ function spiffeIdOf(leaf: Certificate, purpose: PathOptions['purpose']): SpiffeI
   if (extendedKeyUsage && !extendedKeyUsage.has(purpose)) throw malformed(`its key is not for ${purpose}`);
   const [uri, ...more] = uris;
   if (uri === undefined || more.length > 0) throw malformed('it does not have exactly one URI');
-  return parseAtbSpiffeId(uri);
+  return parseWorkloadId(uri);
 }
 
 function checkTime({ notBefore, notAfter }: Certificate, at: Date): void {
   // Said this way round so that a clock that tells no time refuses.
-  if (!(at >= notBefore)) throw new AtbError('certificate_not_yet_valid', 'the certificate is not valid yet');
-  if (!(at <= notAfter)) throw new AtbError('certificate_expired', 'the certificate has expired');
+  if (!(at >= notBefore))
+    throw new SpiffeError('certificate_not_yet_valid', 'the certificate is not valid yet');
+  if (!(at <= notAfter)) throw new SpiffeError('certificate_expired', 'the certificate has expired');
 }
 
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
+export interface ValidatorOptions {
+  /** What the keys are used for; `clientAuth` unless told. */
+  readonly purpose?: PathOptions['purpose'];
+  /** How many good chains are remembered; 1024 unless told. */
+  readonly capacity?: number;
+}
+
 /**
- * Validates SVIDs against one set of bundles, and remembers those that were good: agents come again and again with the
- * same chain. Time is checked every time. Only so many are remembered, the most recently used.
+ * Validates SVIDs and remembers those that were good: peers come again and again with the same chain. Time is checked
+ * every time, and so is whether the bundle is still the same. Only so many are remembered, the most recently used.
  */
 export class X509SvidValidator {
   /** In order of use, by the digest of the chain. */
   private readonly known = new Map<string, Validated>();
+  private readonly purpose: PathOptions['purpose'];
+  private readonly capacity: number;
 
   constructor(
-    private readonly bundles: TrustBundleSet,
-    private readonly capacity = 1024,
-  ) {}
+    private readonly bundles: X509BundleSource,
+    { purpose = 'clientAuth', capacity = 1024 }: ValidatorOptions = {},
+  ) {
+    this.purpose = purpose;
+    this.capacity = capacity;
+  }
 
-  /** As validateX509Svid, of a client; `chain` is base64 DER. */
+  /** As validateX509Svid; `chain` is base64 DER. */
   validate(chain: readonly string[], at: Date): X509Svid {
-    const key = createHash('sha256').update(chain.join(' ')).digest('base64');
+    return this.judge(digestOf(chain), () => chain.map(decodeBase64), at);
+  }
+
+  /** As validateX509Svid. */
+  validateDer(chain: readonly Uint8Array[], at: Date): X509Svid {
+    return this.judge(digestOf(chain), () => chain, at);
+  }
+
+  private judge(key: string, chain: () => readonly Uint8Array[], at: Date): X509Svid {
     const known = this.known.get(key);
-    if (known && known.from <= at && at <= known.until) {
+    if (known && known.from <= at && at <= known.until && this.stillVouchedFor(known)) {
       this.remember(key, known);
       return known.svid;
     }
-    const validated = validate(chain.map(decodeBase64), this.bundles, at, { purpose: 'clientAuth' });
+    const validated = validate(chain(), this.bundles, at, { purpose: this.purpose });
     this.remember(key, validated);
     return validated.svid;
+  }
+
+  /** Bundles change as a whole: other authorities are another list. Throws `trust_domain_unknown`. */
+  private stillVouchedFor({ svid, authorities }: Validated): boolean {
+    return this.bundles.authoritiesOf(svid.id.trustDomain) === authorities;
   }
 
   private remember(key: string, validated: Validated): void {
@@ -136,14 +165,21 @@ export class X509SvidValidator {
   }
 }
 
+/** Each part is digested with its length, so that no two chains are one text. */
+function digestOf(chain: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of chain) hash.update(`${typeof part} ${part.length} `).update(part);
+  return hash.digest('base64');
+}
+
 function decodeBase64(text: string): Uint8Array {
   const der = Buffer.from(text, 'base64');
   if (!BASE64.test(text) || der.toString('base64') !== text) {
-    throw new AtbError('certificate_malformed', 'a certificate of the chain is not base64');
+    throw new SpiffeError('certificate_malformed', 'a certificate of the chain is not base64');
   }
   return der;
 }
 
-function malformed(why: string): AtbError {
-  return new AtbError('svid_malformed', `the certificate is not an X.509-SVID: ${why}`);
+function malformed(why: string): SpiffeError {
+  return new SpiffeError('svid_malformed', `the certificate is not an X.509-SVID: ${why}`);
 }

@@ -10,8 +10,7 @@ import type { Client } from '@temporalio/client';
 import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
-import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
-import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import type { PolicyEngine } from '../../domain/ports';
 import { startAdminServer } from '../admin-server';
 import { ApprovalsController } from './approvals.controller';
@@ -52,7 +51,7 @@ class AgentAuthModule {
   static register(
     configuration: AgentAuthConfiguration,
     { client, policy }: AgentAuthParts,
-    svids: X509SvidValidator,
+    svids: Svids,
     tokens: BoundTokens,
   ): DynamicModule {
     const requests = new PoaRequests(client, policy, configuration.decisionTimeoutMs);
@@ -82,7 +81,7 @@ export async function startAgentAuth(
   configuration: AgentAuthConfiguration,
   parts: AgentAuthParts,
 ): Promise<AgentAuth> {
-  const svids = new X509SvidValidator(TrustBundleSet.load(configuration.trustBundleFile));
+  const svids = new Svids(loadTrustBundles(configuration.trustBundleFile));
   const tokens = new BoundTokens(
     callerTokens(noJwtSvids, importMandateJwks(parts.jwks), configuration.issuer),
     configuration.publicUrl,

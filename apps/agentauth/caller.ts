@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { createParamDecorator, SetMetadata } from '@nestjs/common';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import type { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import type { Svids } from '../../adapters/identity/svids';
 import { AtbError } from '../../domain/error';
 import { parseAtbSpiffeId } from '../../domain/spiffe-id';
 import type { IdentityEvidence } from '../../domain/mandate-request';
@@ -33,7 +33,7 @@ class PresentedChains {
 }
 
 export interface CallerRules {
-  readonly svids: X509SvidValidator;
+  readonly svids: Svids;
   readonly tokens: BoundTokens;
   /** SPIFFE IDs of the hops that end TLS for agents, and say in RFC 9440's headers whose certificate they saw. */
   readonly trustedProxies: ReadonlySet<string>;

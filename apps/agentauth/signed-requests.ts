@@ -1,5 +1,5 @@
 import { openSignedRequest } from '../../adapters/jose/signed-request';
-import type { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import type { Svids } from '../../adapters/identity/svids';
 import { AtbError } from '../../domain/error';
 import { SignedBody } from './body';
 import type { CallerIdentity } from './caller-identity';
@@ -10,7 +10,7 @@ import type { CallerIdentity } from './caller-identity';
  */
 export class SignedRequests {
   constructor(
-    private readonly svids: X509SvidValidator,
+    private readonly svids: Svids,
     /** The audience of signed requests. */
     private readonly issuer: string,
   ) {}

@@ -2,7 +2,7 @@ import { X509Certificate, createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parsePemCertificates, parseSpiffeBundle } from '../../adapters/spiffe/trust-bundle';
+import { parsePemCertificates, parseTrustBundle } from '../../adapters/spiffe';
 import { isAtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { JsonObject } from '../../domain/json';
@@ -133,9 +133,7 @@ export function readAuthorities(path: string, trustDomain: string): readonly str
   const file = bundleFile(path, trustDomain);
   const content = readText(file, 'the trust bundle');
   try {
-    const authorities = content.includes('-----BEGIN')
-      ? parsePemCertificates(content)
-      : parseSpiffeBundle(content);
+    const { x509Authorities: authorities = [] } = parseTrustBundle(content);
     if (authorities.length === 0) throw new Error('it is empty');
     return authorities.map((der) => new X509Certificate(Buffer.from(der)).toString());
   } catch (cause) {

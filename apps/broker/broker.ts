@@ -8,8 +8,7 @@ import { JwksSource } from '../../adapters/jose/jwks-source';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
 import { migrate } from '../../adapters/postgres/schema';
-import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
-import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
 import { startAdminServer } from '../admin-server';
@@ -81,7 +80,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     const { issuer, audience, clockSkewSeconds } = configuration;
     const redemptions = new Redemptions({
       clock: () => new Date(),
-      svids: new X509SvidValidator(TrustBundleSet.load(configuration.trustBundleFile)),
+      svids: new Svids(loadTrustBundles(configuration.trustBundleFile)),
       mandates: {
         verify: (compact, now) => jwks.verify(compact, { issuer, audience, now, clockSkewSeconds }),
       },

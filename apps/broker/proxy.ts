@@ -5,7 +5,7 @@ import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Credentials } from '../../adapters/credential/credentials';
-import { PresentedChains } from '../../adapters/spiffe/presented-chains';
+import { PresentedChains } from '../../adapters/spiffe';
 import { NeverConnected } from '../../adapters/upstream/upstream';
 import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
 import { AtbError, isAtbError, isRetryable, statusOf } from '../../domain/error';

@@ -10,8 +10,7 @@ import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
-import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
-import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
@@ -32,7 +31,7 @@ export async function openWorkerPorts(
   const { issuer, audience } = configuration;
   const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
   const keys = importMandateJwks(jwks);
-  const bundles = TrustBundleSet.load(configuration.trustBundleFile);
+  const bundles = loadTrustBundles(configuration.trustBundleFile);
   const policy = await openPolicy(configuration.policy);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await migrate(databaseUrl);
@@ -43,7 +42,7 @@ export async function openWorkerPorts(
     clock: () => new Date(),
     ledger,
     policy,
-    svids: new X509SvidValidator(bundles),
+    svids: new Svids(bundles),
     verdicts: verdictOpener,
     requests: signedRequestOpener,
     tokens: callerTokens(noJwtSvids, keys, issuer),

@@ -19,8 +19,7 @@ import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statemen
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, IssuedSvid } from '../../adapters/spiffe/development-ca';
-import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
-import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import type { AskedMandate, IdentityEvidence, PoaRequest, ToApprove } from '../../domain/mandate-request';
@@ -55,7 +54,7 @@ export class Steps {
       clock: () => new Date(),
       ledger,
       policy: await WasmPolicy.load('policy/dist'),
-      svids: new X509SvidValidator(TrustBundleSet.load(caFile)),
+      svids: new Svids(loadTrustBundles(caFile)),
       verdicts: verdictOpener,
       requests: signedRequestOpener,
       tokens: callerTokens(noJwtSvids, keys, ISSUER),

@@ -20,8 +20,7 @@ import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statemen
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/development-ca';
-import { TrustBundleSet } from '../../adapters/spiffe/trust-bundle';
-import { X509SvidValidator } from '../../adapters/spiffe/x509-svid';
+import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { FileTickets } from '../../adapters/ticket/file-tickets';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
@@ -104,7 +103,7 @@ export class WorkerSteps {
         clock: () => steps.now,
         ledger,
         policy: await WasmPolicy.load(await changedPolicy(change)),
-        svids: new X509SvidValidator(TrustBundleSet.load(bundles)),
+        svids: new Svids(loadTrustBundles(bundles)),
         verdicts: verdictOpener,
         requests: signedRequestOpener,
         tokens: callerTokens(noJwtSvids, keys, issuer),

@@ -1,6 +1,6 @@
 import { parseCertificate } from '../../adapters/spiffe/certificate';
 import { findCertificationPath } from '../../adapters/spiffe/certification-path';
-import { parsePemCertificates } from '../../adapters/spiffe/trust-bundle';
+import { parsePemCertificates } from '../../adapters/spiffe';
 import { describeVectors, reportVectors, vectorJson, vectorText } from '../support/vectors';
 
 interface Testcase {
@@ -51,7 +51,7 @@ function outcomeOf(testcase: Testcase): string {
     );
     return 'SUCCESS';
   } catch (error) {
-    expect(error).toMatchObject({ name: 'AtbError' });
+    expect(error).toMatchObject({ name: 'SpiffeError' });
     return 'FAILURE';
   }
 }

@@ -1,0 +1,30 @@
+/**
+ * SPIFFE for Node, as its specifications say: docs/spiffe.md. Nothing here knows of the rest of the project; everything
+ * that it offers is exported here.
+ */
+export { SpiffeError, isSpiffeError } from './error';
+export type { SpiffeErrorCode } from './error';
+export { parseSpiffeId, parseTrustDomain, parseWorkloadId } from './spiffe-id';
+export type { SpiffeId } from './spiffe-id';
+export { parsePemCertificates, pemOf } from './pem';
+export { parseBundleDocument, parseJwtBundle } from './spiffe-bundle';
+export type { BundleDocument, JwtAuthorities } from './spiffe-bundle';
+export { TrustBundleSet, parseTrustBundle } from './trust-bundle';
+export type { JwtBundleSource, X509BundleSource } from './trust-bundle';
+export { X509SvidValidator, validateX509Svid } from './x509-svid';
+export type { ValidatorOptions, X509Svid } from './x509-svid';
+export { WorkloadApiClient } from './workload-api';
+export type { Watcher, WorkloadApiOptions } from './workload-api';
+export type { OwnJwtSvid, OwnX509Svid, X509Context } from './workload-answer';
+export { PresentedChains } from './presented-chains';
+export { X509Source } from './x509-source';
+export type { OwnIdentity, X509SourceOptions } from './x509-source';
+export {
+  PeerVerifier,
+  SpiffeAgent,
+  connectWithSvid,
+  presentedChain,
+  rotateServerCertificate,
+  serverTlsOptions,
+} from './tls';
+export type { Authorize } from './tls';
