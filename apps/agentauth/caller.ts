@@ -4,6 +4,7 @@ import { createParamDecorator, SetMetadata } from '@nestjs/common';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Svids } from '../../adapters/identity/svids';
+import { PresentedChains } from '../../adapters/spiffe';
 import { AtbError } from '../../domain/error';
 import { parseAtbSpiffeId } from '../../domain/spiffe-id';
 import type { IdentityEvidence } from '../../domain/mandate-request';
@@ -12,25 +13,6 @@ import type { CallerIdentity } from './caller-identity';
 import { clientCertificateOf, hasClientCertificate } from './client-cert';
 
 type WithCaller = FastifyRequest & { caller?: CallerIdentity };
-
-/** Reads the certificates that a client showed, leaf first. They stay the same for as long as a connection lives. */
-class PresentedChains {
-  private readonly chains = new WeakMap<object, readonly string[]>();
-
-  of(socket: TLSSocket): readonly string[] {
-    const known = this.chains.get(socket);
-    if (known) return known;
-    const chain: string[] = [];
-    let certificate = socket.getPeerX509Certificate();
-    // The last one's issuer is itself, or nothing.
-    while (certificate && !chain.includes(certificate.raw.toString('base64'))) {
-      chain.push(certificate.raw.toString('base64'));
-      certificate = certificate.issuerCertificate;
-    }
-    if (chain.length > 0) this.chains.set(socket, chain);
-    return chain;
-  }
-}
 
 export interface CallerRules {
   readonly svids: Svids;
