@@ -1,4 +1,4 @@
-import { Pool } from 'pg';
+import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, AuditEventType, StoredAuditEvent } from '../../domain/audit-event';
 import { AtbError } from '../../domain/error';
@@ -18,11 +18,10 @@ import type {
   RequestRecord,
   VerdictEntry,
 } from '../../domain/ports';
+import { openPool } from './pool';
 
 // Above this a caller is told that the store is out of reach; steps have seven seconds.
-const CONNECT_TIMEOUT_MS = 2_000;
-const STATEMENT_TIMEOUT_MS = 3_000;
-const POOL_SIZE = 16;
+const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 
 // One lock for all who count pending requests: two at once cannot both take the last place.
 const PENDING_LOCK = 731_410_226;
@@ -140,16 +139,7 @@ export class PostgresLedger implements Ledger {
   private readonly pool: Pool;
 
   constructor(url: string) {
-    this.pool = new Pool({
-      connectionString: url,
-      max: POOL_SIZE,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
-      query_timeout: STATEMENT_TIMEOUT_MS,
-      keepAlive: true,
-    });
-    // An idle connection that breaks is replaced at its next use; that use reports what is wrong.
-    this.pool.on('error', () => undefined);
+    this.pool = openPool(url, POOL);
   }
 
   async admit(

@@ -1,7 +1,8 @@
-import { Pool } from 'pg';
+import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import { AtbError } from '../../domain/error';
 import type { Notification } from '../../domain/ports';
+import { openPool } from './pool';
 
 /** A notification that one channel has to tell. */
 export interface Errand {
@@ -25,8 +26,7 @@ export interface ErrandFilter {
   readonly limit: number;
 }
 
-const POOL_SIZE = 3;
-const TIMEOUT_MS = 5_000;
+const POOL = { size: 3, connectTimeoutMs: 5_000, statementTimeoutMs: 5_000 } as const;
 const BATCH = 20;
 // A process that dies with an errand in hand: another one takes it over after this long.
 const LEASE_SECONDS = 60;
@@ -49,15 +49,7 @@ export class NotificationOutbox {
   private readonly pool: Pool;
 
   constructor(url: string) {
-    this.pool = new Pool({
-      connectionString: url,
-      max: POOL_SIZE,
-      connectionTimeoutMillis: TIMEOUT_MS,
-      statement_timeout: TIMEOUT_MS,
-      query_timeout: TIMEOUT_MS,
-    });
-    // An idle connection that breaks is replaced at its next use; that use reports what is wrong.
-    this.pool.on('error', () => undefined);
+    this.pool = openPool(url, POOL);
   }
 
   /** Takes a notification over for all its channels, or for none. */

@@ -1,12 +1,11 @@
-import { Pool } from 'pg';
+import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
 import { AtbError } from '../../domain/error';
 import type { Claim, RedemptionStore } from '../../domain/redemption';
 import { Batch } from './batch';
+import { openPool } from './pool';
 
-const CONNECT_TIMEOUT_MS = 2_000;
-const STATEMENT_TIMEOUT_MS = 3_000;
-const POOL_SIZE = 6;
+const POOL = { size: 6, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 const BATCH = { items: 128, atOnce: 2 } as const;
 
 const EVENT_COLUMNS = 'id, type, time, request_id, actor, subject, action, tier, reasons, data';
@@ -76,16 +75,7 @@ export class PostgresRedemptions implements RedemptionStore {
   private readonly events: Batch<AuditEvent, true>;
 
   constructor(url: string) {
-    this.pool = new Pool({
-      connectionString: url,
-      max: POOL_SIZE,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
-      query_timeout: STATEMENT_TIMEOUT_MS,
-      keepAlive: true,
-    });
-    // An idle connection that breaks is replaced at its next use; that use reports what is wrong.
-    this.pool.on('error', () => undefined);
+    this.pool = openPool(url, POOL);
     this.claims = new Batch((items) => this.claimAll(items), BATCH);
     this.events = new Batch((events) => this.appendAll(events), BATCH);
   }
