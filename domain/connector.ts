@@ -24,8 +24,6 @@ export interface Route {
   /** What may be sent though nobody approved it: a page number, say. */
   readonly unchecked: readonly ValueLocation[];
   readonly body: 'json' | 'none';
-  /** Response statuses (as a list of numbers) by which the connector says that it failed after it had committed. */
-  readonly failedAfterCommit: readonly number[];
 }
 
 /** Where a credential is; it is never in the definition itself. */
@@ -84,7 +82,6 @@ export interface Connector {
   };
   readonly limits: { readonly requestBytes: number; readonly responseBytes: number };
   readonly idempotencyKey: 'forward' | 'drop';
-  readonly inspectResponses: boolean;
   readonly routes: readonly Route[];
   /** The definition as it was read, for those who show it. */
   readonly definition: JsonObject;

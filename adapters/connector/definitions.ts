@@ -58,7 +58,6 @@ interface Definition {
   readonly timeouts?: Partial<Record<keyof typeof DEFAULTS.timeouts, number>>;
   readonly limits?: Partial<Record<keyof typeof DEFAULTS.limits, number>>;
   readonly idempotency_key?: Connector['idempotencyKey'];
-  readonly inspect_responses?: boolean;
   readonly routes: readonly {
     readonly method: string;
     readonly path: string;
@@ -66,7 +65,6 @@ interface Definition {
     readonly body?: Route['body'];
     readonly parameters?: Readonly<Record<string, readonly LocationDefinition[]>>;
     readonly unchecked?: readonly LocationDefinition[];
-    readonly failed_after_commit?: readonly number[];
   }[];
 }
 
@@ -137,7 +135,6 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
       responseBytes: limits?.response_bytes ?? DEFAULTS.limits.response_bytes,
     },
     idempotencyKey: json.idempotency_key ?? 'drop',
-    inspectResponses: json.inspect_responses ?? false,
     routes: json.routes.map((route) => ({
       method: route.method,
       path: route.path,
@@ -153,7 +150,6 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
           .some((place) => place.in === 'body')
           ? 'json'
           : 'none'),
-      failedAfterCommit: route.failed_after_commit ?? [],
     })),
     definition: json,
   };
