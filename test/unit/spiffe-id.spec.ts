@@ -1,4 +1,5 @@
-import { parseAtbSpiffeId, parseSpiffeId, parseTrustDomain } from '../../domain/spiffe-id';
+import * as library from '../../adapters/spiffe';
+import * as domain from '../../domain/spiffe-id';
 
 const BYTES = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte));
 const malformed: Error = expect.objectContaining({ code: 'spiffe_id_malformed' });
@@ -15,7 +16,14 @@ function accepted(parse: (text: string) => unknown, textWith: (character: string
   }).join('');
 }
 
-describe('a SPIFFE ID', () => {
+/**
+ * The library imports nothing of ours, and the domain no adapter: two parsers, which must never read one text in two
+ * ways.
+ */
+describe.each([
+  ['the domain', domain],
+  ['the SPIFFE library', library],
+])('a SPIFFE ID, as %s reads it,', (_, { parseSpiffeId, parseTrustDomain }) => {
   it('is taken apart into trust domain and path', () => {
     expect(parseSpiffeId('spiffe://corp.example/agent/finance-bot')).toEqual({
       uri: 'spiffe://corp.example/agent/finance-bot',
@@ -41,17 +49,6 @@ describe('a SPIFFE ID', () => {
     expect(accepted(parseSpiffeId, (character) => `spiffe://corp.example/${character}`)).toBe(
       '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz',
     );
-  });
-
-  it('of a principal of ours has no upper-case letter, so that nobody has two spellings', () => {
-    expect(accepted(parseAtbSpiffeId, (character) => `spiffe://corp.example/a${character}b`)).toBe(
-      '-./0123456789_abcdefghijklmnopqrstuvwxyz',
-    );
-    expect(() => parseAtbSpiffeId('spiffe://corp.example/agent/Finance-Bot')).toThrow(malformed);
-  });
-
-  it('of a principal of ours names more than a trust domain', () => {
-    expect(() => parseAtbSpiffeId('spiffe://corp.example')).toThrow(malformed);
   });
 
   it.each([
@@ -101,5 +98,25 @@ describe('a SPIFFE ID', () => {
     expect(() => parseSpiffeId(start + 'a'.repeat(2049 - start.length))).toThrow(malformed);
     expect(parseTrustDomain('a'.repeat(255))).toHaveLength(255);
     expect(() => parseTrustDomain('a'.repeat(256))).toThrow(malformed);
+  });
+});
+
+describe('a SPIFFE ID of a principal of ours', () => {
+  it('has no upper-case letter, so that nobody has two spellings', () => {
+    expect(accepted(domain.parseAtbSpiffeId, (character) => `spiffe://corp.example/a${character}b`)).toBe(
+      '-./0123456789_abcdefghijklmnopqrstuvwxyz',
+    );
+    expect(() => domain.parseAtbSpiffeId('spiffe://corp.example/agent/Finance-Bot')).toThrow(malformed);
+  });
+
+  it('names more than a trust domain', () => {
+    expect(() => domain.parseAtbSpiffeId('spiffe://corp.example')).toThrow(malformed);
+  });
+});
+
+describe('a SPIFFE ID of a workload', () => {
+  it('names more than a trust domain', () => {
+    expect(() => library.parseWorkloadId('spiffe://corp.example')).toThrow(malformed);
+    expect(library.parseWorkloadId('spiffe://corp.example/Agent').path).toBe('/Agent');
   });
 });
