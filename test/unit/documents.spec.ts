@@ -7,18 +7,21 @@ describe('docs/configuration.md', () => {
     sources(
       'apps/agentauth',
       'apps/worker',
+      'apps/broker',
       'apps/registration',
       'apps/temporal.ts',
       'apps/policy.ts',
     ).flatMap((text) =>
       [
         ...text.matchAll(
-          /environment\s*\.(?:required|optional|text|integer|port|list|oneOf)\(\s*'(ATB_[A-Z_]+)'/g,
+          /environment\s*\.(?:required|optional|text|integer|port|list|flag|oneOf)\(\s*'((?:ATB|ALLOW)_[A-Z_]+)'/g,
         ),
       ].map(([, name]) => name ?? ''),
     ),
   );
-  const documented = new Set(readFileSync('docs/configuration.md', 'utf8').match(/\bATB_[A-Z_]+\b/g));
+  const documented = new Set(
+    readFileSync('docs/configuration.md', 'utf8').match(/\b(?:ATB|ALLOW)_[A-Z_]+\b/g),
+  );
 
   it('names every variable that the processes read', () => {
     expect([...read].filter((name) => !documented.has(name))).toEqual([]);
