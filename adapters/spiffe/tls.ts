@@ -16,6 +16,9 @@ type Connected = (error: Error | null, socket: Duplex) => void;
 /** Whether the peer is one that this connection is for. */
 export type Authorize = (peer: X509Svid) => boolean;
 
+/** Node's own method has an answer, of which its types know nothing. */
+const KEEPS_ALIVE: { keepSocketAlive(socket: Duplex): unknown } = Agent.prototype;
+
 /** How a chain is presented at most; a longer one is refused by the validator. */
 const MAX_PRESENTED = 16;
 
@@ -126,10 +129,9 @@ export class SpiffeAgent extends Agent {
     );
   }
 
-  override keepSocketAlive(socket: Duplex): void {
-    // Node closes what it is not to keep; its own method says by its answer what it did.
-    if (!this.isGood(socket)) return;
-    super.keepSocketAlive(socket);
+  override keepSocketAlive(socket: Duplex): boolean {
+    // Node closes the connection unless the answer is true.
+    return this.isGood(socket) && KEEPS_ALIVE.keepSocketAlive.call(this, socket) === true;
   }
 
   override reuseSocket(socket: Duplex, request: ClientRequest): void {
