@@ -1,5 +1,4 @@
 import { canonicalJson } from '../domain/canonical-json';
-import { sha256Base64url } from '../domain/digest';
 import { AtbError } from '../domain/error';
 import type { Confirmation } from '../domain/mandate';
 import { askedMandateOf } from '../domain/mandate-request';
@@ -105,19 +104,19 @@ async function identifyByToken(
   if (call && (!URL.canParse(url) || new URL(url).pathname !== call.path)) {
     throw new AtbError('dpop_proof_invalid', `the DPoP proof is not for ${call.path}`);
   }
-  const { spiffeId, expiresAt, jkt } = await ports.tokens.verify(token, at);
+  const verified = await ports.tokens.verify(token, at);
   const proven = ports.dpop.verify(proof, { method: 'POST', url, token, now: at });
-  if (jkt !== null && jkt !== proven.jkt) {
+  if (verified.jkt !== null && verified.jkt !== proven.jkt) {
     throw new AtbError('token_invalid', 'the token is bound to another key');
   }
   return {
-    spiffeId: parseAtbSpiffeId(spiffeId).uri,
+    spiffeId: parseAtbSpiffeId(verified.spiffeId).uri,
     confirmation: { jkt: proven.jkt },
     signed: false,
     freshUntil: null,
     proofs: [
       { key: `dpop/${proven.jkt}/${proven.jti}`, expiresAt: proven.expiresAt },
-      ...(jkt === null ? [{ key: `token/${sha256Base64url(token)}`, expiresAt }] : []),
+      ...(verified.jkt === null ? [{ key: `token/${verified.digest}`, expiresAt: verified.expiresAt }] : []),
     ],
   };
 }

@@ -170,12 +170,20 @@ export interface SvidValidator {
 }
 
 /** A token that names a caller, found valid. */
-export interface CallerToken {
+export type CallerToken = {
   readonly spiffeId: string;
   readonly expiresAt: Date;
-  /** The key it is bound to (RFC 9449 §6.1); null for a JWT-SVID, which is bound to none and so counts once. */
-  readonly jkt: string | null;
-}
+} & (
+  | {
+      /** The key it is bound to (RFC 9449 §6.1). */
+      readonly jkt: string;
+    }
+  | {
+      /** A JWT-SVID is bound to no key, and so counts once: as what was signed, in whatever spelling it comes. */
+      readonly jkt: null;
+      readonly digest: string;
+    }
+);
 
 /** Validates JWT-SVIDs (SPIFFE JWT-SVID §5) and identity tokens of our own. Throws `token_invalid`, or 401 codes. */
 export interface CallerTokens {

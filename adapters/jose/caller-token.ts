@@ -4,12 +4,12 @@ import type { CallerToken, CallerTokens } from '../../domain/ports';
 import { IDENTITY_TYP, verifyIdentityToken } from './identity-token';
 import type { MandateVerificationKeys } from './mandate-keys';
 
-/** Validates a JWT-SVID for an audience (SPIFFE JWT-SVID §5), as of a time. */
+/** Validates a JWT-SVID for an audience (SPIFFE JWT-SVID §2–5), as of a time; `digest` is of what was signed. */
 export type JwtSvidValidation = (
   token: string,
   audience: string,
   at: Date,
-) => Promise<{ readonly spiffeId: string; readonly expiresAt: Date }>;
+) => Promise<{ readonly spiffeId: string; readonly expiresAt: Date; readonly digest: string }>;
 
 /** Tokens that may stand for an agent at AgentAuth: which kind, their `typ` says. */
 export function callerTokens(
@@ -33,7 +33,3 @@ function typOf(token: string): string | undefined {
     throw new AtbError('token_invalid', 'the token is not a JWT', { cause });
   }
 }
-
-/** Where no JWT authorities are configured: then no JWT-SVID is anybody's. */
-export const noJwtSvids: JwtSvidValidation = () =>
-  Promise.reject(new AtbError('trust_domain_unknown', 'the trust domain of the JWT-SVID is not known'));

@@ -13,6 +13,8 @@ export { TrustBundleSet, parseTrustBundle } from './trust-bundle';
 export type { JwtBundleSource, X509BundleSource } from './trust-bundle';
 export { X509SvidValidator, validateX509Svid } from './x509-svid';
 export type { ValidatorOptions, X509Svid } from './x509-svid';
+export { validateJwtSvid } from './jwt-svid';
+export type { JwtSvid, JwtSvidOptions } from './jwt-svid';
 export { WorkloadApiClient } from './workload-api';
 export type { Watcher, WorkloadApiOptions } from './workload-api';
 export type { OwnJwtSvid, OwnX509Svid, X509Context } from './workload-answer';

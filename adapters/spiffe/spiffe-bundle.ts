@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { SpiffeError } from './error';
+import { isJwtAuthorityKey } from './jwt-algorithm';
 
 /** The contents of a SPIFFE bundle, before they are anybody's: a bundle does not say of which trust domain it is. */
 export interface BundleDocument {
@@ -22,6 +23,7 @@ const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_KEYS = 1_000;
 /** Of JWT-SVID's algorithms (§2.1), whose keys are these; any other key is not ours to use. */
 const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC']);
+const CURVES: ReadonlySet<unknown> = new Set(['P-256', 'P-384', 'P-521']);
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 /**
@@ -87,11 +89,13 @@ function importKeys(keys: readonly Jwk[]): JwtAuthorities {
   const authorities = new Map<string, KeyObject>();
   for (const key of keys) {
     if (typeof key.kty !== 'string') throw malformed('a key has no type');
-    if (!KEY_TYPES.has(key.kty)) continue;
+    if (!KEY_TYPES.has(key.kty) || (key.kty === 'EC' && !CURVES.has(key.crv))) continue;
     // JWT-SVID §6.1: a key for JWT-SVIDs has an ID.
     if (typeof key.kid !== 'string' || key.kid === '') throw malformed('a key for jwt-svid has no ID (kid)');
     if (authorities.has(key.kid)) throw malformed('two keys for jwt-svid have the same ID');
-    authorities.set(key.kid, importKey(key));
+    const imported = importKey(key);
+    // RFC 7518 §3.3: none that is too small.
+    if (isJwtAuthorityKey(imported)) authorities.set(key.kid, imported);
   }
   return authorities;
 }

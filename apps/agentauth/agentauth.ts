@@ -7,9 +7,10 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Client } from '@temporalio/client';
-import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { callerTokens } from '../../adapters/jose/caller-token';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
+import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import type { PolicyEngine } from '../../domain/ports';
 import { startAdminServer } from '../admin-server';
@@ -81,9 +82,14 @@ export async function startAgentAuth(
   configuration: AgentAuthConfiguration,
   parts: AgentAuthParts,
 ): Promise<AgentAuth> {
-  const svids = new Svids(loadTrustBundles(configuration.trustBundleFile));
+  const bundles = loadTrustBundles(configuration.trustBundleFile);
+  const svids = new Svids(bundles);
   const tokens = new BoundTokens(
-    callerTokens(noJwtSvids, importMandateJwks(parts.jwks), configuration.issuer),
+    callerTokens(
+      jwtSvids(bundles, configuration.jwtSvidMaxLifetimeSeconds),
+      importMandateJwks(parts.jwks),
+      configuration.issuer,
+    ),
     configuration.publicUrl,
   );
   const adapter = new FastifyAdapter({

@@ -6,13 +6,15 @@ import type { CallerIdentity } from './caller-identity';
 
 /** RFC 9449 §7.1. */
 const SCHEME = /^DPoP ([A-Za-z0-9._~+/-]+=*)$/i;
-/** Proofs live for a minute; above this nobody new gets in until some have gone. */
+/** Above this nobody new gets in until some have gone. */
 const MOST_REMEMBERED = 100_000;
 
 /** Callers that come with a token and a DPoP proof over this very call (RFC 9449 §7). */
 export class BoundTokens {
-  /** The proofs of the last minute, each with its end in epoch milliseconds, oldest first. */
-  private readonly used = new Map<string, number>();
+  /** The proofs of the last minute. */
+  private readonly proofs = new Recent<true>();
+  /** The key that each JWT-SVID came with first. */
+  private readonly firstKeys = new Recent<string>();
 
   constructor(
     private readonly tokens: CallerTokens,
@@ -29,12 +31,15 @@ export class BoundTokens {
       );
     }
     const { url, proof, ...proven } = this.proof(request, now, token);
-    const { spiffeId, jkt } = await this.tokens.verify(token, now);
-    if (jkt !== null && jkt !== proven.jkt) {
-      throw new AtbError('token_invalid', 'the token is bound to another key');
-    }
+    const verified = await this.tokens.verify(token, now);
+    // A JWT-SVID is bound to no key by itself: to the one of whoever shows it first, which is not a thief.
+    const jkt =
+      verified.jkt ??
+      this.firstKeys.remember(verified.digest, proven.jkt, verified.expiresAt, now) ??
+      proven.jkt;
+    if (jkt !== proven.jkt) throw new AtbError('token_invalid', 'the token is bound to another key');
     const presentedAt = Math.floor(now.getTime() / 1000);
-    return { spiffeId, evidence: { kind: 'token', token, proof, url, presentedAt } };
+    return { spiffeId: verified.spiffeId, evidence: { kind: 'token', token, proof, url, presentedAt } };
   }
 
   /** The call's proof, checked and used up. */
@@ -44,20 +49,31 @@ export class BoundTokens {
     const url = new URL(request.url.split('?')[0] ?? '/', this.publicUrl).toString();
     const expected = { method: request.method, url, now, ...(token !== undefined && { token }) };
     const { jkt, jti, expiresAt } = verifyDpopProof(proof, expected);
-    this.useUp(`${jkt}/${jti}`, expiresAt, now);
+    // What asks for something is used up in the database too, by the worker.
+    if (this.proofs.remember(`${jkt}/${jti}`, true, expiresAt, now) !== undefined) {
+      throw new AtbError('proof_replayed', 'this DPoP proof came before');
+    }
     return { proof, url, jkt };
   }
+}
 
-  /** RFC 9449 §11.1. What asks for something is used up in the database too, by the worker. */
-  private useUp(key: string, expiresAt: Date, now: Date): void {
-    for (const [oldest, end] of this.used) {
+/** What came recently (RFC 9449 §11.1). */
+class Recent<T> {
+  /** In the order of their coming, which is about that of their ends. */
+  private readonly entries = new Map<string, { readonly value: T; readonly end: number }>();
+
+  /** What came under that key before; undefined where nothing did, and then the value is remembered. */
+  remember(key: string, value: T, expiresAt: Date, now: Date): T | undefined {
+    for (const [oldest, { end }] of this.entries) {
       if (end > now.getTime()) break;
-      this.used.delete(oldest);
+      this.entries.delete(oldest);
     }
-    if (this.used.has(key)) throw new AtbError('proof_replayed', 'this DPoP proof came before');
-    if (this.used.size >= MOST_REMEMBERED) {
+    const known = this.entries.get(key);
+    if (known) return known.value;
+    if (this.entries.size >= MOST_REMEMBERED) {
       throw new AtbError('too_many_requests', 'too many calls with DPoP proofs at once');
     }
-    this.used.set(key, expiresAt.getTime());
+    this.entries.set(key, { value, end: expiresAt.getTime() });
+    return undefined;
   }
 }

@@ -18,6 +18,8 @@ export interface AgentAuthConfiguration {
   readonly audience: string;
   /** SPIFFE IDs of the hops whose Client-Cert headers (RFC 9440) count. */
   readonly trustedProxies: readonly string[];
+  /** How long a JWT-SVID may be good for in all. */
+  readonly jwtSvidMaxLifetimeSeconds: number;
   /** Of POST /issue and /plan, per SPIFFE ID. */
   readonly requestsPerMinute: number;
   /** How often an agent may ask after one request within `poll_interval_seconds`. */
@@ -71,6 +73,10 @@ export function agentAuthConfiguration(
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
     trustedProxies: environment.list('ATB_TRUSTED_PROXIES'),
+    jwtSvidMaxLifetimeSeconds: environment.integer('ATB_JWT_SVID_MAX_LIFETIME_SECONDS', 600, {
+      min: 30,
+      max: 86_400,
+    }),
     requestsPerMinute: environment.integer('ATB_REQUESTS_PER_MINUTE', 600, { min: 1, max: 100_000_000 }),
     pollsPerInterval: environment.integer('ATB_POLLS_PER_INTERVAL', 30, { min: 1, max: 1_000_000 }),
     decisionTimeoutMs: environment.integer('ATB_DECISION_TIMEOUT_MS', 5_000, { min: 100, max: 60_000 }),

@@ -21,6 +21,8 @@ export interface WorkerConfiguration {
   readonly pendingPerAgent: number;
   readonly pendingTotal: number;
   readonly signedRequestMaxAgeSeconds: number;
+  /** How long a JWT-SVID may be good for in all. */
+  readonly jwtSvidMaxLifetimeSeconds: number;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
   readonly admin: { readonly host: string; readonly port: number };
@@ -47,6 +49,10 @@ export function workerConfiguration(
     signedRequestMaxAgeSeconds: environment.integer('ATB_SIGNED_REQUEST_MAX_AGE_SECONDS', 300, {
       min: 5,
       max: 3_600,
+    }),
+    jwtSvidMaxLifetimeSeconds: environment.integer('ATB_JWT_SVID_MAX_LIFETIME_SECONDS', 600, {
+      min: 30,
+      max: 86_400,
     }),
     maxConcurrentWorkflowTasks: environment.integer('ATB_MAX_WORKFLOW_TASKS', 100, { min: 2, max: 10_000 }),
     maxCachedWorkflows: environment.integer('ATB_MAX_CACHED_WORKFLOWS', 1_000, { min: 0, max: 1_000_000 }),

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { ActivityPorts } from '../../activities';
-import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandate-keys';
@@ -10,6 +10,7 @@ import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
+import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
@@ -45,7 +46,7 @@ export async function openWorkerPorts(
     svids: new Svids(bundles),
     verdicts: verdictOpener,
     requests: signedRequestOpener,
-    tokens: callerTokens(noJwtSvids, keys, issuer),
+    tokens: callerTokens(jwtSvids(bundles, configuration.jwtSvidMaxLifetimeSeconds), keys, issuer),
     dpop: { verify: verifyDpopProof },
     issuerTokens: new RemoteIssuerTokens(),
     identityTokens: signer.identityTokens,

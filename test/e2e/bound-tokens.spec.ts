@@ -7,12 +7,15 @@ import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import { openMandate } from '../../adapters/jose/mandate-jws';
 import type { HttpCaller } from '../support/http';
 import { Approver } from '../support/approver';
+import { JwtAuthority, otherSignatureOf } from '../support/jwt-authority';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
 import { TokenIssuer } from '../support/token-issuer';
 
 const PROXY = 'agent/hr-helper';
 const BOT = 'spiffe://corp.example/agent/finance-bot';
+const AGENTAUTH = 'spiffe://corp.example/agentauth';
+const jwtAuthority = new JwtAuthority();
 
 let stack: TestStack;
 let platform: TokenIssuer;
@@ -29,10 +32,13 @@ beforeAll(async () => {
       { claims: { sub: 'stranger' }, spiffe_id: 'spiffe://corp.example/agent/unknown' },
     ]);
   });
-  stack = await TestStack.start({
-    ...{ ATB_POLICY_DIR: policy, ATB_REQUESTS_PER_MINUTE: '100000' },
-    ATB_TRUSTED_PROXIES: `spiffe://corp.example/${PROXY}`,
-  });
+  stack = await TestStack.start(
+    {
+      ...{ ATB_POLICY_DIR: policy, ATB_REQUESTS_PER_MINUTE: '100000' },
+      ATB_TRUSTED_PROXIES: `spiffe://corp.example/${PROXY}`,
+    },
+    [jwtAuthority.jwk],
+  );
   nobody = stack.nobody();
 }, 120_000);
 
@@ -71,6 +77,12 @@ const bound = async (key: KeyObject, token: string, path: string, method = 'POST
   dpop: await proofOf(key, path, token, method),
 });
 
+async function claimsOf(mandate: unknown) {
+  const jwks = (await nobody.get('/.well-known/jwks.json')).body;
+  const parties = { issuer: AGENTAUTH, audience: 'spiffe://corp.example/broker' };
+  return openMandate(String(mandate), importMandateJwks(jwks), parties);
+}
+
 async function tokenFor(key: KeyObject): Promise<string> {
   return String((await exchange(key, await prod())).body.access_token);
 }
@@ -103,10 +115,10 @@ describe("a platform's token (RFC 8693)", () => {
     expect(seen.body).toMatchObject({ state: 'approved' });
     const path = `/requests/${id}/collect`;
     const collected = await nobody.post(path, undefined, await bound(key, token, path));
-    const jwks = (await nobody.get('/.well-known/jwks.json')).body;
-    const parties = { issuer: 'spiffe://corp.example/agentauth', audience: 'spiffe://corp.example/broker' };
-    const claims = openMandate(String(collected.body.mandate), importMandateJwks(jwks), parties);
-    expect(claims).toMatchObject({ sub: BOT, cnf: { jkt: await jktOf(key) } });
+    expect(await claimsOf(collected.body.mandate)).toMatchObject({
+      sub: BOT,
+      cnf: { jkt: await jktOf(key) },
+    });
   });
 
   it.each([
@@ -196,6 +208,84 @@ describe('a token that is bound to a key', () => {
       status: 401,
     });
     expect((await stack.as('person/bob').form('/introspect', { token })).body).toEqual({ active: false });
+  });
+});
+
+describe('a JWT-SVID', () => {
+  const READ = { act: 'crm.contact.read' };
+  const CRM = 'spiffe://corp.example/agent/crm-assistant';
+  const jwtSvid = (claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}) =>
+    // Two of the same second would be one without an ID of their own.
+    jwtAuthority.svid({ sub: CRM, aud: AGENTAUTH, jti: randomBytes(8).toString('hex'), ...claims }, header);
+  const ask = async (key: KeyObject, token: string) =>
+    nobody.post('/issue', READ, await bound(key, token, '/issue'));
+
+  it('is evidence, and the mandate is bound to the key of the proof that came with it (RFC 9449)', async () => {
+    const key = newKey();
+    const answer = await ask(key, await jwtSvid());
+    expect(answer.status).toBe(201);
+    const claims = await claimsOf(answer.body.mandate);
+    expect(claims).toMatchObject({ sub: CRM, cnf: { jkt: await jktOf(key) } });
+    expect(claims.cnf).not.toHaveProperty('x5t#S256');
+  });
+
+  it('counts for one request, however its signature is written', async () => {
+    const key = newKey();
+    const token = await jwtSvid();
+    expect((await ask(key, token)).status).toBe(201);
+    for (const again of [token, otherSignatureOf(token)]) {
+      const refused = await ask(key, again);
+      expect(refused.status).toBeGreaterThanOrEqual(400);
+      expect(refused.body).toMatchObject({ code: 'proof_replayed' });
+    }
+  });
+
+  it('that was stolen on the way is nothing with another key', async () => {
+    const token = await jwtSvid();
+    expect((await ask(newKey(), token)).status).toBe(201);
+    for (const stolen of [token, otherSignatureOf(token)]) {
+      expect(await ask(newKey(), stolen)).toMatchObject({ status: 401, body: { code: 'token_invalid' } });
+    }
+  });
+
+  it('serves its request from asking to collecting', async () => {
+    const key = newKey();
+    const token = await jwtSvid({ sub: BOT });
+    const asked = await nobody.post('/issue', { act: 'erp.order.create' }, await bound(key, token, '/issue'));
+    expect(asked).toMatchObject({ status: 202, body: { agent: BOT } });
+    const id = String(asked.body.request_id);
+    await new Approver(stack, 'person/bob', 'compliance').give(id);
+    const path = `/requests/${id}/collect`;
+    const foreign = await nobody.post(path, undefined, await bound(key, await jwtSvid(), path));
+    expect(foreign.status).toBeGreaterThanOrEqual(403);
+    const collected = await nobody.post(path, undefined, await bound(key, token, path));
+    expect(await claimsOf(collected.body.mandate)).toMatchObject({
+      sub: BOT,
+      cnf: { jkt: await jktOf(key) },
+    });
+  });
+
+  it.each([
+    ['without an end (attack 9)', { exp: undefined }, {}, 'token_invalid'],
+    ['for another audience (attack 9)', { aud: 'spiffe://corp.example/broker' }, {}, 'token_invalid'],
+    ['without an audience (attack 9)', { aud: undefined }, {}, 'token_invalid'],
+    ['that has expired', { iat: 1, exp: 2 }, {}, 'token_invalid'],
+    ['that lasts too long', { exp: Math.floor(Date.now() / 1000) + 3_600 }, {}, 'token_invalid'],
+    ['with an unknown key', {}, { kid: 'b' }, 'untrusted_svid'],
+    [
+      'of another trust domain (attack 25)',
+      { sub: 'spiffe://x.example/agent/y' },
+      {},
+      'trust_domain_unknown',
+    ],
+    ['of nobody', { sub: 'crm-assistant' }, {}, 'spiffe_id_malformed'],
+  ])('%s is refused', async (_, claims, header, code) => {
+    expect(await ask(newKey(), await jwtSvid(claims, header))).toMatchObject({ status: 401, body: { code } });
+  });
+
+  it('as a bearer token, without a proof, is refused', async () => {
+    const headers = { authorization: `Bearer ${await jwtSvid()}` };
+    expect(await nobody.post('/issue', READ, headers)).toMatchObject({ status: 401 });
   });
 });
 

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { X509Certificate, randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,10 @@ import { portsFrom } from '../../apps/atb/dev/ports';
 import { SILENT } from '../../apps/atb/dev/progress';
 import { startStack } from '../../apps/atb/dev/stack';
 import type { Stack } from '../../apps/atb/dev/stack';
+import { stateFiles, writePrivate } from '../../apps/atb/dev/state';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { parsePemCertificates } from '../../adapters/spiffe';
+import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { HttpCaller } from './http';
@@ -26,7 +29,11 @@ export class TestStack {
     readonly directory: string,
   ) {}
 
-  static async start(environment: Record<string, string> = {}): Promise<TestStack> {
+  /** `jwtKeys` are those that sign the JWT-SVIDs of corp.example; none unless told. */
+  static async start(
+    environment: Record<string, string> = {},
+    jwtKeys: readonly object[] = [],
+  ): Promise<TestStack> {
     if (!runtimeInstalled) {
       Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
       runtimeInstalled = true;
@@ -36,7 +43,7 @@ export class TestStack {
       stateDirectory: directory,
       ports: portsFrom(await freePortBase()),
       progress: SILENT,
-      environment,
+      environment: { ...(await bundleWith(jwtKeys, directory)), ...environment },
       onFatal: (error) => {
         throw error;
       },
@@ -105,6 +112,22 @@ export class TestStack {
     await this.stack.stop();
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** The trust bundle with keys for JWT-SVIDs in it too, which the development stack makes none of. */
+async function bundleWith(jwtKeys: readonly object[], directory: string): Promise<Record<string, string>> {
+  if (jwtKeys.length === 0) return {};
+  const files = await stateFiles(directory);
+  const { certificatePem, privateKeyPem } = await createDevelopmentCa('corp.example', 30);
+  await writePrivate(files.caCertificate, certificatePem);
+  await writePrivate(files.caKey, privateKeyPem);
+  const x5c = parsePemCertificates(certificatePem).map((der) => Buffer.from(der).toString('base64'));
+  const { kty, crv, x, y } = new X509Certificate(certificatePem).publicKey.export({ format: 'jwk' });
+  const keys = [{ kty, crv, x, y, use: 'x509-svid', x5c }, ...jwtKeys];
+  const bundle = join(directory, 'bundle', 'corp.example.json');
+  await mkdir(join(directory, 'bundle'));
+  await writeFile(bundle, JSON.stringify({ keys }));
+  return { ATB_TRUST_BUNDLE_FILE: bundle };
 }
 
 /** The first of six free ports in a row, somewhere random, so that suites do not meet. */

@@ -11,7 +11,7 @@ import {
   writeNewMandateKeySet,
 } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
-import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
@@ -19,6 +19,7 @@ import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statemen
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, IssuedSvid } from '../../adapters/spiffe/development-ca';
+import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
@@ -57,7 +58,7 @@ export class Steps {
       svids: new Svids(loadTrustBundles(caFile)),
       verdicts: verdictOpener,
       requests: signedRequestOpener,
-      tokens: callerTokens(noJwtSvids, keys, ISSUER),
+      tokens: callerTokens(jwtSvids(loadTrustBundles(caFile), 300), keys, ISSUER),
       dpop: { verify: verifyDpopProof },
       issuerTokens: new RemoteIssuerTokens(),
       identityTokens: signer.identityTokens,

@@ -12,7 +12,7 @@ import {
   loadMandateKeySet,
   writeNewMandateKeySet,
 } from '../../adapters/jose/mandate-keys';
-import { callerTokens, noJwtSvids } from '../../adapters/jose/caller-token';
+import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
@@ -20,6 +20,7 @@ import { signVerdict, verdictOpener } from '../../adapters/jose/verdict-statemen
 import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/development-ca';
+import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { FileTickets } from '../../adapters/ticket/file-tickets';
 import { canonicalJson } from '../../domain/canonical-json';
@@ -106,7 +107,7 @@ export class WorkerSteps {
         svids: new Svids(loadTrustBundles(bundles)),
         verdicts: verdictOpener,
         requests: signedRequestOpener,
-        tokens: callerTokens(noJwtSvids, keys, issuer),
+        tokens: callerTokens(jwtSvids(loadTrustBundles(bundles), 300), keys, issuer),
         dpop: { verify: verifyDpopProof },
         issuerTokens: new RemoteIssuerTokens(),
         identityTokens: signer.identityTokens,
