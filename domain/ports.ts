@@ -133,6 +133,21 @@ export interface Ledger {
   events(filter: AuditFilter): Promise<readonly StoredAuditEvent[]>;
 }
 
+/** One leaf of the audit log: the RFC 8785 form of an event, in UTF-8. */
+export interface AuditLeaf {
+  /** Its place, from 0 on, without a gap. */
+  readonly index: number;
+  readonly leaf: Uint8Array;
+}
+
+/** The audit log as a list that only grows. Throws `audit_unavailable`. */
+export interface AuditLeaves {
+  /** Gives what was recorded by now its place; answers how many leaves there are. */
+  size(): Promise<number>;
+  /** The leaves from `from` up to, but without, `to`, in order; those that are there. */
+  read(from: number, to: number): AsyncIterable<AuditLeaf>;
+}
+
 /** The customer's ticket system. Null means that it knows no such ticket. Throws `ticket_system_unavailable`. */
 export interface TicketSystem {
   lookUp(ticket: string): Promise<TicketFact | null>;

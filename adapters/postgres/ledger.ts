@@ -1,10 +1,9 @@
 import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
-import type { AuditEvent, AuditEventType, StoredAuditEvent } from '../../domain/audit-event';
+import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
+import { eventOfLeaf, leafOf } from '../../domain/audit-leaf';
 import { AtbError } from '../../domain/error';
-import type { JsonObject } from '../../domain/json';
 import type { MandateClaims } from '../../domain/mandate';
-import type { Tier } from '../../domain/policy';
 import { windowOf } from '../../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../../domain/velocity';
 import type {
@@ -19,6 +18,7 @@ import type {
   VerdictEntry,
 } from '../../domain/ports';
 import { openPool } from './pool';
+import { unavailable } from './unavailable';
 
 // Above this a caller is told that the store is out of reach; steps have seven seconds.
 const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -26,32 +26,30 @@ const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as
 // One lock for all who count pending requests: two at once cannot both take the last place.
 const PENDING_LOCK = 731_410_226;
 
-/** `$1`…`$10` are an event; the same id again changes nothing. */
-const EVENT_VALUES = 'id, type, time, request_id, actor, subject, action, tier, reasons, data';
-const EVENT_PARAMETERS = '$1, $2, $3::timestamptz, $4, $5, $6, $7, $8, $9::text[], $10::json';
-const EVENT = `insert into audit_event (${EVENT_VALUES}) values (${EVENT_PARAMETERS}) on conflict (id) do nothing`;
+/** `$1` is an event's leaf; the same id again changes nothing. */
+const EVENT = 'insert into audit_event (leaf) values ($1) on conflict (id) do nothing';
 /** The event, where the statement that it belongs to wrote something. */
 const eventWhere = (written: string) =>
-  `insert into audit_event (${EVENT_VALUES}) select ${EVENT_PARAMETERS} where exists (select from ${written}) on conflict (id) do nothing`;
+  `insert into audit_event (leaf) select $1 where exists (select from ${written}) on conflict (id) do nothing`;
 
 /**
- * Uses proofs up for request `$4`, where there is room for it. They are proven when each is new or was used for the
+ * Uses proofs up for request `$2`, where there is room for it. They are proven when each is new or was used for the
  * same request; what another wrote while this waited is not seen, hence `replayed` below.
  */
 const proofsOnce = (keys: string, expiries: string, where = 'true') => `
   used as (
     insert into used_proof (key, request_id, expires_at)
-    select key, $4, expires_at from unnest(${keys}::text[], ${expiries}::timestamptz[]) as proof (key, expires_at)
+    select key, $2, expires_at from unnest(${keys}::text[], ${expiries}::timestamptz[]) as proof (key, expires_at)
     where ${where} order by key on conflict (key) do nothing returning 1
   ), proven as (
     select 1 where cardinality(${keys}::text[]) = (select count(*) from used)
-      + (select count(*) from used_proof where key = any(${keys}::text[]) and request_id = $4)
+      + (select count(*) from used_proof where key = any(${keys}::text[]) and request_id = $2)
   )`;
 
 const ADMIT = `
-  with ${proofsOnce('$13', '$14')}, admitted as (
+  with ${proofsOnce('$5', '$6')}, admitted as (
     insert into poa_request (request_id, subject, asked_digest, pending_until)
-    select $4, $11, $12, null where exists (select from proven)
+    select $2, $3, $4, null where exists (select from proven)
     on conflict (request_id) do nothing returning 1
   ), event as (${eventWhere('admitted')})
   select exists (select from admitted) as fresh, true as room, exists (select from proven) as proven`;
@@ -60,14 +58,14 @@ const ADMIT = `
 const ADMIT_PENDING = `
   with pending as (
     select subject from poa_request
-    where pending_until > $3::timestamptz and closed_at is null and jti is null
+    where pending_until > $10::timestamptz and closed_at is null and jti is null
   ), room as (
-    select 1 where exists (select from poa_request where request_id = $4)
-      or ((select count(*) from pending where subject = $11) < $14::bigint
-        and (select count(*) from pending) < $15::bigint)
-  ), ${proofsOnce('$16', '$17', 'exists (select from room)')}, admitted as (
+    select 1 where exists (select from poa_request where request_id = $2)
+      or ((select count(*) from pending where subject = $3) < $6::bigint
+        and (select count(*) from pending) < $7::bigint)
+  ), ${proofsOnce('$8', '$9', 'exists (select from room)')}, admitted as (
     insert into poa_request (request_id, subject, asked_digest, pending_until)
-    select $4, $11, $12, $13::timestamptz where exists (select from room) and exists (select from proven)
+    select $2, $3, $4, $5::timestamptz where exists (select from room) and exists (select from proven)
     on conflict (request_id) do nothing returning 1
   ), event as (${eventWhere('admitted')})
   select exists (select from admitted) as fresh, exists (select from room) as room,
@@ -76,22 +74,22 @@ const ADMIT_PENDING = `
 const RECORD_VERDICT = `
   with recorded as (
     insert into verdict (jti, request_id, statement_digest, by, received_at)
-    values ($11, $4, $12, $13, $14::timestamptz) on conflict (jti) do nothing returning *
+    values ($3, $2, $4, $5, $6::timestamptz) on conflict (jti) do nothing returning *
   ), event as (${eventWhere('recorded')})
-  select * from recorded union all select * from verdict where jti = $11 limit 1`;
+  select * from recorded union all select * from verdict where jti = $3 limit 1`;
 
 const VERDICT_OF = 'select * from verdict where jti = $1';
 
 /** The first claims win; a closed request takes none, and neither does one above a velocity limit (0020-velocity). */
 const RECORD_MANDATE = `
-  with ${proofsOnce('$14', '$15')}, velocity as materialized (
-    select case when exists (select from proven) then take_velocity($4, $3::timestamptz, $13::json) end as exceeded
+  with ${proofsOnce('$7', '$8')}, velocity as materialized (
+    select case when exists (select from proven) then take_velocity($2, $3::timestamptz, $6::json) end as exceeded
   ), recorded as (
-    update poa_request set jti = coalesce(jti, $11), claims = coalesce(claims, $12)
-    where request_id = $4 and closed_at is null and exists (select from proven)
+    update poa_request set jti = coalesce(jti, $4), claims = coalesce(claims, $5)
+    where request_id = $2 and closed_at is null and exists (select from proven)
       and (select exceeded from velocity) is null returning jti, claims
   ), fresh as (
-    select 1 from recorded where jti = $11
+    select 1 from recorded where jti = $4
   ), event as (${eventWhere('fresh')})
   select jti, claims, exceeded, exists (select from proven) as proven
   from velocity left join recorded on true`;
@@ -110,13 +108,13 @@ const VELOCITY_OF = `
 const CLOSE = `
   with closing as (
     update poa_request set closed_at = $3::timestamptz
-    where request_id = $4 and closed_at is null and jti is null returning 1
+    where request_id = $2 and closed_at is null and jti is null returning 1
   ), event as (${eventWhere('closing')})
   select exists (select from closing) as closed`;
 
 const REVOKE = `
   with revoked as (
-    insert into revocation (jti, revoked_at) values ($11, $3::timestamptz) on conflict (jti) do nothing returning 1
+    insert into revocation (jti, revoked_at) values ($2, $3::timestamptz) on conflict (jti) do nothing returning 1
   )
   ${eventWhere('revoked')}`;
 
@@ -125,12 +123,12 @@ const RECORD_OF = `
   select r.subject, r.asked_digest, r.pending_until, r.closed_at, r.jti, r.claims,
     (select e.time from audit_event e
        where e.id = r.request_id || '/poa_requested' and e.subject = r.subject
-         and e.data->>'asked_digest' = r.asked_digest) as requested_at,
+         and audit_member(audit_member(e.leaf, 'data'), 'asked_digest') = r.asked_digest) as requested_at,
     (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from e.time) * 1000)
        order by e.time, v.jti)
      from verdict v join audit_event e on e.id = r.request_id || '/poa_verdict_recorded/' || v.jti
        and e.type = 'poa_verdict_recorded' and e.request_id = v.request_id and e.actor = v.by
-       and e.time = v.received_at and e.data->>'statement_digest' = v.statement_digest
+       and e.time = v.received_at and audit_member(audit_member(e.leaf, 'data'), 'statement_digest') = v.statement_digest
      where v.request_id = r.request_id) as verdicts
   from poa_request r where r.request_id = $1`;
 
@@ -148,7 +146,7 @@ export class PostgresLedger implements Ledger {
     caps: PendingCaps,
   ): Promise<'admitted' | 'too_many_pending'> {
     const { requestId, subject, askedDigest, pendingUntil } = entry;
-    const parameters = [...eventParameters({ ...event, requestId }), subject, askedDigest];
+    const parameters = [leafOf({ ...event, requestId }), requestId, subject, askedDigest];
     const proofs = proofParameters(entry.proofs);
     const [row] =
       pendingUntil === null
@@ -157,6 +155,7 @@ export class PostgresLedger implements Ledger {
             ...parameters,
             ...[pendingUntil, caps.perAgent, caps.total],
             ...proofs,
+            event.time,
           ]);
     if (row?.room !== true) return 'too_many_pending';
     if (!row.proven) {
@@ -174,7 +173,7 @@ export class PostgresLedger implements Ledger {
 
   async recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
     const written = await this.query<VerdictRow>('record-verdict', RECORD_VERDICT, [
-      ...eventParameters({ ...event, requestId: entry.requestId }),
+      ...[leafOf({ ...event, requestId: entry.requestId }), entry.requestId],
       ...[entry.jti, entry.statementDigest, entry.by, entry.receivedAt],
     ]);
     // None: it waited for a first writer, whose row is newer than what this statement could see.
@@ -196,7 +195,7 @@ export class PostgresLedger implements Ledger {
     limits: readonly VelocityLimit[],
   ): Promise<MandateEntry | Exceeded> {
     const parameters = [
-      ...eventParameters({ ...event, requestId: entry.requestId }),
+      ...[leafOf({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
       ...[
         entry.jti,
         JSON.stringify(entry.claims),
@@ -228,18 +227,18 @@ export class PostgresLedger implements Ledger {
   }
 
   async close(requestId: string, event: AuditEvent): Promise<boolean> {
-    const parameters = eventParameters({ ...event, requestId });
+    const parameters = [leafOf({ ...event, requestId }), requestId, event.time];
     const [row] = await this.query<{ closed: boolean }>('close', CLOSE, parameters);
     // Closed before, also by one that this statement had to wait for; or a mandate was recorded.
     return row?.closed === true || (await this.recordOf(requestId)).closed;
   }
 
   async revoke(jti: string, event: AuditEvent): Promise<void> {
-    await this.query('revoke', REVOKE, [...eventParameters(event), jti]);
+    await this.query('revoke', REVOKE, [leafOf(event), jti, event.time]);
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.query('append', EVENT, eventParameters(event));
+    await this.query('append', EVENT, [leafOf(event)]);
   }
 
   async recordOf(requestId: string): Promise<RequestRecord> {
@@ -280,26 +279,14 @@ export class PostgresLedger implements Ledger {
   }
 
   async events({ requestId, type, afterSeq, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
-    const rows = await this.query<EventRow>(
+    const rows = await this.query<{ seq: string; leaf: string }>(
       'events',
-      `select seq, ${EVENT_VALUES} from audit_event
+      `select seq, leaf from audit_event
        where ($1::text is null or request_id = $1) and ($2::text is null or type = $2) and seq > $3
        order by seq limit $4`,
       [requestId ?? null, type ?? null, afterSeq ?? 0, limit],
     );
-    return rows.map((row) => ({
-      seq: Number(row.seq),
-      id: row.id,
-      type: row.type,
-      time: row.time,
-      requestId: row.request_id,
-      actor: row.actor,
-      subject: row.subject,
-      action: row.action,
-      tier: row.tier,
-      reasons: row.reasons,
-      data: row.data,
-    }));
+    return rows.map(({ seq, leaf }) => ({ seq: Number(seq), ...eventOfLeaf(leaf) }));
   }
 
   /** Throws `proof_replayed` unless all of them were used for this very request. */
@@ -388,20 +375,6 @@ interface MandateRow {
   readonly exceeded: (Omit<VelocityStanding, 'resetsAt'> & { readonly resetsAt: number }) | null;
 }
 
-interface EventRow {
-  readonly seq: string;
-  readonly id: string;
-  readonly type: AuditEventType;
-  readonly time: Date;
-  readonly request_id: string | null;
-  readonly actor: string | null;
-  readonly subject: string | null;
-  readonly action: string | null;
-  readonly tier: Tier | null;
-  readonly reasons: readonly string[];
-  readonly data: JsonObject;
-}
-
 /** One limit for each counter: two rules of one name must not keep a mandate from being counted at all. */
 function narrowest(limits: readonly VelocityLimit[]): readonly VelocityLimit[] {
   const byCounter = new Map<string, VelocityLimit>();
@@ -423,16 +396,4 @@ function limitsJson(limits: readonly VelocityLimit[]): string {
 
 function proofParameters(proofs: readonly OneTimeProof[] = []): readonly unknown[] {
   return [proofs.map(({ key }) => key), proofs.map(({ expiresAt }) => expiresAt)];
-}
-
-function eventParameters(event: AuditEvent): readonly unknown[] {
-  return [
-    ...[event.id, event.type, event.time, event.requestId, event.actor],
-    ...[event.subject, event.action, event.tier, event.reasons, JSON.stringify(event.data)],
-  ];
-}
-
-/** Whatever the database refuses, nothing was recorded: the step waits and tries again. */
-function unavailable(cause: unknown): AtbError {
-  return new AtbError('audit_unavailable', 'the audit store cannot be reached', { cause });
 }

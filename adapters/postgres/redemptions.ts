@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
+import { leafOf } from '../../domain/audit-leaf';
 import { AtbError } from '../../domain/error';
 import type { Claim, RedemptionStore } from '../../domain/redemption';
 import { Batch } from './batch';
@@ -7,13 +8,6 @@ import { openPool } from './pool';
 
 const POOL = { size: 6, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 const BATCH = { items: 128, atOnce: 2 } as const;
-
-const EVENT_COLUMNS = 'id, type, time, request_id, actor, subject, action, tier, reasons, data';
-/** An event as JSON, back into its columns. */
-const eventOf = (event: string) => `
-  ${event}->>'id', ${event}->>'type', (${event}->>'time')::timestamptz, ${event}->>'requestId', ${event}->>'actor',
-  ${event}->>'subject', ${event}->>'action', ${event}->>'tier',
-  array(select json_array_elements_text(${event}->'reasons')), ${event}->'data'`;
 
 /**
  * In one statement: what was revoked or stopped is not marked; the mark is insert-once on (issuer, jti), taken again
@@ -23,7 +17,7 @@ const eventOf = (event: string) => `
 const CLAIM = `
   with item as (
     select * from json_to_recordset($1::json) as item (
-      claim_id text, issuer text, jti text, request_id text, subject text, connector text, at timestamptz, event json)
+      claim_id text, issuer text, jti text, request_id text, subject text, connector text, at timestamptz, leaf text)
   ), stopped as (
     select claim_id from item where exists (select from revocation where revocation.jti = item.jti)
       or exists (select from stop where lifted_at is null and (
@@ -42,8 +36,7 @@ const CLAIM = `
       where held.claim_id = excluded.claim_id or (held.given_back_at is not null and held.uses = 1)
     returning claim_id
   ), event as (
-    insert into audit_event (${EVENT_COLUMNS})
-    select ${eventOf('event')} from item where claim_id in (select claim_id from claimed)
+    insert into audit_event (leaf) select leaf from item where claim_id in (select claim_id from claimed)
     on conflict (id) do nothing
   )
   select claim_id, claim_id in (select claim_id from claimed) as claimed,
@@ -55,16 +48,13 @@ const GIVE_BACK = `
     update redemption set given_back_at = $2::timestamptz
     where claim_id = $1 and uses = 1 and given_back_at is null returning 1
   ), event as (
-    insert into audit_event (${EVENT_COLUMNS})
-    select ${eventOf('$3::json')} where exists (select from given_back)
+    insert into audit_event (leaf) select $3 where exists (select from given_back)
     on conflict (id) do nothing
   )
   select exists (select from given_back) as given_back`;
 
-const APPEND = `
-  insert into audit_event (${EVENT_COLUMNS})
-  select ${eventOf('event')} from json_array_elements($1::json) as event
-  on conflict (id) do nothing`;
+const APPEND =
+  'insert into audit_event (leaf) select leaf from unnest($1::text[]) as leaf on conflict (id) do nothing';
 
 type Marked = 'claimed' | 'used' | 'stopped';
 
@@ -90,7 +80,7 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   async giveBack(claim: Claim, event: AuditEvent): Promise<boolean> {
-    const values = [claim.claimId, event.time, JSON.stringify(event)];
+    const values = [claim.claimId, event.time, leafOf(event)];
     const [row] = await this.query<{ given_back: boolean }>('give-back', GIVE_BACK, values);
     return row?.given_back === true;
   }
@@ -132,7 +122,7 @@ export class PostgresRedemptions implements RedemptionStore {
           subject: claim.agent,
           connector: claim.connector,
           at: claim.at,
-          event,
+          leaf: leafOf(event),
         })),
       ),
     ]);
@@ -145,7 +135,7 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   private async appendAll(events: readonly AuditEvent[]): Promise<readonly true[]> {
-    await this.query('append-all', APPEND, [JSON.stringify(events)]);
+    await this.query('append-all', APPEND, [events.map(leafOf)]);
     return events.map(() => true as const);
   }
 

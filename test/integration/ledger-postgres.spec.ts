@@ -66,7 +66,7 @@ describe('the ledger in PostgreSQL', () => {
 
   itKeepsTheLedgerContract(() => ({ ledger, stop: () => server.stop(), start: startServer }));
 
-  it.each(['update audit_event set actor = null', 'delete from audit_event', 'truncate audit_event'])(
+  it.each(['update audit_event set leaf = leaf', 'delete from audit_event', 'truncate audit_event cascade'])(
     'refuses to `%s`, whoever asks',
     async (statement) => {
       const requestId = aRequest().requestId;

@@ -1,4 +1,5 @@
 import { record } from './0001-record';
+import { auditLeaf } from './0010-audit-leaf';
 import { velocity } from './0020-velocity';
 import { notification } from './0035-notification';
 import { redemption } from './0040-redemption';
@@ -6,4 +7,11 @@ import { usedProof } from './0050-used-proof';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
-export const MIGRATIONS: readonly Migration[] = [record, velocity, notification, redemption, usedProof];
+export const MIGRATIONS: readonly Migration[] = [
+  record,
+  auditLeaf,
+  velocity,
+  notification,
+  redemption,
+  usedProof,
+];

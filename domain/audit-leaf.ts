@@ -1,0 +1,78 @@
+import { AUDIT_EVENTS } from './audit-event';
+import type { AuditEvent, AuditEventType } from './audit-event';
+import { canonicalJson } from './canonical-json';
+import { AtbError } from './error';
+import type { JsonObject } from './json';
+import type { Tier } from './policy';
+
+/** No leaf is longer, in bytes: a length of two bytes is in front of it in the tiles (C2SP tlog-tiles). */
+const LEAF_BYTES_MOST = 65_535;
+
+const LEAF_VERSION = 1;
+
+/** An event in the words of the log. */
+interface Leaf extends JsonObject {
+  readonly v: typeof LEAF_VERSION;
+  readonly id: string;
+  readonly type: AuditEventType;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly time: string;
+  readonly request_id: string | null;
+  readonly actor: string | null;
+  readonly subject: string | null;
+  readonly action: string | null;
+  readonly tier: Tier | null;
+  readonly outcome: 'success' | 'refused' | 'failure';
+  readonly reasons: readonly string[];
+  /** W3C Trace Context §3.2.2.3. */
+  readonly trace_id: string | null;
+  /** Salted digests of what the event tells but the leaf does not, by its name. */
+  readonly commitments: Readonly<Record<string, string>>;
+  readonly data: JsonObject;
+}
+
+/**
+ * The leaf of an event: its RFC 8785 form, the text that the log is about. Throws `internal` where it is too long: what
+ * comes from outside is cut short before it becomes an event.
+ */
+export function leafOf(event: AuditEvent): string {
+  const leaf: Leaf = {
+    v: LEAF_VERSION,
+    id: event.id,
+    type: event.type,
+    time: event.time.toISOString(),
+    request_id: event.requestId,
+    actor: event.actor,
+    subject: event.subject,
+    action: event.action,
+    tier: event.tier,
+    outcome: AUDIT_EVENTS[event.type].outcome,
+    reasons: event.reasons,
+    trace_id: null,
+    commitments: {},
+    data: event.data,
+  };
+  const text = canonicalJson(leaf);
+  const length = new TextEncoder().encode(text).byteLength;
+  if (length > LEAF_BYTES_MOST) {
+    throw new AtbError('internal', `${event.type} has a leaf of ${length} bytes, more than the log takes`);
+  }
+  return text;
+}
+
+/** The event of a leaf that `leafOf` made. */
+export function eventOfLeaf(text: string): AuditEvent {
+  const leaf = JSON.parse(text) as Leaf;
+  return {
+    id: leaf.id,
+    type: leaf.type,
+    time: new Date(leaf.time),
+    requestId: leaf.request_id,
+    actor: leaf.actor,
+    subject: leaf.subject,
+    action: leaf.action,
+    tier: leaf.tier,
+    reasons: leaf.reasons,
+    data: leaf.data,
+  };
+}

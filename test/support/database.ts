@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
+import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
+
+/** A PostgreSQL of a test's own, that forgets nothing while the machine runs. */
+export class TestDatabase {
+  private constructor(
+    private readonly directory: string,
+    private server: EmbeddedPostgres,
+  ) {}
+
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<TestDatabase> {
+    const directory = await mkdtemp(join(tmpdir(), 'atb-database-'));
+    const port = await freePort();
+    return new TestDatabase(
+      directory,
+      await startEmbeddedPostgres({ stateDirectory: directory, port, settings }),
+    );
+  }
+
+  /** The owner's connection string. */
+  get url(): string {
+    return this.server.url;
+  }
+
+  /** One session of its own. */
+  async session<T>(work: (client: Client) => Promise<T>, url = this.url): Promise<T> {
+    const client = new Client({ connectionString: url });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return await work(client);
+    } finally {
+      await client.end();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.server.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
