@@ -2,11 +2,17 @@ import { X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { SpiffeError } from './error';
 import {
+  readPolicies,
+  readPolicyConstraints,
+  readPolicyMappings,
+  readSkipCertificates,
+} from './certificate-policies';
+import type { CertificatePolicies } from './certificate-policies';
+import {
   DerError,
   DerSequence,
   Tag,
   contextTag,
-  expectTag,
   readBoolean,
   readDer,
   readInteger,
@@ -16,28 +22,43 @@ import {
   readTime,
 } from './der';
 import type { Der } from './der';
+import { readName, sameName } from './distinguished-name';
+import type { DistinguishedName } from './distinguished-name';
+import { readGeneralName } from './general-name';
+import type { GeneralName } from './general-name';
+import { readNameConstraints } from './name-constraints';
+import type { NameConstraints } from './name-constraints';
+import { isStrongSignature } from './signature-algorithm';
 
-export type KeyUse = 'digitalSignature' | 'keyCertSign' | 'cRLSign';
+export type KeyUse = (typeof KEY_USES)[number];
 export type ExtendedKeyUse = 'clientAuth' | 'serverAuth' | 'any';
 
 /** An X.509 v3 certificate (RFC 5280 §4), as far as a decision depends on it. */
-export interface Certificate {
+export interface Certificate extends CertificatePolicies {
   readonly der: Uint8Array;
-  /** Encoded names, which are compared byte by byte. */
-  readonly subject: Uint8Array;
-  readonly issuer: Uint8Array;
+  readonly subject: DistinguishedName;
+  readonly issuer: DistinguishedName;
+  readonly isSelfIssued: boolean;
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly publicKey: KeyObject;
   /** Undefined where the certificate has no basic constraints. */
   readonly isCa: boolean | undefined;
   readonly pathLength: number | undefined;
+  readonly hasCriticalBasicConstraints: boolean;
   /** Undefined where it does not say. */
   readonly keyUsage: ReadonlySet<KeyUse> | undefined;
+  readonly hasCriticalKeyUsage: boolean;
   readonly extendedKeyUsage: ReadonlySet<ExtendedKeyUse> | undefined;
+  /** The alternative names. */
+  readonly names: readonly GeneralName[];
   readonly uris: readonly string[];
-  readonly hasNameConstraints: boolean;
-  /** Whether the issuer's key signed it. */
+  readonly nameConstraints: NameConstraints | undefined;
+  /** Why no path may go through it, whatever the path: all that is wrong with it by itself. */
+  readonly faults: readonly string[];
+  /** Whether its signature is by an algorithm that proves something. */
+  readonly hasStrongSignature: boolean;
+  /** Whether the issuer's key signed it, with such an algorithm. */
   isSignedBy(issuer: Certificate): boolean;
 }
 
@@ -47,22 +68,31 @@ const EXTENSION = {
   subjectAltName: '551d11',
   basicConstraints: '551d13',
   nameConstraints: '551d1e',
+  certificatePolicies: '551d20',
+  policyMappings: '551d21',
+  policyConstraints: '551d24',
   extKeyUsage: '551d25',
+  inhibitAnyPolicy: '551d36',
 } as const;
 
 /** RFC 5280 §4.2: a critical extension that is not processed makes the certificate unusable. */
 const PROCESSED: ReadonlySet<string> = new Set(Object.values(EXTENSION));
 
-/** No SHA-1, no MD5, nothing that brings parameters of its own. */
-const SIGNATURE_ALGORITHMS: ReadonlySet<string> = new Set([
-  '2a8648ce3d040302', // ecdsa-with-SHA256
-  '2a8648ce3d040303', // ecdsa-with-SHA384
-  '2a8648ce3d040304', // ecdsa-with-SHA512
-  '2a864886f70d01010b', // sha256WithRSAEncryption
-  '2a864886f70d01010c', // sha384WithRSAEncryption
-  '2a864886f70d01010d', // sha512WithRSAEncryption
-  '2b6570', // Ed25519
-]);
+/** RFC 5280 §4.2.1.10, §4.2.1.11, §4.2.1.14: these must be critical. */
+const ALWAYS_CRITICAL = ['nameConstraints', 'policyConstraints', 'inhibitAnyPolicy'] as const;
+
+/** By the number of their bit (RFC 5280 §4.2.1.3). */
+const KEY_USES = [
+  'digitalSignature',
+  'nonRepudiation',
+  'keyEncipherment',
+  'dataEncipherment',
+  'keyAgreement',
+  'keyCertSign',
+  'cRLSign',
+  'encipherOnly',
+  'decipherOnly',
+] as const;
 
 const EXTENDED_KEY_USES: Readonly<Record<string, ExtendedKeyUse>> = {
   '2b06010505070301': 'serverAuth',
@@ -74,17 +104,16 @@ const CURVES: ReadonlySet<string | undefined> = new Set(['prime256v1', 'secp384r
 const MIN_RSA_BITS = 2048;
 /** Larger ones only cost time. */
 const MAX_RSA_BITS = 8192;
+const MIN_RSA_EXPONENT = 3n;
 const MAX_SERIAL_BYTES = 20;
 const MAX_BYTES = 16 * 1024;
-const EMPTY_NAME_BYTES = 2;
 
 /**
  * Parses a certificate from its DER, strictly: twice, in fact, by Node's OpenSSL for key and signature, and here for
- * what decides. Throws `certificate_malformed`, also for algorithms and keys that are too weak and for critical
- * extensions that are unknown.
+ * what decides. Throws `certificate_malformed` for what is no certificate; what is one and not good has `faults`.
  */
 export function parseCertificate(der: Uint8Array): Certificate {
-  if (der.length > MAX_BYTES) throw malformed('it is too large');
+  if (der.length > MAX_BYTES) throw malformed('it is larger than 16 KiB');
   try {
     return parse(der);
   } catch (cause) {
@@ -103,60 +132,128 @@ function parse(der: Uint8Array): Certificate {
   const version = new DerSequence(tbs.take(contextTag(0, 'constructed')), contextTag(0, 'constructed'));
   if (readSmallInteger(version.take(Tag.integer)) !== 2) throw malformed('it is not of version 3');
   version.end();
-  checkSerialNumber(readInteger(tbs.take(Tag.integer)));
-  checkSignatureAlgorithm(tbs.take(Tag.sequence), outerAlgorithm);
-  const issuer = tbs.take(Tag.sequence).encoded;
+  const serial = readInteger(tbs.take(Tag.integer));
+  const algorithm = tbs.take(Tag.sequence);
+  // RFC 5280 §4.1.1.2: it is named twice, once of it signed.
+  if (!Buffer.from(algorithm.encoded).equals(outerAlgorithm.encoded)) {
+    throw malformed('it names two signature algorithms');
+  }
+  const issuer = readName(tbs.take(Tag.sequence));
   const validity = new DerSequence(tbs.take(Tag.sequence));
   const notBefore = takeTime(validity);
   const notAfter = takeTime(validity);
   validity.end();
-  const subject = tbs.take(Tag.sequence).encoded;
+  const subject = readName(tbs.take(Tag.sequence));
   tbs.take(Tag.sequence);
   tbs.takeIf(contextTag(1, 'primitive'));
   tbs.takeIf(contextTag(2, 'primitive'));
   const extensions = parseExtensions(tbs.takeIf(contextTag(3, 'constructed')));
   tbs.end();
 
-  if (issuer.length === EMPTY_NAME_BYTES) throw malformed('its issuer is empty');
-  const names = extensions.get(EXTENSION.subjectAltName);
-  // RFC 5280 §4.1.2.6: then the alternative name is all there is, and has to be understood.
-  if (subject.length === EMPTY_NAME_BYTES && names?.critical !== true) throw malformed('it has no name');
-
-  const basicConstraints = parseBasicConstraints(extensions.get(EXTENSION.basicConstraints));
-  // RFC 5280 §4.1.2.6: whose subject is empty cannot be anybody's issuer.
-  if (basicConstraints.isCa === true && subject.length === EMPTY_NAME_BYTES)
-    throw malformed('its subject is empty');
+  const valueOf = (name: keyof typeof EXTENSION) => extensions.get(EXTENSION[name])?.value;
+  const isCritical = (name: keyof typeof EXTENSION) => extensions.get(EXTENSION[name])?.critical === true;
+  const hasStrongSignature = isStrongSignature(algorithm);
   const openssl = parseWithOpenssl(der);
-  const publicKey = publicKeyOf(openssl);
-  return {
+  const names = parseNames(valueOf('subjectAltName'));
+  const certificate: Omit<Certificate, 'faults'> = {
     der,
     subject,
     issuer,
+    isSelfIssued: sameName(subject, issuer),
     notBefore,
     notAfter,
-    publicKey,
-    ...basicConstraints,
-    keyUsage: parseKeyUsage(extensions.get(EXTENSION.keyUsage)?.value),
-    extendedKeyUsage: parseExtendedKeyUsage(extensions.get(EXTENSION.extKeyUsage)?.value),
-    uris: parseUris(names?.value),
-    hasNameConstraints: extensions.has(EXTENSION.nameConstraints),
-    isSignedBy: (by) => openssl.verify(by.publicKey),
+    publicKey: publicKeyOf(openssl),
+    ...parseBasicConstraints(valueOf('basicConstraints')),
+    hasCriticalBasicConstraints: isCritical('basicConstraints'),
+    keyUsage: parseKeyUsage(valueOf('keyUsage')),
+    hasCriticalKeyUsage: isCritical('keyUsage'),
+    extendedKeyUsage: parseExtendedKeyUsage(valueOf('extKeyUsage')),
+    names,
+    uris: names.flatMap((name) => (name.form === 'uri' ? [name.text] : [])),
+    nameConstraints: optional(valueOf('nameConstraints'), readNameConstraints),
+    policies: optional(valueOf('certificatePolicies'), readPolicies),
+    mappings: optional(valueOf('policyMappings'), readPolicyMappings) ?? NO_MAPPINGS,
+    ...(optional(valueOf('policyConstraints'), readPolicyConstraints) ?? NO_POLICY_CONSTRAINTS),
+    inhibitAnyPolicy: optional(valueOf('inhibitAnyPolicy'), readSkipCertificates),
+    hasStrongSignature,
+    isSignedBy: (by) => hasStrongSignature && openssl.verify(by.publicKey),
+  };
+  return {
+    ...certificate,
+    faults: [
+      ...serialFaults(serial),
+      ...nameFaults(certificate, isCritical('subjectAltName')),
+      ...keyFaults(certificate.publicKey),
+      ...extensionFaults(certificate, extensions),
+    ],
   };
 }
 
-function checkSerialNumber(serial: Uint8Array): void {
-  const isPositive = (serial[0] ?? 0) < 0x80 && serial.some((byte) => byte !== 0);
-  if (!isPositive || serial.length > MAX_SERIAL_BYTES) {
-    throw malformed('its serial number is not positive, or longer than 20 bytes');
-  }
+const NO_MAPPINGS: CertificatePolicies['mappings'] = new Map();
+const NO_POLICY_CONSTRAINTS = { requireExplicitPolicy: undefined, inhibitPolicyMapping: undefined };
+
+function optional<T>(value: Der | undefined, read: (value: Der) => T): T | undefined {
+  return value && read(value);
 }
 
-/** RFC 5280 §4.1.1.2: the algorithm is named twice, once of it signed, and both must be the same. */
-function checkSignatureAlgorithm(inner: Der, outer: Der): void {
-  if (!Buffer.from(inner.encoded).equals(outer.encoded)) throw malformed('it names two signature algorithms');
-  if (!SIGNATURE_ALGORITHMS.has(readOid(new DerSequence(inner).take(Tag.objectIdentifier)))) {
-    throw malformed('its signature algorithm is weak or unknown');
+/** RFC 5280 §4.1.2.2. */
+function serialFaults(serial: Uint8Array): readonly string[] {
+  const isPositive = (serial[0] ?? 0) < 0x80 && serial.some((byte) => byte !== 0);
+  return isPositive && serial.length <= MAX_SERIAL_BYTES
+    ? []
+    : ['its serial number is not positive, or longer than 20 bytes'];
+}
+
+function nameFaults(
+  { subject, issuer, isCa }: Omit<Certificate, 'faults'>,
+  hasCriticalNames: boolean,
+): readonly string[] {
+  const faults: string[] = [];
+  // RFC 5280 §4.1.2.4.
+  if (issuer.isEmpty) faults.push('its issuer is empty');
+  // RFC 5280 §4.1.2.6: then the alternative name is all there is, and has to be understood.
+  if (subject.isEmpty && !hasCriticalNames) {
+    faults.push('its subject is empty, and its alternative names are not critical');
   }
+  // RFC 5280 §4.1.2.6: whose subject is empty cannot be anybody's issuer.
+  if (subject.isEmpty && isCa === true) faults.push('it is an authority, and its subject is empty');
+  return faults;
+}
+
+function keyFaults({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): readonly string[] {
+  const { modulusLength = 0, namedCurve, publicExponent = 0n } = asymmetricKeyDetails ?? {};
+  if (asymmetricKeyType === 'ed25519') return [];
+  if (asymmetricKeyType === 'ec') {
+    return CURVES.has(namedCurve) ? [] : ['its key is on a curve that is not P-256, P-384 or P-521'];
+  }
+  if (asymmetricKeyType !== 'rsa' && asymmetricKeyType !== 'rsa-pss') {
+    return ['its key is neither RSA nor EC nor Ed25519'];
+  }
+  if (modulusLength < MIN_RSA_BITS) return [`its key is smaller than ${MIN_RSA_BITS} bits`];
+  if (modulusLength > MAX_RSA_BITS) return [`its key is larger than ${MAX_RSA_BITS} bits`];
+  return publicExponent >= MIN_RSA_EXPONENT && publicExponent % 2n === 1n
+    ? []
+    : ["its key's exponent proves nothing"];
+}
+
+function extensionFaults(
+  { isCa, keyUsage, nameConstraints }: Omit<Certificate, 'faults'>,
+  extensions: ReadonlyMap<string, Extension>,
+): readonly string[] {
+  const faults: string[] = [];
+  for (const [oid, { critical }] of extensions) {
+    if (critical && !PROCESSED.has(oid)) faults.push('it has a critical extension that is unknown here');
+  }
+  for (const name of ALWAYS_CRITICAL) {
+    if (extensions.get(EXTENSION[name])?.critical === false) faults.push(`its ${name} are not critical`);
+  }
+  // RFC 5280 §4.2.1.9: only an authority's key signs certificates.
+  if (isCa !== true && keyUsage?.has('keyCertSign') === true) {
+    faults.push('its key may sign certificates, and it is no authority');
+  }
+  // RFC 5280 §4.2.1.10.
+  if (isCa !== true && nameConstraints) faults.push('it constrains names, and is no authority');
+  return faults;
 }
 
 function takeTime(validity: DerSequence): Date {
@@ -167,7 +264,8 @@ function takeTime(validity: DerSequence): Date {
 
 interface Extension {
   readonly critical: boolean;
-  readonly value: Der;
+  /** Of those that are processed. */
+  readonly value: Der | undefined;
 }
 
 function parseExtensions(tagged: Der | undefined): ReadonlyMap<string, Extension> {
@@ -182,61 +280,46 @@ function parseExtensions(tagged: Der | undefined): ReadonlyMap<string, Extension
     const content = extension.take(Tag.octetString).content;
     extension.end();
     if (extensions.has(oid)) throw malformed('it has an extension twice');
-    if (!PROCESSED.has(oid)) {
-      if (critical) throw malformed('it has a critical extension that is unknown here');
-      continue;
-    }
-    extensions.set(oid, { critical, value: readDer(content) });
+    extensions.set(oid, { critical, value: PROCESSED.has(oid) ? readDer(content) : undefined });
   }
   list.end();
   return extensions;
 }
 
-function parseBasicConstraints(extension: Extension | undefined): Pick<Certificate, 'isCa' | 'pathLength'> {
-  if (!extension) return { isCa: undefined, pathLength: undefined };
-  const sequence = new DerSequence(extension.value);
+function parseBasicConstraints(value: Der | undefined): Pick<Certificate, 'isCa' | 'pathLength'> {
+  if (!value) return { isCa: undefined, pathLength: undefined };
+  const sequence = new DerSequence(value);
   const flag = sequence.takeIf(Tag.boolean);
   const length = sequence.takeIf(Tag.integer);
   sequence.end();
-  const isCa = flag !== undefined && readBoolean(flag);
-  // RFC 5280 §4.2.1.9.
-  if (isCa && !extension.critical) throw malformed('its basic constraints are not critical');
-  return { isCa, pathLength: length && readSmallInteger(length) };
+  return { isCa: flag !== undefined && readBoolean(flag), pathLength: length && readSmallInteger(length) };
 }
 
 /** RFC 5280 §4.2.1.3. */
 function parseKeyUsage(value: Der | undefined): ReadonlySet<KeyUse> | undefined {
   if (!value) return undefined;
   const bits = readNamedBits(value);
-  const uses = new Set<KeyUse>();
-  if (bits.has(0)) uses.add('digitalSignature');
-  if (bits.has(5)) uses.add('keyCertSign');
-  if (bits.has(6)) uses.add('cRLSign');
-  return uses;
+  return new Set(KEY_USES.filter((_, bit) => bits.has(bit)));
 }
 
 function parseExtendedKeyUsage(value: Der | undefined): ReadonlySet<ExtendedKeyUse> | undefined {
   if (!value) return undefined;
   const uses = new Set<ExtendedKeyUse>();
-  for (const element of new DerSequence(value).rest()) {
+  const elements = new DerSequence(value).rest();
+  if (elements.length === 0) throw new DerError('an empty list of uses');
+  for (const element of elements) {
     const use = EXTENDED_KEY_USES[readOid(element)];
     if (use !== undefined) uses.add(use);
   }
   return uses;
 }
 
-/** The URIs among the alternative names (RFC 5280 §4.2.1.6). */
-function parseUris(value: Der | undefined): readonly string[] {
+/** RFC 5280 §4.2.1.6. */
+function parseNames(value: Der | undefined): readonly GeneralName[] {
   if (!value) return [];
   const names = new DerSequence(value).rest();
   if (names.length === 0) throw malformed('its list of alternative names is empty');
-  for (const { tag } of names) {
-    // A GeneralName has the context tags 0 to 8.
-    if ((tag & 0xc0) !== 0x80 || (tag & 0x1f) > 8) throw new DerError('not a name');
-  }
-  return names
-    .filter(({ tag }) => (tag & 0x1f) === 6)
-    .map((name) => Buffer.from(expectTag(name, contextTag(6, 'primitive')).content).toString('latin1'));
+  return names.map(readGeneralName);
 }
 
 function parseWithOpenssl(der: Uint8Array): X509Certificate {
@@ -248,19 +331,11 @@ function parseWithOpenssl(der: Uint8Array): X509Certificate {
 }
 
 function publicKeyOf(certificate: X509Certificate): KeyObject {
-  let key: KeyObject;
   try {
-    key = certificate.publicKey;
+    return certificate.publicKey;
   } catch (cause) {
     throw malformed('its key cannot be read', cause);
   }
-  const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {};
-  const isStrong =
-    key.asymmetricKeyType === 'ed25519' ||
-    (key.asymmetricKeyType === 'ec' && CURVES.has(namedCurve)) ||
-    (key.asymmetricKeyType === 'rsa' && modulusLength >= MIN_RSA_BITS && modulusLength <= MAX_RSA_BITS);
-  if (!isStrong) throw malformed('its key is weak or of an unknown type');
-  return key;
 }
 
 function malformed(why: string, cause?: unknown): SpiffeError {

@@ -1,105 +1,192 @@
 import { SpiffeError } from './error';
 import type { Certificate, ExtendedKeyUse } from './certificate';
+import { policiesHold } from './certificate-policies';
+import { sameName } from './distinguished-name';
+import { violationOf } from './name-constraints';
 
 export interface PathOptions {
   /** What the leaf's key is used for. */
   readonly purpose: Exclude<ExtendedKeyUse, 'any'>;
   /** How many certificates there may be between leaf and root, self-issued ones not counted; 4 unless told. */
   readonly maxIntermediates?: number;
+  /** What is wrong with a certificate above the leaf by the caller's own rules; undefined where nothing is. */
+  readonly signingFaultOf?: (certificate: Certificate) => string | undefined;
 }
 
-/** How many signatures are checked before giving up: certificates can be made that lead everywhere and nowhere. */
-const MAX_SIGNATURE_CHECKS = 32;
-const MAX_INTERMEDIATES = 4;
+/** Leaf first, the root at last. */
+export type Path = readonly [Certificate, ...Certificate[]];
 
-interface Search {
-  readonly intermediates: readonly Certificate[];
-  readonly roots: readonly Certificate[];
-  readonly at: Date;
-  readonly purpose: Exclude<ExtendedKeyUse, 'any'>;
-  readonly maxIntermediates: number;
-  checksLeft: number;
-}
+/** Where a search ended: at a path, or with what stood in the way. */
+export type PathSearch =
+  { readonly path: Path } | { readonly path: undefined; readonly obstacles: readonly string[] };
 
 /**
- * Finds a path from the leaf through the intermediates, in whatever order they were given, to one of the roots, that
- * is valid at the time (RFC 5280 §6.1; names are compared byte by byte, policies are not processed). Roots are held to
- * the same rules as the others. A certificate with name constraints is refused: better none than half of them. Throws
- * `untrusted_svid` where there is no such path; what the leaf itself has to be like is not looked at.
+ * How many signatures are checked, and how many certificates tried, before giving up: certificates can be made that
+ * lead everywhere and nowhere.
+ */
+const MAX_SIGNATURE_CHECKS = 100;
+const MAX_STEPS = 2_000;
+const MAX_INTERMEDIATES = 4;
+const MAX_OBSTACLES = 12;
+
+/**
+ * Finds a path as searchCertificationPath does. Throws `untrusted_svid` where there is none.
  */
 export function findCertificationPath(
   leaf: Certificate,
   intermediates: readonly Certificate[],
   roots: readonly Certificate[],
   at: Date,
-  { purpose, maxIntermediates = MAX_INTERMEDIATES }: PathOptions,
-): readonly [Certificate, ...Certificate[]] {
-  const search = { intermediates, roots, at, purpose, maxIntermediates, checksLeft: MAX_SIGNATURE_CHECKS };
-  const path = isUsable(leaf, search) ? extend([leaf], search) : undefined;
-  if (!path)
-    throw new SpiffeError('untrusted_svid', 'the certificate chain does not lead to its trust domain');
-  return path;
+  options: PathOptions,
+): Path {
+  const { path } = searchCertificationPath(leaf, intermediates, roots, at, options);
+  if (path) return path;
+  throw new SpiffeError('untrusted_svid', 'the certificate chain does not lead to its trust domain');
 }
 
-type Path = readonly [Certificate, ...Certificate[]];
+/**
+ * Looks for a path from the leaf through the intermediates, in whatever order they were given, to one of the roots, that
+ * is valid at the time (RFC 5280 §6.1). Where several lead on, each is tried. Roots are held to the same rules as the
+ * others, but for who signed them. What the leaf itself has to be like is not looked at.
+ */
+export function searchCertificationPath(
+  leaf: Certificate,
+  intermediates: readonly Certificate[],
+  roots: readonly Certificate[],
+  at: Date,
+  options: PathOptions,
+): PathSearch {
+  return new Search(intermediates, roots, at, options).from(leaf);
+}
 
-/** Goes one certificate further up, to a root where there is one, and back where it leads nowhere. */
-function extend(path: Path, search: Search): Path | undefined {
-  const last = path[path.length - 1] ?? path[0];
-  for (const root of search.roots) {
-    if (mayIssue(root, path, search) && isSignedBy(last, root, search)) return [...path, root];
+class Search {
+  private checksLeft = MAX_SIGNATURE_CHECKS;
+  private stepsLeft = MAX_STEPS;
+  private readonly obstacles = new Set<string>();
+  /** By certificate, then by issuer. */
+  private readonly signatures = new Map<Certificate, Map<Certificate, boolean>>();
+
+  constructor(
+    private readonly intermediates: readonly Certificate[],
+    private readonly roots: readonly Certificate[],
+    private readonly at: Date,
+    private readonly options: PathOptions,
+  ) {}
+
+  from(leaf: Certificate): PathSearch {
+    const fault = this.faultOf(leaf);
+    if (fault !== undefined) return { path: undefined, obstacles: [`the leaf: ${fault}`] };
+    const path = this.extend([leaf]);
+    if (path) return { path };
+    if (this.obstacles.size === 0)
+      this.obstacles.add('nothing in the chain or the bundle has the name of its issuer');
+    return { path: undefined, obstacles: [...this.obstacles] };
   }
-  for (const intermediate of search.intermediates) {
-    if (path.some((used) => Buffer.from(used.der).equals(intermediate.der))) continue;
-    if (!isSelfIssued(intermediate) && countedIntermediates(path) >= search.maxIntermediates) continue;
-    if (!mayIssue(intermediate, path, search) || !isSignedBy(last, intermediate, search)) continue;
-    const found = extend([...path, intermediate], search);
-    if (found) return found;
+
+  /** Goes one certificate further up, to a root where there is one, and back where it leads nowhere. */
+  private extend(path: Path): Path | undefined {
+    for (const [index, root] of this.roots.entries()) {
+      const name = `authority ${index + 1} of the bundle`;
+      // A root vouches for itself; that its constraints are critical is what makes it one (RFC 5280 §4.2.1.9).
+      if (!this.mayIssue(root, path, name) || !this.isSigned(path, root, name)) continue;
+      if (!root.hasCriticalBasicConstraints) this.note(name, 'its basic constraints are not critical');
+      else if (this.holds([...path, root], name)) return [...path, root];
+    }
+    for (const [index, intermediate] of this.intermediates.entries()) {
+      if (path.some((used) => isSame(used, intermediate))) continue;
+      const name = `certificate ${index + 2} of the chain`;
+      if (!this.mayIssue(intermediate, path, name) || !this.isSigned(path, intermediate, name)) continue;
+      const { maxIntermediates = MAX_INTERMEDIATES } = this.options;
+      if (!intermediate.isSelfIssued && countedIntermediates(path) >= maxIntermediates) {
+        this.note(name, `there are more than ${maxIntermediates} intermediates`);
+        continue;
+      }
+      const found = this.extend([...path, intermediate]);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** Whether it may have issued the last certificate of the path, by all but its signature. */
+  private mayIssue(issuer: Certificate, path: Path, name: string): boolean {
+    if (!sameName(lastOf(path).issuer, issuer.subject)) return false;
+    if (this.stepsLeft-- <= 0) return this.note(name, 'there are too many paths to try');
+    const fault =
+      this.faultOf(issuer) ?? issuingFaultOf(issuer, path) ?? this.options.signingFaultOf?.(issuer);
+    return fault === undefined || this.note(name, fault);
+  }
+
+  /** What keeps a certificate out of every path, leaf, intermediate or root. */
+  private faultOf({ notBefore, notAfter, faults, extendedKeyUsage, isCa }: Certificate): string | undefined {
+    // Said this way round so that a clock that tells no time refuses.
+    if (!(this.at >= notBefore)) return 'it is not valid yet';
+    if (!(this.at <= notAfter)) return 'it has expired';
+    const { purpose } = this.options;
+    const isForPurpose =
+      extendedKeyUsage === undefined ||
+      extendedKeyUsage.has(purpose) ||
+      (isCa === true && extendedKeyUsage.has('any'));
+    return isForPurpose ? faults[0] : `it is not for ${purpose}`;
+  }
+
+  private isSigned(path: Path, issuer: Certificate, name: string): boolean {
+    const certificate = lastOf(path);
+    const known = this.signatures.get(certificate) ?? new Map<Certificate, boolean>();
+    this.signatures.set(certificate, known);
+    let signed = known.get(issuer);
+    if (signed === undefined) {
+      if (!certificate.hasStrongSignature)
+        return this.note(name, 'what it signed is signed with a weak algorithm');
+      if (this.checksLeft-- <= 0) return this.note(name, 'there are too many signatures to check');
+      signed = certificate.isSignedBy(issuer);
+      known.set(issuer, signed);
+    }
+    return signed || this.note(name, 'it has the name of the issuer, and did not sign');
+  }
+
+  /** What can be said of a path as a whole: the names in it, and the policies. */
+  private holds(path: Path, name: string): boolean {
+    for (const [index, { nameConstraints }] of path.entries()) {
+      if (!nameConstraints) continue;
+      for (const [below, { subject, names, isSelfIssued }] of path.slice(0, index).entries()) {
+        // RFC 5280 §6.1.3 (b), (c): a self-issued certificate is bound only where it is the leaf.
+        if (isSelfIssued && below > 0) continue;
+        const violation = violationOf(nameConstraints, subject, names);
+        if (violation !== undefined) return this.note(name, `on the path to it, ${violation}`);
+      }
+    }
+    const fromAnchor = path.slice(0, -1).reverse();
+    return (
+      policiesHold(fromAnchor) || this.note(name, 'on the path to it, no policy is left that is required')
+    );
+  }
+
+  /** Answers false, for the caller to hand on. */
+  private note(name: string, obstacle: string): false {
+    if (this.obstacles.size < MAX_OBSTACLES) this.obstacles.add(`${name}: ${obstacle}`);
+    return false;
+  }
+}
+
+/** Why it cannot be the issuer at the end of that path. */
+function issuingFaultOf({ isCa, pathLength, keyUsage }: Certificate, path: Path): string | undefined {
+  if (isCa !== true) return 'it is no authority';
+  if (keyUsage !== undefined && !keyUsage.has('keyCertSign')) return 'its key may not sign certificates';
+  if (pathLength !== undefined && countedIntermediates(path) > pathLength) {
+    return 'there are more certificates below it than it allows';
   }
   return undefined;
 }
 
-/** Whether it may have issued the last certificate of the path, by all but its signature. */
-function mayIssue(issuer: Certificate, path: Path, search: Search): boolean {
-  const last = path[path.length - 1] ?? path[0];
-  const { subject, isCa, pathLength, keyUsage } = issuer;
-  return (
-    sameName(last.issuer, subject) &&
-    isUsable(issuer, search) &&
-    isCa === true &&
-    (keyUsage === undefined || keyUsage.has('keyCertSign')) &&
-    (pathLength === undefined || countedIntermediates(path) <= pathLength)
-  );
-}
-
-/** What every certificate of a path has to be, leaf, intermediate or root. */
-function isUsable(certificate: Certificate, { at, purpose }: Search): boolean {
-  const { notBefore, notAfter, isCa, keyUsage, extendedKeyUsage, hasNameConstraints } = certificate;
-  return (
-    notBefore <= at &&
-    at <= notAfter &&
-    !hasNameConstraints &&
-    // RFC 5280 §4.2.1.9: only an authority's key signs certificates.
-    (isCa === true || keyUsage?.has('keyCertSign') !== true) &&
-    (extendedKeyUsage === undefined ||
-      extendedKeyUsage.has(purpose) ||
-      (isCa === true && extendedKeyUsage.has('any')))
-  );
-}
-
 /** RFC 5280 §6.1.4 (l): self-issued intermediates, as at a change of keys, do not count. */
 function countedIntermediates(path: Path): number {
-  return path.slice(1).filter((intermediate) => !isSelfIssued(intermediate)).length;
+  return path.slice(1).filter(({ isSelfIssued }) => !isSelfIssued).length;
 }
 
-function isSignedBy(certificate: Certificate, issuer: Certificate, search: Search): boolean {
-  return search.checksLeft-- > 0 && certificate.isSignedBy(issuer);
+function isSame(left: Certificate, right: Certificate): boolean {
+  return left === right || Buffer.from(left.der).equals(right.der);
 }
 
-function isSelfIssued({ subject, issuer }: Certificate): boolean {
-  return sameName(subject, issuer);
-}
-
-function sameName(left: Uint8Array, right: Uint8Array): boolean {
-  return Buffer.from(left).equals(right);
+function lastOf(path: Path): Certificate {
+  return path[path.length - 1] ?? path[0];
 }

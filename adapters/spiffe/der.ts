@@ -15,7 +15,9 @@ export const Tag = {
   objectIdentifier: 0x06,
   utcTime: 0x17,
   generalizedTime: 0x18,
+  null: 0x05,
   sequence: 0x30,
+  set: 0x31,
 } as const;
 
 /** A context-specific tag (X.690 §8.1.2), constructed or primitive. */

@@ -104,6 +104,8 @@ function parseAuthority(der: Uint8Array): Certificate {
   const certificate = inBundle(() => parseCertificate(der));
   // X509-SVID §3.2.
   if (certificate.isCa !== true) throw malformed('a certificate of a trust bundle is not an authority');
+  const [fault] = certificate.faults;
+  if (fault !== undefined) throw malformed(`an authority of a trust bundle cannot be used: ${fault}`);
   return certificate;
 }
 

@@ -8,6 +8,7 @@ import type { Certificate } from './certificate';
 import { findCertificationPath } from './certification-path';
 import type { PathOptions } from './certification-path';
 import type { X509BundleSource } from './trust-bundle';
+import { LEAF_RULES, signingFaultOf } from './x509-svid-rules';
 
 /** An X.509-SVID that was found valid. */
 export interface X509Svid {
@@ -60,10 +61,14 @@ function validate(
     throw new SpiffeError('certificate_malformed', `the certificate chain is longer than ${MAX_CHAIN}`);
   }
   const leaf = parseCertificate(leafDer);
-  const id = spiffeIdOf(leaf, options.purpose);
+  const id = spiffeIdOf(leaf);
+  checkUsable(leaf);
   const authorities = bundles.authoritiesOf(id.trustDomain);
   checkTime(leaf, at);
-  const path = findCertificationPath(leaf, others.map(parseCertificate), authorities, at, options);
+  const path = findCertificationPath(leaf, others.map(parseCertificate), authorities, at, {
+    ...options,
+    signingFaultOf,
+  });
   const svid = {
     id,
     spiffeId: id.uri,
@@ -81,17 +86,21 @@ function validate(
   };
 }
 
-/** What X509-SVID §4 asks of a leaf, and its one SPIFFE ID (§2). */
-function spiffeIdOf(leaf: Certificate, purpose: PathOptions['purpose']): SpiffeId {
-  const { isCa, keyUsage, extendedKeyUsage, uris } = leaf;
-  if (isCa === true) throw malformed('it is an authority');
-  if (keyUsage?.has('digitalSignature') !== true) throw malformed('its key is not for digital signatures');
-  if (keyUsage.has('keyCertSign') || keyUsage.has('cRLSign'))
-    throw malformed('its key may sign certificates');
-  if (extendedKeyUsage && !extendedKeyUsage.has(purpose)) throw malformed(`its key is not for ${purpose}`);
-  const [uri, ...more] = uris;
-  if (uri === undefined || more.length > 0) throw malformed('it does not have exactly one URI');
-  return parseWorkloadId(uri);
+/** What X509-SVID §2 to §5 asks of a leaf, and its one SPIFFE ID. */
+function spiffeIdOf(leaf: Certificate): SpiffeId {
+  for (const { code, faultOf } of LEAF_RULES) {
+    const fault = faultOf(leaf);
+    if (fault === undefined) continue;
+    if (code === 'spiffe_id_malformed') throw new SpiffeError(code, fault);
+    throw new SpiffeError(code, `the certificate is not an X.509-SVID: ${fault}`);
+  }
+  return parseWorkloadId(leaf.uris[0] ?? '');
+}
+
+function checkUsable({ faults, hasStrongSignature }: Certificate): void {
+  const fault = faults[0] ?? (hasStrongSignature ? undefined : 'it is signed with a weak algorithm');
+  if (fault === undefined) return;
+  throw new SpiffeError('certificate_malformed', `the certificate cannot be used: ${fault}`);
 }
 
 function checkTime({ notBefore, notAfter }: Certificate, at: Date): void {
@@ -178,8 +187,4 @@ function decodeBase64(text: string): Uint8Array {
     throw new SpiffeError('certificate_malformed', 'a certificate of the chain is not base64');
   }
   return der;
-}
-
-function malformed(why: string): SpiffeError {
-  return new SpiffeError('svid_malformed', `the certificate is not an X.509-SVID: ${why}`);
 }

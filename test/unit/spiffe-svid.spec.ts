@@ -283,7 +283,6 @@ describeVectors('go-spiffe: SVIDs and bundles', () => {
   afterAll(() => {
     reportVectors('go-spiffe', ran, {
       'key-pkcs8-ecdsa.pem, key-pkcs8-rsa.pem, corrupt-key.pem': 'keys without a certificate',
-      'jwks_*.json': 'JWT-SVIDs: ATB takes X.509-SVIDs only',
     });
   });
 

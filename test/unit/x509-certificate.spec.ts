@@ -31,24 +31,33 @@ describe('a certificate', () => {
     ['P-384 and SHA-384', { ...P256, namedCurve: 'P-384', hash: 'SHA-384' }],
   ])('may be signed with %s', async (_, algorithm) => {
     const certificate = parseCertificate(await certificateWith(algorithm));
+    expect(certificate).toMatchObject({ faults: [], hasStrongSignature: true });
     expect(certificate.isSignedBy(certificate)).toBe(true);
   });
 
   it.each([
-    ['RSA with 1024 bits', rsa(1024, 'SHA-256')],
     ['RSA and SHA-1', rsa(2048, 'SHA-1')],
     ['P-256 and SHA-1', { ...P256, hash: 'SHA-1' }],
-  ])('is refused when signed with %s', async (_, algorithm) => {
-    const der = await certificateWith(algorithm);
-    expect(() => parseCertificate(der)).toThrow(unusable);
+  ])('is signed by nobody when it is signed with %s', async (_, algorithm) => {
+    const certificate = parseCertificate(await certificateWith(algorithm));
+    expect(certificate.hasStrongSignature).toBe(false);
+    expect(certificate.isSignedBy(certificate)).toBe(false);
   });
+
+  it.each([['RSA with 1024 bits', rsa(1024, 'SHA-256'), 'its key is smaller than 2048 bits']])(
+    'has a fault with a key of %s',
+    async (_, algorithm, fault) => {
+      const { faults } = parseCertificate(await certificateWith(algorithm));
+      expect(faults).toEqual([fault]);
+    },
+  );
 
   it('may have an unknown extension, but no critical one, and none twice', async () => {
     const extension = (critical: boolean) =>
       new x509.Extension('1.3.6.1.4.1.99999.1', critical, Uint8Array.from([5, 0]));
     expect(parseCertificate(await certificateWith(P256, [extension(false)])).uris).toEqual([]);
-    const critical = await certificateWith(P256, [extension(true)]);
-    expect(() => parseCertificate(critical)).toThrow(unusable);
+    const { faults } = parseCertificate(await certificateWith(P256, [extension(true)]));
+    expect(faults).toEqual(['it has a critical extension that is unknown here']);
     const usage = new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature);
     const twice = await certificateWith(P256, [usage, usage]);
     expect(() => parseCertificate(twice)).toThrow(unusable);
