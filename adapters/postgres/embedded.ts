@@ -22,12 +22,13 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 
 import { AtbError } from '../../domain/error';
+import { SERVICE_ROLE } from './schema';
 import { type ServerProcess, startServerProcess } from '../process/server-process';
 
 const run = promisify(execFile);
 
 export interface EmbeddedPostgresOptions {
-  /** Holds the data, the superuser's password (0600) and postgres.log; made when missing. */
+  /** Holds the data, the passwords (0600) of superuser and services, and postgres.log; made when missing. */
   readonly stateDirectory: string;
   readonly port: number;
   /** Created when missing; default `atb`. */
@@ -37,8 +38,10 @@ export interface EmbeddedPostgresOptions {
 }
 
 export interface EmbeddedPostgres extends ServerProcess {
-  /** The connection string of the database, with the password in it: never to be logged. */
+  /** The owner's connection string of the database, with the password in it: never to be logged. */
   readonly url: string;
+  /** As `url`, for the account that the services use. */
+  readonly serviceUrl: string;
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -68,7 +71,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   // Passing through, but not listing: the server's account must reach its data in here.
   if (account !== undefined) await chmod(stateDirectory, 0o711);
   const native = await nativeDirectory(account);
-  const password = await passwordIn(stateDirectory);
+  const password = await passwordIn(stateDirectory, 'postgres-password');
+  const servicePassword = await passwordIn(stateDirectory, 'postgres-service-password');
   const data = await dataDirectory(stateDirectory, account);
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(native, data, password, account);
 
@@ -88,12 +92,15 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   });
   try {
     await createDatabase({ ...connection, database: 'postgres' }, database);
+    await createService({ ...connection, database: 'postgres' }, servicePassword);
   } catch (error) {
     await server.stop();
     throw error;
   }
-  const url = `postgresql://${USER}:${password}@127.0.0.1:${port}/${database}`;
-  return { ...server, ...connection, database, url };
+  const urlOf = (user: string, secret: string) =>
+    `postgresql://${user}:${secret}@127.0.0.1:${port}/${database}`;
+  const serviceUrl = urlOf(SERVICE_ROLE, servicePassword);
+  return { ...server, ...connection, database, url: urlOf(USER, password), serviceUrl };
 }
 
 function serverArguments(data: string, port: number, settings: Readonly<Record<string, string>>): string[] {
@@ -128,9 +135,15 @@ async function createDatabase(connection: Connection, name: string): Promise<voi
   if (existing.length === 0) await query(connection, `CREATE DATABASE ${name}`);
 }
 
-/** The superuser's password, made at the first start. Hexadecimal, so that it stands in a URL as it is. */
-async function passwordIn(stateDirectory: string): Promise<string> {
-  const file = join(stateDirectory, 'postgres-password');
+async function createService(connection: Connection, password: string): Promise<void> {
+  const existing = await query(connection, `SELECT 1 FROM pg_roles WHERE rolname = '${SERVICE_ROLE}'`);
+  const verb = existing.length === 0 ? 'CREATE' : 'ALTER';
+  await query(connection, `${verb} ROLE ${SERVICE_ROLE} LOGIN PASSWORD '${password}'`);
+}
+
+/** A password, made at the first start. Hexadecimal, so that it stands in a URL as it is. */
+async function passwordIn(stateDirectory: string, name: string): Promise<string> {
+  const file = join(stateDirectory, name);
   if (!existsSync(file))
     await writeFile(file, `${randomBytes(24).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
   return (await readFile(file, 'utf8')).trim();

@@ -7,7 +7,7 @@ import { PhraseGuardrail } from '../../adapters/guardrail/phrases';
 import { JwksSource } from '../../adapters/jose/jwks-source';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
-import { migrate } from '../../adapters/postgres/schema';
+import { requirePrepared } from '../../adapters/postgres/schema';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
@@ -61,7 +61,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       openTickets(configuration.tickets),
     ]);
     undo.push(() => policy.close());
-    await migrate(databaseUrl);
+    await requirePrepared(databaseUrl);
     const store = new PostgresRedemptions(databaseUrl);
     undo.push(() => store.end());
     const orders = await RevocationWatch.start(databaseUrl, {

@@ -9,7 +9,7 @@ import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
-import { migrate } from '../../adapters/postgres/schema';
+import { requirePrepared } from '../../adapters/postgres/schema';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import { openPolicy } from '../policy';
@@ -35,7 +35,7 @@ export async function openWorkerPorts(
   const bundles = loadTrustBundles(configuration.trustBundleFile);
   const policy = await openPolicy(configuration.policy);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
-  await migrate(databaseUrl);
+  await requirePrepared(databaseUrl);
   const ledger = new PostgresLedger(databaseUrl);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const policyRecord = new PolicyRecord(policy, ledger, issuer);

@@ -17,8 +17,8 @@ describe('the leaves of the audit log', () => {
   beforeAll(async () => {
     database = await TestDatabase.start({ fsync: 'off' });
     await migrate(database.url);
-    ledger = new PostgresLedger(database.url);
-    leaves = new PostgresAuditLeaves(database.url);
+    ledger = new PostgresLedger(database.serviceUrl);
+    leaves = new PostgresAuditLeaves(database.serviceUrl);
   });
 
   afterAll(async () => {
@@ -59,7 +59,11 @@ describe('the leaves of the audit log', () => {
     const ids: string[] = [];
     let writing = true;
     const sizes: number[] = [];
-    const others = [leaves, new PostgresAuditLeaves(database.url), new PostgresAuditLeaves(database.url)];
+    const others = [
+      leaves,
+      new PostgresAuditLeaves(database.serviceUrl),
+      new PostgresAuditLeaves(database.serviceUrl),
+    ];
     const counting = others.map(async (other) => {
       while (writing) sizes.push(await other.size());
     });
@@ -123,6 +127,7 @@ describe('the leaves of the audit log', () => {
   it('are given to the events that an older version wrote', async () => {
     await database.session((client) => client.query('create database older'));
     const url = database.url.replace(/\/atb$/, '/older');
+    const service = database.serviceUrl.replace(/\/atb$/, '/older');
     const event = anEvent('poa_rejected', randomUUID(), { data: { zebra: [1, { b: 2, a: 'é' }], a: {} } });
     await database.session(async (client) => {
       await client.query('create table schema_version (version integer primary key)');
@@ -138,7 +143,7 @@ describe('the leaves of the audit log', () => {
       );
     }, url);
     await migrate(url);
-    const [older, olderLeaves] = [new PostgresLedger(url), new PostgresAuditLeaves(url)];
+    const [older, olderLeaves] = [new PostgresLedger(service), new PostgresAuditLeaves(service)];
     expect(await older.events({ limit: 10 })).toEqual([{ seq: expect.any(Number), ...event }]);
     expect(await olderLeaves.size()).toBe(1);
     for await (const { leaf } of olderLeaves.read(0, 1))

@@ -34,7 +34,7 @@ describe('the ledger in PostgreSQL', () => {
     port = await freePort();
     await startServer();
     await migrate(server.url);
-    ledger = new PostgresLedger(server.url);
+    ledger = new PostgresLedger(server.serviceUrl);
   });
 
   afterAll(async () => {
@@ -83,7 +83,7 @@ describe('the ledger in PostgreSQL', () => {
     const fresh = server.url.replace(/\/atb$/, '/fresh');
     await Promise.all([fresh, fresh, fresh, server.url].map((url) => migrate(url)));
     expect(await ledger.events({ requestId, limit: 10 })).toHaveLength(1);
-    const second = new PostgresLedger(fresh);
+    const second = new PostgresLedger(server.serviceUrl.replace(/\/atb$/, '/fresh'));
     await second.append(anEvent('poa_denied', requestId));
     await second.end();
   });

@@ -36,7 +36,7 @@ beforeAll(async () => {
     settings: { fsync: 'off', synchronous_commit: 'off' },
   });
   await migrate(postgres.url);
-  outbox = new NotificationOutbox(postgres.url);
+  outbox = new NotificationOutbox(postgres.serviceUrl);
   server = await HttpsServer.start();
   await server.file('secret', `${SECRET}\n`);
   await server.file('chat-url', `${server.url}/services/T0/B0/XXXX`);

@@ -14,6 +14,7 @@ import type { MandateKeySet } from '../../adapters/jose/mandate-keys';
 import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
 import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { migrate } from '../../adapters/postgres/schema';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/development-ca';
 import type { Resolver } from '../../adapters/upstream/egress';
@@ -136,6 +137,7 @@ export class TestBroker {
     for (const { id } of connectors)
       await rename(join(directory, `${String(id)}.json`), join(folder, `${String(id)}.json`));
     await file('credential', 'erp-secret');
+    await migrate(postgres.url);
     const state = await stateFiles(directory);
     await signedPolicy(state, undefined);
     this.environment = {
@@ -149,7 +151,7 @@ export class TestBroker {
       ATB_ISSUER: ISSUER,
       ATB_AUDIENCE: AUDIENCE,
       ATB_BROKER_JWKS_FILE: await file('jwks.json', JSON.stringify(keys.jwks)),
-      ATB_DATABASE_URL_FILE: await file('database-url', postgres.url),
+      ATB_DATABASE_URL_FILE: await file('database-url', postgres.serviceUrl),
       ATB_TICKETS_FILE: await file('tickets.json', '{"CHG-1":{"state":"open"},"CHG-2":{"state":"closed"}}'),
       ATB_CONNECTORS_DIR: folder,
       ...options.environment,
@@ -274,7 +276,7 @@ export class TestBroker {
 
   /** The audit log, oldest first. */
   async events(type?: string): Promise<readonly StoredAuditEvent[]> {
-    this.ledger ??= new PostgresLedger(this.postgres.url);
+    this.ledger ??= new PostgresLedger(this.postgres.serviceUrl);
     return this.ledger.events({ ...(type !== undefined && { type }), limit: 10_000 });
   }
 

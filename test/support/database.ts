@@ -29,6 +29,11 @@ export class TestDatabase {
     return this.server.url;
   }
 
+  /** The connection string of the account that the services use. */
+  get serviceUrl(): string {
+    return this.server.serviceUrl;
+  }
+
   /** One session of its own. */
   async session<T>(work: (client: Client) => Promise<T>, url = this.url): Promise<T> {
     const client = new Client({ connectionString: url });

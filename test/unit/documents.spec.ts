@@ -9,6 +9,7 @@ describe('docs/configuration.md', () => {
       'apps/worker',
       'apps/broker',
       'apps/registration',
+      'apps/migration',
       'apps/temporal.ts',
       'apps/policy.ts',
     ).flatMap((text) =>

@@ -6,6 +6,7 @@ import { Client } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import { writeNewMandateKeySet } from '../../../adapters/jose/mandate-keys';
 import { startEmbeddedPostgres } from '../../../adapters/postgres/embedded';
+import { migrate } from '../../../adapters/postgres/schema';
 import { obtainExecutable } from '../../../adapters/process/executable';
 import { createCodecKeys, readCodecKeys } from '../../../adapters/temporal/codec-keys';
 import { startCodecServer, tokenAuthenticator } from '../../../adapters/temporal/codec-server';
@@ -112,16 +113,19 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     undo.push(() => temporal.part.stop());
 
     let databaseUrl = '';
+    let ownerUrl = '';
     const postgres = partOf(async () => {
       const server = await startEmbeddedPostgres({
         stateDirectory: join(files.directory, 'postgres'),
         port: ports.postgres,
       });
-      databaseUrl = server.url;
+      databaseUrl = server.serviceUrl;
+      ownerUrl = server.url;
       return server;
     });
     await progress.step('a private PostgreSQL', () => postgres.start());
     undo.push(() => postgres.stop());
+    await migrate(ownerUrl);
     await writePrivate(files.databaseUrl, `${databaseUrl}\n`);
 
     const environment = {
