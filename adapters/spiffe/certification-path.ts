@@ -11,6 +11,8 @@ export interface PathOptions {
   readonly maxIntermediates?: number;
   /** What is wrong with a certificate above the leaf by the caller's own rules; undefined where nothing is. */
   readonly signingFaultOf?: (certificate: Certificate) => string | undefined;
+  /** What a certificate is called where it stands in the way. */
+  readonly nameOf?: (certificate: Certificate) => string;
 }
 
 /** Leaf first, the root at last. */
@@ -18,7 +20,8 @@ export type Path = readonly [Certificate, ...Certificate[]];
 
 /** Where a search ended: at a path, or with what stood in the way. */
 export type PathSearch =
-  { readonly path: Path } | { readonly path: undefined; readonly obstacles: readonly string[] };
+  | { readonly path: Path; readonly obstacles: readonly [] }
+  | { readonly path: undefined; readonly obstacles: readonly string[] };
 
 /**
  * How many signatures are checked, and how many certificates tried, before giving up: certificates can be made that
@@ -77,7 +80,7 @@ class Search {
     const fault = this.faultOf(leaf);
     if (fault !== undefined) return { path: undefined, obstacles: [`the leaf: ${fault}`] };
     const path = this.extend([leaf]);
-    if (path) return { path };
+    if (path) return { path, obstacles: [] };
     if (this.obstacles.size === 0)
       this.obstacles.add('nothing in the chain or the bundle has the name of its issuer');
     return { path: undefined, obstacles: [...this.obstacles] };
@@ -85,20 +88,18 @@ class Search {
 
   /** Goes one certificate further up, to a root where there is one, and back where it leads nowhere. */
   private extend(path: Path): Path | undefined {
-    for (const [index, root] of this.roots.entries()) {
-      const name = `authority ${index + 1} of the bundle`;
+    for (const root of this.roots) {
       // A root vouches for itself; that its constraints are critical is what makes it one (RFC 5280 §4.2.1.9).
-      if (!this.mayIssue(root, path, name) || !this.isSigned(path, root, name)) continue;
-      if (!root.hasCriticalBasicConstraints) this.note(name, 'its basic constraints are not critical');
-      else if (this.holds([...path, root], name)) return [...path, root];
+      if (!this.mayIssue(root, path) || !this.isSigned(path, root)) continue;
+      if (!root.hasCriticalBasicConstraints) this.note(root, 'its basic constraints are not critical');
+      else if (this.holds([...path, root], root)) return [...path, root];
     }
-    for (const [index, intermediate] of this.intermediates.entries()) {
+    for (const intermediate of this.intermediates) {
       if (path.some((used) => isSame(used, intermediate))) continue;
-      const name = `certificate ${index + 2} of the chain`;
-      if (!this.mayIssue(intermediate, path, name) || !this.isSigned(path, intermediate, name)) continue;
+      if (!this.mayIssue(intermediate, path) || !this.isSigned(path, intermediate)) continue;
       const { maxIntermediates = MAX_INTERMEDIATES } = this.options;
       if (!intermediate.isSelfIssued && countedIntermediates(path) >= maxIntermediates) {
-        this.note(name, `there are more than ${maxIntermediates} intermediates`);
+        this.note(intermediate, `there would be more than ${maxIntermediates} between leaf and authority`);
         continue;
       }
       const found = this.extend([...path, intermediate]);
@@ -108,12 +109,12 @@ class Search {
   }
 
   /** Whether it may have issued the last certificate of the path, by all but its signature. */
-  private mayIssue(issuer: Certificate, path: Path, name: string): boolean {
+  private mayIssue(issuer: Certificate, path: Path): boolean {
     if (!sameName(lastOf(path).issuer, issuer.subject)) return false;
-    if (this.stepsLeft-- <= 0) return this.note(name, 'there are too many paths to try');
+    if (this.stepsLeft-- <= 0) return this.note(issuer, 'there are too many paths to try');
     const fault =
       this.faultOf(issuer) ?? issuingFaultOf(issuer, path) ?? this.options.signingFaultOf?.(issuer);
-    return fault === undefined || this.note(name, fault);
+    return fault === undefined || this.note(issuer, fault);
   }
 
   /** What keeps a certificate out of every path, leaf, intermediate or root. */
@@ -129,40 +130,41 @@ class Search {
     return isForPurpose ? faults[0] : `it is not for ${purpose}`;
   }
 
-  private isSigned(path: Path, issuer: Certificate, name: string): boolean {
+  private isSigned(path: Path, issuer: Certificate): boolean {
     const certificate = lastOf(path);
     const known = this.signatures.get(certificate) ?? new Map<Certificate, boolean>();
     this.signatures.set(certificate, known);
     let signed = known.get(issuer);
     if (signed === undefined) {
       if (!certificate.hasStrongSignature)
-        return this.note(name, 'what it signed is signed with a weak algorithm');
-      if (this.checksLeft-- <= 0) return this.note(name, 'there are too many signatures to check');
+        return this.note(issuer, 'what it signed is signed with a weak algorithm');
+      if (this.checksLeft-- <= 0) return this.note(issuer, 'there are too many signatures to check');
       signed = certificate.isSignedBy(issuer);
       known.set(issuer, signed);
     }
-    return signed || this.note(name, 'it has the name of the issuer, and did not sign');
+    return signed || this.note(issuer, 'it has the name of the issuer, and did not sign');
   }
 
   /** What can be said of a path as a whole: the names in it, and the policies. */
-  private holds(path: Path, name: string): boolean {
+  private holds(path: Path, root: Certificate): boolean {
     for (const [index, { nameConstraints }] of path.entries()) {
       if (!nameConstraints) continue;
       for (const [below, { subject, names, isSelfIssued }] of path.slice(0, index).entries()) {
         // RFC 5280 §6.1.3 (b), (c): a self-issued certificate is bound only where it is the leaf.
         if (isSelfIssued && below > 0) continue;
         const violation = violationOf(nameConstraints, subject, names);
-        if (violation !== undefined) return this.note(name, `on the path to it, ${violation}`);
+        if (violation !== undefined) return this.note(root, `on the path to it, ${violation}`);
       }
     }
     const fromAnchor = path.slice(0, -1).reverse();
     return (
-      policiesHold(fromAnchor) || this.note(name, 'on the path to it, no policy is left that is required')
+      policiesHold(fromAnchor) || this.note(root, 'on the path to it, no policy is left that is required')
     );
   }
 
   /** Answers false, for the caller to hand on. */
-  private note(name: string, obstacle: string): false {
+  private note(certificate: Certificate, obstacle: string): false {
+    const name = this.options.nameOf?.(certificate) ?? 'a certificate';
     if (this.obstacles.size < MAX_OBSTACLES) this.obstacles.add(`${name}: ${obstacle}`);
     return false;
   }

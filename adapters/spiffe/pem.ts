@@ -22,6 +22,18 @@ export function parsePemCertificates(pem: string): readonly Uint8Array[] {
   });
 }
 
+/**
+ * The DER of every certificate in a text or file, PEM or DER, in whatever order and with whatever beside it. Nothing of
+ * it is judged, so this is for looking at what came from somewhere.
+ */
+export function findCertificates(content: Uint8Array): readonly Uint8Array[] {
+  const found = Buffer.from(content).toString('latin1').match(PEM_CERTIFICATE) ?? [];
+  if (found.length > 0) {
+    return found.map((pem) => Buffer.from(pem.replace(/-----[A-Z ]+-----/g, ''), 'base64'));
+  }
+  return content.length === 0 ? [] : [content];
+}
+
 /** Certificates as PEM, in the order given. */
 export function pemOf(certificates: readonly Uint8Array[]): string {
   return certificates

@@ -7,6 +7,7 @@ import { parsePemCertificates } from './pem';
 import { parseBundleDocument } from './spiffe-bundle';
 import type { BundleDocument, JwtAuthorities } from './spiffe-bundle';
 import { parseTrustDomain } from './spiffe-id';
+import { authorityFaultOf } from './x509-svid-rules';
 
 /** Who vouches for X.509-SVIDs. Asked at every validation, so that a rotation counts from then on. */
 export interface X509BundleSource {
@@ -102,10 +103,8 @@ export function parseTrustBundle(text: string): Partial<BundleDocument> {
 
 function parseAuthority(der: Uint8Array): Certificate {
   const certificate = inBundle(() => parseCertificate(der));
-  // X509-SVID §3.2.
-  if (certificate.isCa !== true) throw malformed('a certificate of a trust bundle is not an authority');
-  const [fault] = certificate.faults;
-  if (fault !== undefined) throw malformed(`an authority of a trust bundle cannot be used: ${fault}`);
+  const fault = authorityFaultOf(certificate);
+  if (fault !== undefined) throw malformed(`the trust bundle cannot be used: ${fault}`);
   return certificate;
 }
 

@@ -16,6 +16,8 @@ export interface LeafRule {
 const LEAF_KEY_USES: ReadonlySet<KeyUse> = new Set(['digitalSignature', 'keyEncipherment', 'keyAgreement']);
 /** X509-SVID §2 allows any number; more than any workload has only cost time. */
 const MAX_NAMES = 128;
+/** Longer chains than any trust domain has only cost time. */
+export const MAX_CHAIN = 8;
 const SCHEME_LENGTH = 'spiffe://'.length;
 
 /** In the order in which they are checked. */
@@ -88,6 +90,13 @@ export function signingFaultOf({ keyUsage, hasCriticalKeyUsage, uris }: Certific
     spiffeIdFault(() => parseSpiffeId(uri)) ??
     (uri.indexOf('/', SCHEME_LENGTH) === -1 ? undefined : 'its SPIFFE ID has a path')
   );
+}
+
+/** What keeps a certificate out of a trust bundle; undefined where nothing does. */
+export function authorityFaultOf({ isCa, faults }: Certificate): string | undefined {
+  // X509-SVID §3.2, §6.1.
+  if (isCa !== true) return 'a certificate of it is not an authority';
+  return faults[0] === undefined ? undefined : `an authority of it cannot be used: ${faults[0]}`;
 }
 
 function spiffeIdFault(parse: () => unknown): string | undefined {

@@ -8,7 +8,7 @@ import type { Certificate } from './certificate';
 import { findCertificationPath } from './certification-path';
 import type { PathOptions } from './certification-path';
 import type { X509BundleSource } from './trust-bundle';
-import { LEAF_RULES, signingFaultOf } from './x509-svid-rules';
+import { LEAF_RULES, MAX_CHAIN, signingFaultOf } from './x509-svid-rules';
 
 /** An X.509-SVID that was found valid. */
 export interface X509Svid {
@@ -22,8 +22,6 @@ export interface X509Svid {
   /** Base64url SHA-256 of the leaf's DER (RFC 8705 §3.1). */
   readonly x5tS256: string;
 }
-
-const MAX_CHAIN = 8;
 
 /**
  * Validates an X.509-SVID (SPIFFE X509-SVID §5) at a time. `chain` is DER, leaf first; it must lead to an authority of

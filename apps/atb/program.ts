@@ -15,6 +15,7 @@ import { registerPolicy } from './commands/policy';
 import { registerRequest } from './commands/request';
 import { registerRevoke } from './commands/revoke';
 import { registerShow } from './commands/show';
+import { registerSvid } from './commands/svid';
 import { registerTemplate } from './commands/template';
 import { registerVerdicts } from './commands/verdicts';
 import { registerVerify } from './commands/verify';
@@ -39,6 +40,7 @@ const REGISTRATIONS = [
   registerAudit,
   registerPolicy,
   registerTemplate,
+  registerSvid,
   registerNotifications,
   registerDoctor,
 ];
