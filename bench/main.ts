@@ -4,6 +4,7 @@ import { benchIssuance, ISSUANCE } from './issuance';
 import { benchPolicy, POLICY } from './policy';
 import { SERVERS } from './report';
 import type { BenchOptions, Row } from './report';
+import { SVID, benchSvid } from './svid';
 
 interface Bench {
   readonly names: readonly string[];
@@ -14,6 +15,7 @@ interface Bench {
 const BENCHES: readonly Bench[] = [
   { names: ISSUANCE, run: benchIssuance },
   { names: POLICY, run: benchPolicy },
+  { names: SVID, run: benchSvid },
 ];
 const NAMES = BENCHES.flatMap(({ names }) => names);
 

@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { SpiffeError } from './error';
 import {
@@ -13,6 +12,7 @@ import {
   DerSequence,
   Tag,
   contextTag,
+  readBits,
   readBoolean,
   readDer,
   readInteger,
@@ -28,7 +28,8 @@ import { readGeneralName } from './general-name';
 import type { GeneralName } from './general-name';
 import { readNameConstraints } from './name-constraints';
 import type { NameConstraints } from './name-constraints';
-import { isStrongSignature } from './signature-algorithm';
+import { readPublicKey } from './public-key';
+import { readSignatureAlgorithm } from './signature-algorithm';
 
 export type KeyUse = (typeof KEY_USES)[number];
 export type ExtendedKeyUse = 'clientAuth' | 'serverAuth' | 'any';
@@ -109,8 +110,7 @@ const MAX_SERIAL_BYTES = 20;
 const MAX_BYTES = 16 * 1024;
 
 /**
- * Parses a certificate from its DER, strictly: twice, in fact, by Node's OpenSSL for key and signature, and here for
- * what decides. Throws `certificate_malformed` for what is no certificate; what is one and not good has `faults`.
+ * Parses a certificate from its DER, strictly. Throws `certificate_malformed` for what is no certificate; what is one and not good has `faults`.
  */
 export function parseCertificate(der: Uint8Array): Certificate {
   if (der.length > MAX_BYTES) throw malformed('it is larger than 16 KiB');
@@ -124,9 +124,10 @@ export function parseCertificate(der: Uint8Array): Certificate {
 
 function parse(der: Uint8Array): Certificate {
   const outer = new DerSequence(readDer(der));
-  const tbs = new DerSequence(outer.take(Tag.sequence));
+  const signed = outer.take(Tag.sequence);
+  const tbs = new DerSequence(signed);
   const outerAlgorithm = outer.take(Tag.sequence);
-  outer.take(Tag.bitString);
+  const signature = readBits(outer.take(Tag.bitString));
   outer.end();
 
   const version = new DerSequence(tbs.take(contextTag(0, 'constructed')), contextTag(0, 'constructed'));
@@ -144,7 +145,7 @@ function parse(der: Uint8Array): Certificate {
   const notAfter = takeTime(validity);
   validity.end();
   const subject = readName(tbs.take(Tag.sequence));
-  tbs.take(Tag.sequence);
+  const publicKey = publicKeyOf(tbs.take(Tag.sequence));
   tbs.takeIf(contextTag(1, 'primitive'));
   tbs.takeIf(contextTag(2, 'primitive'));
   const extensions = parseExtensions(tbs.takeIf(contextTag(3, 'constructed')));
@@ -152,8 +153,7 @@ function parse(der: Uint8Array): Certificate {
 
   const valueOf = (name: keyof typeof EXTENSION) => extensions.get(EXTENSION[name])?.value;
   const isCritical = (name: keyof typeof EXTENSION) => extensions.get(EXTENSION[name])?.critical === true;
-  const hasStrongSignature = isStrongSignature(algorithm);
-  const openssl = parseWithOpenssl(der);
+  const signatureAlgorithm = readSignatureAlgorithm(algorithm);
   const names = parseNames(valueOf('subjectAltName'));
   const certificate: Omit<Certificate, 'faults'> = {
     der,
@@ -162,7 +162,7 @@ function parse(der: Uint8Array): Certificate {
     isSelfIssued: sameName(subject, issuer),
     notBefore,
     notAfter,
-    publicKey: publicKeyOf(openssl),
+    publicKey,
     ...parseBasicConstraints(valueOf('basicConstraints')),
     hasCriticalBasicConstraints: isCritical('basicConstraints'),
     keyUsage: parseKeyUsage(valueOf('keyUsage')),
@@ -175,8 +175,8 @@ function parse(der: Uint8Array): Certificate {
     mappings: optional(valueOf('policyMappings'), readPolicyMappings) ?? NO_MAPPINGS,
     ...(optional(valueOf('policyConstraints'), readPolicyConstraints) ?? NO_POLICY_CONSTRAINTS),
     inhibitAnyPolicy: optional(valueOf('inhibitAnyPolicy'), readSkipCertificates),
-    hasStrongSignature,
-    isSignedBy: (by) => hasStrongSignature && openssl.verify(by.publicKey),
+    hasStrongSignature: signatureAlgorithm !== undefined,
+    isSignedBy: (by) => signatureAlgorithm?.isSignedBy(by.publicKey, signed.encoded, signature) === true,
   };
   return {
     ...certificate,
@@ -322,17 +322,9 @@ function parseNames(value: Der | undefined): readonly GeneralName[] {
   return names.map(readGeneralName);
 }
 
-function parseWithOpenssl(der: Uint8Array): X509Certificate {
+function publicKeyOf(info: Der): KeyObject {
   try {
-    return new X509Certificate(der);
-  } catch (cause) {
-    throw malformed('it cannot be read', cause);
-  }
-}
-
-function publicKeyOf(certificate: X509Certificate): KeyObject {
-  try {
-    return certificate.publicKey;
+    return readPublicKey(info);
   } catch (cause) {
     throw malformed('its key cannot be read', cause);
   }

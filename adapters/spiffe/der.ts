@@ -115,6 +115,13 @@ export function readOid(der: Der): string {
   return Buffer.from(content).toString('hex');
 }
 
+/** The bytes of a bit string of whole bytes. */
+export function readBits(der: Der): Uint8Array {
+  const { content } = expectTag(der, Tag.bitString);
+  if (content[0] !== 0) throw new DerError('not a string of whole bytes');
+  return content.subarray(1);
+}
+
 /** Which bits of a named bit list are set, the first being 0. */
 export function readNamedBits(der: Der): ReadonlySet<number> {
   const [unused, ...bytes] = expectTag(der, Tag.bitString).content;
