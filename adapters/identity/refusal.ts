@@ -22,6 +22,7 @@ const CODES = {
   jwt_audience_mismatch: 'token_invalid',
   jwt_lifetime_too_long: 'token_invalid',
   bundle_malformed: 'configuration_invalid',
+  bundle_endpoint_malformed: 'configuration_invalid',
   bundle_endpoint_unavailable: 'identity_unavailable',
   endpoint_address_malformed: 'configuration_invalid',
   workload_api_unavailable: 'identity_unavailable',

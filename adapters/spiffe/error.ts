@@ -27,6 +27,7 @@ export type SpiffeErrorCode =
   | 'jwt_lifetime_too_long'
   // Bundles.
   | 'bundle_malformed'
+  | 'bundle_endpoint_malformed'
   | 'bundle_endpoint_unavailable'
   // The Workload API.
   | 'endpoint_address_malformed'

@@ -8,8 +8,8 @@ export interface BundleDocument {
   /** DER. */
   readonly x509Authorities: readonly Uint8Array[];
   readonly jwtAuthorities: JwtAuthorities;
-  /** `spiffe_sequence`; beyond 2^53 as near as a number comes, which keeps the order. */
-  readonly sequence: number | undefined;
+  /** `spiffe_sequence`. */
+  readonly sequence: bigint | undefined;
   readonly refreshHintSeconds: number | undefined;
 }
 
@@ -19,7 +19,7 @@ export type JwtAuthorities = ReadonlyMap<string, KeyObject>;
 type Jwk = Readonly<Record<string, unknown>>;
 
 /** Larger bundles than any trust domain has only cost time. */
-const MAX_BYTES = 4 * 1024 * 1024;
+export const MAX_BUNDLE_BYTES = 4 * 1024 * 1024;
 const MAX_KEYS = 1_000;
 /** Of JWT-SVID's algorithms (§2.1), whose keys are these; any other key is not ours to use. */
 const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC']);
@@ -42,7 +42,7 @@ export function parseBundleDocument(json: string): BundleDocument {
   return {
     x509Authorities: x509,
     jwtAuthorities: importKeys(jwt),
-    sequence: wholeNumber(parameters.spiffe_sequence, 'spiffe_sequence'),
+    sequence: sequenceOf(wholeNumber(parameters.spiffe_sequence, 'spiffe_sequence'), json),
     refreshHintSeconds: wholeNumber(parameters.spiffe_refresh_hint, 'spiffe_refresh_hint'),
   };
 }
@@ -58,7 +58,7 @@ export function parseJwtBundle(json: string): JwtAuthorities {
 }
 
 function parseJwkSet(json: string): Record<string, unknown> & { keys: readonly Jwk[] } {
-  if (json.length > MAX_BYTES) throw malformed('it is larger than 4 MiB');
+  if (json.length > MAX_BUNDLE_BYTES) throw malformed('it is larger than 4 MiB');
   let set: unknown;
   try {
     set = JSON.parse(json);
@@ -108,6 +108,16 @@ function importKey({ kty, n, e, crv, x, y }: Jwk): KeyObject {
   } catch (cause) {
     throw malformed('a key for jwt-svid cannot be read', cause);
   }
+}
+
+/** Trust Domain and Bundle §4.1.1: with 64 bits at least, which a number in JavaScript does not have. */
+function sequenceOf(sequence: number | undefined, json: string): bigint | undefined {
+  if (sequence === undefined) return undefined;
+  if (Number.isSafeInteger(sequence)) return BigInt(sequence);
+  const digits = /"spiffe_sequence"\s*:\s*(\d+)/.exec(json)?.[1];
+  if (digits === undefined || Number(digits) !== sequence)
+    throw malformed('spiffe_sequence is not written as a whole number');
+  return BigInt(digits);
 }
 
 function wholeNumber(value: unknown, name: string): number | undefined {
