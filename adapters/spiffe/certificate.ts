@@ -26,6 +26,7 @@ import { readName, sameName } from './distinguished-name';
 import type { DistinguishedName } from './distinguished-name';
 import { readGeneralName } from './general-name';
 import type { GeneralName } from './general-name';
+import { weaknessOf } from './key-strength';
 import { readNameConstraints } from './name-constraints';
 import type { NameConstraints } from './name-constraints';
 import { readPublicKey } from './public-key';
@@ -101,11 +102,6 @@ const EXTENDED_KEY_USES: Readonly<Record<string, ExtendedKeyUse>> = {
   '551d2500': 'any',
 };
 
-const CURVES: ReadonlySet<string | undefined> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
-const MIN_RSA_BITS = 2048;
-/** Larger ones only cost time. */
-const MAX_RSA_BITS = 8192;
-const MIN_RSA_EXPONENT = 3n;
 const MAX_SERIAL_BYTES = 20;
 const MAX_BYTES = 16 * 1024;
 
@@ -220,20 +216,9 @@ function nameFaults(
   return faults;
 }
 
-function keyFaults({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): readonly string[] {
-  const { modulusLength = 0, namedCurve, publicExponent = 0n } = asymmetricKeyDetails ?? {};
-  if (asymmetricKeyType === 'ed25519') return [];
-  if (asymmetricKeyType === 'ec') {
-    return CURVES.has(namedCurve) ? [] : ['its key is on a curve that is not P-256, P-384 or P-521'];
-  }
-  if (asymmetricKeyType !== 'rsa' && asymmetricKeyType !== 'rsa-pss') {
-    return ['its key is neither RSA nor EC nor Ed25519'];
-  }
-  if (modulusLength < MIN_RSA_BITS) return [`its key is smaller than ${MIN_RSA_BITS} bits`];
-  if (modulusLength > MAX_RSA_BITS) return [`its key is larger than ${MAX_RSA_BITS} bits`];
-  return publicExponent >= MIN_RSA_EXPONENT && publicExponent % 2n === 1n
-    ? []
-    : ["its key's exponent proves nothing"];
+function keyFaults(key: KeyObject): readonly string[] {
+  const weakness = weaknessOf(key);
+  return weakness === undefined ? [] : [weakness];
 }
 
 function extensionFaults(

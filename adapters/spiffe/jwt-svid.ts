@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 import { compactVerify, decodeJwt, decodeProtectedHeader, errors } from 'jose';
 import type { JWTPayload } from 'jose';
 import { SpiffeError } from './error';
-import { JWT_ALGORITHMS, isKeyFor } from './jwt-algorithm';
+import { JWT_ALGORITHMS, isAuthorityFor } from './jwt-algorithm';
+import type { JwtAuthorities } from './spiffe-bundle';
 import { parseWorkloadId } from './spiffe-id';
 import type { SpiffeId } from './spiffe-id';
 import type { JwtBundleSource } from './trust-bundle';
@@ -55,10 +55,10 @@ export async function validateJwtSvid(
   at: Date,
   options: JwtSvidOptions,
 ): Promise<JwtSvid> {
-  const { header, claims } = read(token);
+  const header = readJwtHeader(token);
+  const claims = reading(() => decodeJwt(token));
   const id = parseWorkloadId(subjectOf(claims));
-  const keys = keysFor(header, bundles.jwtAuthoritiesOf(id.trustDomain));
-  await verifyWithOneOf(keys, token, header.alg);
+  await verifyJwtSignature(token, header, bundles.jwtAuthoritiesOf(id.trustDomain));
   const audience = audienceOf(claims);
   if (!audience.includes(options.audience)) {
     throw new SpiffeError('jwt_audience_mismatch', 'the JWT-SVID is for another audience');
@@ -75,13 +75,16 @@ export async function validateJwtSvid(
   };
 }
 
-interface Unverified {
-  readonly header: { readonly alg: string; readonly kid: string | undefined };
-  readonly claims: JWTPayload;
+interface JwtHeader {
+  readonly alg: string;
+  readonly kid: string | undefined;
 }
 
-/** The compact serialization (§5.1), before anything in it is believed. */
-function read(token: string): Unverified {
+/**
+ * The header (§2) of a compact serialization (§5.1), before anything in it is believed. Throws `jwt_malformed`,
+ * `jwt_algorithm_refused`.
+ */
+export function readJwtHeader(token: string): JwtHeader {
   if (token.length > MAX_LENGTH) throw malformed('it is longer than 16 KiB');
   const parts = token.split('.');
   if (parts.length !== 3 || !parts.every(isCanonical)) {
@@ -97,7 +100,7 @@ function read(token: string): Unverified {
   if (!Object.keys(header).every((name) => HEADERS.has(name))) {
     throw malformed('its header has more than alg, kid and typ');
   }
-  return { header: { alg, kid }, claims: reading(() => decodeJwt(token)) };
+  return { alg, kid };
 }
 
 function isCanonical(part: string): boolean {
@@ -118,21 +121,24 @@ function subjectOf({ sub }: JWTPayload): string {
   return sub;
 }
 
-/** The key that the token names, or every key that its algorithm may use where it names none (§2.2: `kid` is optional). */
-function keysFor(
-  { alg, kid }: Unverified['header'],
-  authorities: ReadonlyMap<string, KeyObject>,
-): readonly KeyObject[] {
+/**
+ * Verifies the signature alone (RFC 7515 §5.2), with the key that the header names, or with every key that its algorithm
+ * may use where it names none (JWT-SVID §2.2: `kid` is optional). Throws `jwt_key_unknown`, `jwt_algorithm_refused`,
+ * `jwt_signature_invalid`.
+ */
+export async function verifyJwtSignature(
+  token: string,
+  { alg, kid }: JwtHeader,
+  authorities: JwtAuthorities,
+): Promise<void> {
   const named = kid === undefined ? [...authorities.values()] : [authorities.get(kid)];
-  const keys = named.filter((key) => key !== undefined).slice(0, MAX_KEYS_TRIED);
-  if (keys.length === 0) throw new SpiffeError('jwt_key_unknown', 'the key of the JWT-SVID is not known');
-  const fitting = keys.filter((key) => isKeyFor(key, alg));
-  if (fitting.length > 0) return fitting;
-  throw new SpiffeError('jwt_algorithm_refused', 'the algorithm of the JWT-SVID is not that of its key');
-}
-
-async function verifyWithOneOf(keys: readonly KeyObject[], token: string, alg: string): Promise<void> {
-  for (const key of keys) {
+  const known = named.filter((authority) => authority !== undefined).slice(0, MAX_KEYS_TRIED);
+  if (known.length === 0) throw new SpiffeError('jwt_key_unknown', 'the key of the JWT-SVID is not known');
+  const fitting = known.filter((authority) => isAuthorityFor(authority, alg));
+  if (fitting.length === 0) {
+    throw new SpiffeError('jwt_algorithm_refused', 'the algorithm of the JWT-SVID is not that of its key');
+  }
+  for (const { key } of fitting) {
     try {
       await compactVerify(token, key, { algorithms: [alg] });
       return;

@@ -1,7 +1,8 @@
 import { createPublicKey } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { SpiffeError } from './error';
-import { isJwtAuthorityKey } from './jwt-algorithm';
+import { isJwtAuthority } from './jwt-algorithm';
+import type { JwtAuthority } from './jwt-algorithm';
 
 /** The contents of a SPIFFE bundle, before they are anybody's: a bundle does not say of which trust domain it is. */
 export interface BundleDocument {
@@ -14,7 +15,7 @@ export interface BundleDocument {
 }
 
 /** Public keys by their `kid`. */
-export type JwtAuthorities = ReadonlyMap<string, KeyObject>;
+export type JwtAuthorities = ReadonlyMap<string, JwtAuthority>;
 
 type Jwk = Readonly<Record<string, unknown>>;
 
@@ -86,18 +87,23 @@ function certificateOf({ x5c }: Jwk): readonly Uint8Array[] {
 }
 
 function importKeys(keys: readonly Jwk[]): JwtAuthorities {
-  const authorities = new Map<string, KeyObject>();
+  const authorities = new Map<string, JwtAuthority>();
   for (const key of keys) {
     if (typeof key.kty !== 'string') throw malformed('a key has no type');
     if (!KEY_TYPES.has(key.kty) || (key.kty === 'EC' && !CURVES.has(key.crv))) continue;
     // JWT-SVID §6.1: a key for JWT-SVIDs has an ID.
     if (typeof key.kid !== 'string' || key.kid === '') throw malformed('a key for jwt-svid has no ID (kid)');
     if (authorities.has(key.kid)) throw malformed('two keys for jwt-svid have the same ID');
-    const imported = importKey(key);
+    const authority = { key: importKey(key), algorithm: algorithmOf(key) };
     // RFC 7518 §3.3: none that is too small.
-    if (isJwtAuthorityKey(imported)) authorities.set(key.kid, imported);
+    if (isJwtAuthority(authority)) authorities.set(key.kid, authority);
   }
   return authorities;
+}
+
+function algorithmOf({ alg }: Jwk): string | undefined {
+  if (alg !== undefined && typeof alg !== 'string') throw malformed('the algorithm of a key is no text');
+  return alg;
 }
 
 function importKey({ kty, n, e, crv, x, y }: Jwk): KeyObject {

@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as spiffe from '../../adapters/spiffe';
+import { LEAF_RULES } from '../../adapters/spiffe/x509-svid-rules';
 
 /** Attack 46: variables that nothing reads, and documents of what does not exist. */
 describe('docs/configuration.md', () => {
@@ -31,6 +33,23 @@ describe('docs/configuration.md', () => {
 
   it('names no variable that nothing reads', () => {
     expect([...documented].filter((name) => !read.has(name))).toEqual([]);
+  });
+});
+
+describe('docs/spiffe.md', () => {
+  const page = readFileSync('docs/spiffe.md', 'utf8');
+
+  it('names the rules for a leaf as the code has them, in their order', () => {
+    const rows = page.split('\n').map((line) => line.replaceAll(/\s+\|/g, ' |'));
+    const rules = LEAF_RULES.map(({ rule, source }) => `| ${rule} | ${source} |`);
+    expect(rows.filter((row) => rules.includes(row))).toEqual(rules);
+  });
+
+  it('offers nothing that the library does not', () => {
+    const [table = ''] = /\| to do[^]*?\n\n/.exec(page) ?? [];
+    const offered = [...table.matchAll(/`(\w+)`/g)].map(([, name]) => name ?? '');
+    expect(offered.length).toBeGreaterThan(15);
+    expect(offered.filter((name) => !(name in spiffe))).toEqual([]);
   });
 });
 

@@ -3,10 +3,12 @@ import { CompactSign, UnsecuredJWT } from 'jose';
 import { TrustBundleSet, parseBundleDocument, parseJwtBundle, validateJwtSvid } from '../../adapters/spiffe';
 import type { JwtSvidOptions } from '../../adapters/spiffe';
 import { JwtAuthority, otherSignatureOf } from '../support/jwt-authority';
-import { describeVectors, reportVectors, vectorFiles, vectorText } from '../support/vectors';
+import { readJwtHeader, verifyJwtSignature } from '../../adapters/spiffe/jwt-svid';
+import { describeVectors, reportVectors, vectorFiles, vectorJson, vectorText } from '../support/vectors';
 
 const BOT = 'spiffe://corp.example/agent/finance-bot';
 const AUDIENCE = 'spiffe://corp.example/agentauth';
+const ROCA = 'rejectsKeyWithRocaVulnerability';
 const NOW = new Date('2026-06-01T12:00:00Z');
 const SECONDS = NOW.getTime() / 1000;
 const refusal = (code: string): Error => expect.objectContaining({ code }) as Error;
@@ -315,6 +317,64 @@ describe("a bundle's keys for JWT-SVIDs (§6)", () => {
       expect(() => parseBundleDocument(json)).toThrow(refusal('bundle_malformed'));
     },
   );
+});
+
+describeVectors('RFC 7520: examples with the algorithms of JWT-SVIDs', () => {
+  const EXAMPLES = ['4_1.rsa_v15_signature.json', '4_2.rsa-pss_signature.json', '4_3.ecdsa_signature.json'];
+  afterAll(() => {
+    reportVectors('jose-cookbook: JWT-SVID algorithms', EXAMPLES.length);
+  });
+
+  it.each(EXAMPLES)('%s verifies, and not with anything changed', async (file) => {
+    const example = vectorJson('jose-cookbook', 'jws', file) as {
+      input: { key: object };
+      output: { compact: string };
+    };
+    const keys = parseJwtBundle(JSON.stringify({ keys: [example.input.key] }));
+    const verify = (token: string) => verifyJwtSignature(token, readJwtHeader(token), keys);
+    await expect(verify(example.output.compact)).resolves.toBeUndefined();
+    const [head, , signature] = example.output.compact.split('.');
+    await expect(verify(`${head}.AAAA.${signature}`)).rejects.toThrow(refusal('jwt_signature_invalid'));
+  });
+});
+
+describeVectors('Wycheproof: JSON Web Keys', () => {
+  interface Group {
+    readonly public?: { readonly keys: readonly object[] };
+    readonly private: { readonly keys: readonly object[] };
+    readonly tests: readonly {
+      readonly tcId: number;
+      readonly comment: string;
+      readonly jws: string;
+      readonly result: string;
+    }[];
+  }
+
+  it('verify a signature where the vector says valid, and it is no HMAC', async () => {
+    const { testGroups } = vectorJson('wycheproof', 'json_web_key_test.json') as { testGroups: Group[] };
+    let ran = 0;
+    const left: Record<string, string> = {};
+    for (const { public: publicKeys, private: privateKeys, tests } of testGroups) {
+      for (const { tcId, comment, jws, result } of tests) {
+        const name = `tcId ${tcId} (${comment})`;
+        if (comment === ROCA) {
+          left[name] =
+            'keys of a maker that once erred, by an arithmetic that only shows in them: for who makes keys';
+          continue;
+        }
+        ran++;
+        const outcome = (async () => {
+          const keys = parseJwtBundle(JSON.stringify(publicKeys ?? privateKeys));
+          await verifyJwtSignature(jws, readJwtHeader(jws), keys);
+        })();
+        const isHmac = Buffer.from(jws.split('.')[0] ?? '', 'base64url').includes('"HS');
+        if (result === 'valid' && !isHmac) await expect(outcome).resolves.toBeUndefined();
+        else await expect(outcome).rejects.toMatchObject({ name: 'SpiffeError' });
+      }
+    }
+    reportVectors('wycheproof json_web_key as JWT authorities', ran, left);
+    expect(ran).toBe(25);
+  });
 });
 
 describeVectors('go-spiffe: JWT bundles', () => {
