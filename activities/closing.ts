@@ -24,7 +24,7 @@ export async function closeRequest(ports: ActivityPorts, input: ClosingInput): P
     action: request.asked.act,
     tier,
     reasons,
-    data: { code },
+    data: { code, policy_revision: ports.policy.revision },
   });
   if (closed && agent !== null) await tellAgent(ports, request, { agent, state, id: state });
   return closed;

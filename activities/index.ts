@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { isAtbError, isRetryable } from '../domain/error';
+import type { PoaRequest } from '../domain/mandate-request';
 import { admitRequest } from './admission';
 import { closeRequest } from './closing';
 import { escalate, remind } from './escalation';
@@ -12,6 +13,7 @@ import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import type { Activities } from './types';
 import { exchangeToken } from './token-exchange';
+import { traced } from './trace';
 import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
@@ -20,18 +22,20 @@ export type { ActivityPorts } from './ports';
 /** The activities over their ports. Failures cross to the workflow by their code alone. */
 export function createActivities(all: ActivityPorts): Activities {
   /** One step asks one revision of policy, from its first question to its last. */
-  const step = <T>(work: (ports: ActivityPorts) => Promise<T>): Promise<T> =>
-    byCode(() => work({ ...all, policy: all.policy.snapshot() }));
+  const step = <T>(work: (ports: ActivityPorts) => Promise<T>, request?: PoaRequest): Promise<T> =>
+    byCode(() =>
+      work({ ...all, policy: all.policy.snapshot(), ledger: traced(all.ledger, request?.traceId) }),
+    );
   return {
-    admitRequest: (request) => step((ports) => admitRequest(ports, request)),
-    issueAtOnce: (request) => step((ports) => issueAtOnce(ports, request)),
-    recordVerdict: (input) => step((ports) => recordVerdict(ports, input)),
-    issueMandate: (input) => step((ports) => issueMandate(ports, input)),
-    closeRequest: (input) => step((ports) => closeRequest(ports, input)),
-    escalate: (input) => step((ports) => escalate(ports, input)),
+    admitRequest: (request) => step((ports) => admitRequest(ports, request), request),
+    issueAtOnce: (request) => step((ports) => issueAtOnce(ports, request), request),
+    recordVerdict: (input) => step((ports) => recordVerdict(ports, input), input.request),
+    issueMandate: (input) => step((ports) => issueMandate(ports, input), input.request),
+    closeRequest: (input) => step((ports) => closeRequest(ports, input), input.request),
+    escalate: (input) => step((ports) => escalate(ports, input), input.request),
     remind: (input) => step((ports) => remind(ports, input)),
-    reclassify: (input) => step((ports) => reclassify(ports, input)),
-    recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input)),
+    reclassify: (input) => step((ports) => reclassify(ports, input), input.request),
+    recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input), input.request),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),

@@ -1,3 +1,4 @@
+import { cutShort } from '../domain/foreign-text';
 import type { ActivityPorts } from './ports';
 import type { RejectedSignalInput } from './types';
 
@@ -13,6 +14,7 @@ export function recordRejectedSignal(ports: ActivityPorts, input: RejectedSignal
     action: request.asked.act,
     tier: null,
     reasons: [code],
-    data: { signal, message },
+    // A signal's name is whatever its sender made of it.
+    data: { signal: cutShort(signal, 256), message: cutShort(message, 1024) },
   });
 }

@@ -137,6 +137,10 @@ async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: A
     action: request.asked.act,
     tier: null,
     reasons: error.reasons.length > 0 ? error.reasons : [error.code],
-    data: { code: error.code, statement_digest: sha256Base64url(statement) },
+    data: {
+      code: error.code,
+      statement_digest: sha256Base64url(statement),
+      policy_revision: ports.policy.revision,
+    },
   });
 }

@@ -4,7 +4,7 @@ import type { Tier } from './policy';
 /** A JSON Schema (2020-12) of one type's `data`. */
 export interface DataSchema extends JsonObject {
   readonly type: 'object';
-  readonly additionalProperties: boolean;
+  readonly additionalProperties: false;
   readonly required: readonly string[];
   readonly properties: JsonObject;
 }
@@ -21,6 +21,8 @@ interface EventKind {
 
 const TEXT = { type: 'string', maxLength: 4096 } as const;
 const NAME = { type: 'string', minLength: 1, maxLength: 512 } as const;
+/** No longer than SPIFFE allows (SPIFFE-ID §2.3). */
+const SPIFFE_ID = { type: 'string', minLength: 1, maxLength: 2048 } as const;
 const NAMES = { type: 'array', items: NAME, maxItems: 256 } as const;
 const COUNT = { type: 'integer', minimum: 0 } as const;
 /** Base64url SHA-256, without padding. */
@@ -39,10 +41,24 @@ function data(required: JsonObject = {}, optional: JsonObject = {}): DataSchema 
   };
 }
 
-// Not described member by member yet.
-const OPEN: DataSchema = { type: 'object', additionalProperties: true, required: [], properties: {} };
-const ENDED = data({ code: NAME }, { policy_revision: orNull(NAME) });
+const ENDED = data({ code: NAME, policy_revision: orNull(NAME) });
 const ISSUED = data({ jti: NAME, exp: EPOCH_SECONDS, policy_revision: NAME, approvers: NAMES });
+
+/** Where a call to the broker goes, without the values in it; the target is the one that is called (attack 43). */
+const DESTINATION = { connector: NAME, route: TEXT, method: NAME, target: TEXT, caller: SPIFFE_ID };
+const FINDINGS = {
+  type: 'array',
+  maxItems: 32,
+  items: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['rule', 'where', 'score'],
+    properties: { rule: NAME, where: NAME, score: { type: 'number', minimum: 0, maximum: 1 } },
+  },
+} as const;
+const USE = { ...DESTINATION, params_digest: DIGEST, policy_revision: NAME };
+/** As far as the call was understood when it was refused. */
+const REFUSED_USE = data({ code: NAME, jti: orNull(NAME) }, { ...USE, findings: FINDINGS });
 
 /**
  * What the audit log tells: one fact an event, and no other type than these. Source: operating model §2.1, §2.2, §6.
@@ -78,13 +94,13 @@ export const AUDIT_EVENTS = {
     tells: 'A verdict was refused, and changed nothing.',
     outcome: 'refused',
     severity: 'medium',
-    data: data({ code: NAME, statement_digest: DIGEST }),
+    data: data({ code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
   },
   poa_signal_rejected: {
     tells: 'A signal that is no sealed, signed verdict reached a workflow.',
     outcome: 'refused',
     severity: 'high',
-    data: data({ signal: TEXT, message: TEXT }),
+    data: data({ signal: NAME, message: TEXT }),
   },
   poa_escalated: {
     tells: 'A request climbed a rung of its escalation ladder, and more people are told.',
@@ -189,71 +205,103 @@ export const AUDIT_EVENTS = {
     severity: 'high',
     data: data({ stays: orNull(NAME), detail: TEXT }),
   },
+  configuration_loaded: {
+    tells: 'A process began to work with this configuration: another digest, another configuration.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ process: NAME, digest: DIGEST }),
+  },
+  signing_keys_loaded: {
+    tells: 'A worker signs mandates with this key from now on; the others only verify.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ active: NAME, verifying: NAMES }),
+  },
   poa_redeemed: {
     tells: 'The broker let an action through with a mandate, which is used up by it.',
     outcome: 'success',
     severity: 'informational',
-    data: OPEN,
+    data: data({ jti: NAME, ...USE }, { findings: FINDINGS }),
   },
   poa_redemption_outcome: {
     tells: 'What the system behind the broker answered.',
     outcome: 'success',
     severity: 'informational',
-    data: OPEN,
+    data: data({
+      jti: orNull(NAME),
+      outcome: { enum: ['succeeded', 'failed', 'unknown'] },
+      status: orNull(COUNT),
+      code: orNull(NAME),
+      duration_ms: COUNT,
+      response_bytes: COUNT,
+      response_digest: orNull(DIGEST),
+    }),
   },
   poa_redemption_refused: {
     tells: 'The broker refused an action.',
     outcome: 'refused',
     severity: 'medium',
-    data: OPEN,
+    data: REFUSED_USE,
   },
   poa_single_use_replay_blocked: {
     tells: 'A mandate was shown again after its use.',
     outcome: 'refused',
     severity: 'high',
-    data: OPEN,
+    data: REFUSED_USE,
   },
   poa_given_back: {
     tells: 'A mandate that was taken for a use is free again.',
     outcome: 'failure',
     severity: 'low',
-    data: OPEN,
+    data: data({ jti: NAME, code: NAME }),
   },
   poa_unmandated_low_risk: {
     tells: 'A low-risk action went through without a mandate.',
     outcome: 'success',
     severity: 'low',
-    data: OPEN,
+    data: data(USE, { findings: FINDINGS }),
   },
   guardrail_blocked: {
     tells: 'A guardrail stopped an action or an answer.',
     outcome: 'refused',
     severity: 'high',
-    data: OPEN,
-  },
-  poa_stopped: {
-    tells: 'Mandates were stopped.',
-    outcome: 'success',
-    severity: 'high',
-    data: OPEN,
-  },
-  poa_lift_proposed: {
-    tells: 'It was proposed to lift a stop.',
-    outcome: 'success',
-    severity: 'medium',
-    data: OPEN,
-  },
-  poa_stop_lifted: {
-    tells: 'A stop was lifted.',
-    outcome: 'success',
-    severity: 'medium',
-    data: OPEN,
+    data: REFUSED_USE,
   },
 } as const satisfies Record<string, EventKind>;
 
 export type AuditEventType = keyof typeof AUDIT_EVENTS;
 
 export const AUDIT_EVENT_TYPES = Object.keys(AUDIT_EVENTS) as readonly AuditEventType[];
+
+/** A JSON Schema (2020-12) of what every leaf of the log has around its type's `data`. */
+export const LEAF_SCHEMA = {
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    ...['v', 'id', 'type', 'time', 'request_id', 'actor', 'subject', 'action', 'tier', 'outcome', 'reasons'],
+    ...['trace_id', 'commitments', 'data'],
+  ],
+  properties: {
+    v: { const: 1 },
+    id: { type: 'string', minLength: 1, maxLength: 2048 },
+    type: { enum: AUDIT_EVENT_TYPES },
+    time: { type: 'string', pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' },
+    request_id: orNull(NAME),
+    actor: orNull(SPIFFE_ID),
+    subject: orNull(SPIFFE_ID),
+    action: orNull(NAME),
+    tier: { enum: ['low', 'medium', 'high', 'critical', null] },
+    outcome: { enum: ['success', 'refused', 'failure'] },
+    reasons: NAMES,
+    trace_id: orNull({ type: 'string', pattern: '^[0-9a-f]{32}$' }),
+    commitments: {
+      type: 'object',
+      propertyNames: { type: 'string', pattern: '^/' },
+      additionalProperties: DIGEST,
+    },
+    data: { type: 'object' },
+  },
+} as const;
 
 export interface AuditEvent {
   /** Derived from the workflow and the fact, so that a retried write changes nothing. */
@@ -268,6 +316,8 @@ export interface AuditEvent {
   readonly action: string | null;
   readonly tier: Tier | null;
   readonly reasons: readonly string[];
+  /** The trace of the call that led to it (W3C Trace Context §3.2.2.3); absent where no call did. */
+  readonly traceId?: string;
   /** What else this type of event tells, as its schema in AUDIT_EVENTS says. Nothing personal: it stays for years. */
   readonly data: JsonObject;
 }

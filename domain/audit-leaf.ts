@@ -11,7 +11,7 @@ const LEAF_BYTES_MOST = 65_535;
 const LEAF_VERSION = 1;
 
 /** An event in the words of the log. */
-interface Leaf extends JsonObject {
+export interface Leaf extends JsonObject {
   readonly v: typeof LEAF_VERSION;
   readonly id: string;
   readonly type: AuditEventType;
@@ -31,12 +31,9 @@ interface Leaf extends JsonObject {
   readonly data: JsonObject;
 }
 
-/**
- * The leaf of an event: its RFC 8785 form, the text that the log is about. Throws `internal` where it is too long: what
- * comes from outside is cut short before it becomes an event.
- */
-export function leafOf(event: AuditEvent): string {
-  const leaf: Leaf = {
+/** The event in the words of the log. */
+export function leafOf(event: AuditEvent): Leaf {
+  return {
     v: LEAF_VERSION,
     id: event.id,
     type: event.type,
@@ -48,14 +45,18 @@ export function leafOf(event: AuditEvent): string {
     tier: event.tier,
     outcome: AUDIT_EVENTS[event.type].outcome,
     reasons: event.reasons,
-    trace_id: null,
+    trace_id: event.traceId ?? null,
     commitments: {},
     data: event.data,
   };
+}
+
+/** The RFC 8785 form of a leaf: the text that the log is about. Throws `internal` where it is too long. */
+export function leafText(leaf: JsonObject): string {
   const text = canonicalJson(leaf);
   const length = new TextEncoder().encode(text).byteLength;
   if (length > LEAF_BYTES_MOST) {
-    throw new AtbError('internal', `${event.type} has a leaf of ${length} bytes, more than the log takes`);
+    throw new AtbError('internal', `a leaf of ${length} bytes is more than the log takes`);
   }
   return text;
 }
@@ -73,6 +74,7 @@ export function eventOfLeaf(text: string): AuditEvent {
     action: leaf.action,
     tier: leaf.tier,
     reasons: leaf.reasons,
+    ...(leaf.trace_id !== null && { traceId: leaf.trace_id }),
     data: leaf.data,
   };
 }

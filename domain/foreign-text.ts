@@ -22,6 +22,12 @@ export function visible(text: string): string {
   );
 }
 
+/** Text that somebody else wrote, at most so long (UTF-16 units), and of whole characters: for records that have a limit. */
+export function cutShort(text: string, most: number): string {
+  const kept = text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  return kept.replace(/\p{Surrogate}/gu, '\u{FFFD}');
+}
+
 /** As `visible`, in double quotes. */
 export function quoted(text: string): string {
   return `"${visible(text)}"`;

@@ -25,8 +25,7 @@ function vocabulary() {
   return module.exports;
 }
 
-function members({ required, properties, additionalProperties }) {
-  if (additionalProperties) return 'not described yet';
+function members({ required, properties }) {
   const names = Object.entries(properties).map(
     ([name, schema]) => `\`${name}\`${required.includes(name) ? '' : '?'}${kind(schema)}`,
   );
@@ -43,13 +42,18 @@ function kind(schema) {
 }
 
 function generated() {
-  const { AUDIT_EVENTS } = vocabulary();
+  const { AUDIT_EVENTS, LEAF_SCHEMA } = vocabulary();
   const rows = Object.entries(AUDIT_EVENTS).map(
     ([type, { tells, outcome, severity, data }]) =>
       `| \`${type}\` | ${tells} | ${outcome} | ${severity} | ${members(data)} |`,
   );
   const schemas = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
+    ...LEAF_SCHEMA,
+    allOf: Object.keys(AUDIT_EVENTS).map((type) => ({
+      if: { properties: { type: { const: type } } },
+      then: { properties: { data: { $ref: `#/$defs/${type}` } } },
+    })),
     $defs: Object.fromEntries(Object.entries(AUDIT_EVENTS).map(([type, { data }]) => [type, data])),
   };
   const table = [

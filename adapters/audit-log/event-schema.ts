@@ -1,21 +1,31 @@
 import Ajv from 'ajv/dist/2020';
-import type { ValidateFunction } from 'ajv/dist/2020';
-import { AUDIT_EVENTS } from '../../domain/audit-event';
-import type { AuditEvent } from '../../domain/audit-event';
+import type { AnySchema, ValidateFunction } from 'ajv/dist/2020';
+import { AUDIT_EVENTS, LEAF_SCHEMA } from '../../domain/audit-event';
+import type { Leaf } from '../../domain/audit-leaf';
 import { AtbError } from '../../domain/error';
 
-const ajv = new Ajv({ strict: true, allErrors: true });
+const ajv = new Ajv({ strict: true, allErrors: true, allowUnionTypes: true });
+const validateLeaf = ajv.compile(LEAF_SCHEMA as AnySchema);
 const validators = new Map<string, ValidateFunction>(
   Object.entries(AUDIT_EVENTS).map(([type, { data }]) => [type, ajv.compile(data)]),
 );
 
-/** Throws `internal` for a type that is not in the vocabulary, and for data that its schema does not know. */
-export function requireInVocabulary({ type, data }: Pick<AuditEvent, 'type' | 'data'>): void {
-  const validate = validators.get(type);
-  if (!validate) throw new AtbError('internal', `there is no audit event of the type ${type}`);
-  if (validate(data)) return;
-  const faults = (validate.errors ?? []).map(({ instancePath, message, params }) =>
-    `data${instancePath} ${message ?? ''} ${JSON.stringify(params)}`.trim(),
-  );
-  throw new AtbError('internal', `${type} is not as the vocabulary has it: ${faults.join('; ')}`);
+/** Throws `internal` for what is no event of the vocabulary: another type, another member, another form. */
+export function requireInVocabulary(leaf: Leaf): void {
+  const { type, data } = leaf;
+  const validateData = validators.get(type);
+  if (!validateData) throw new AtbError('internal', `there is no audit event of the type ${type}`);
+  const faults = [...faultsOf(validateLeaf, leaf, ''), ...faultsOf(validateData, data, 'data')];
+  if (faults.length > 0) {
+    throw new AtbError('internal', `${type} is not as the vocabulary has it: ${faults.join('; ')}`);
+  }
+}
+
+/** Where and what, without the values: they may be personal. */
+function faultsOf(validate: ValidateFunction, value: unknown, name: string): readonly string[] {
+  if (validate(value)) return [];
+  return (validate.errors ?? []).map(({ instancePath, message, params }) => {
+    const named = 'additionalProperty' in params ? ` (${String(params.additionalProperty)})` : '';
+    return `${name}${instancePath} ${message ?? 'is wrong'}${named}`;
+  });
 }

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
-import { eventOfLeaf, leafOf } from '../../domain/audit-leaf';
+import { eventOfLeaf } from '../../domain/audit-leaf';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import { windowOf } from '../../domain/velocity';
@@ -17,6 +17,7 @@ import type {
   RequestRecord,
   VerdictEntry,
 } from '../../domain/ports';
+import { recordedLeaf } from '../audit-log/leaf';
 import { openPool } from './pool';
 import { unavailable } from './unavailable';
 
@@ -146,7 +147,7 @@ export class PostgresLedger implements Ledger {
     caps: PendingCaps,
   ): Promise<'admitted' | 'too_many_pending'> {
     const { requestId, subject, askedDigest, pendingUntil } = entry;
-    const parameters = [leafOf({ ...event, requestId }), requestId, subject, askedDigest];
+    const parameters = [recordedLeaf({ ...event, requestId }), requestId, subject, askedDigest];
     const proofs = proofParameters(entry.proofs);
     const [row] =
       pendingUntil === null
@@ -173,7 +174,7 @@ export class PostgresLedger implements Ledger {
 
   async recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
     const written = await this.query<VerdictRow>('record-verdict', RECORD_VERDICT, [
-      ...[leafOf({ ...event, requestId: entry.requestId }), entry.requestId],
+      ...[recordedLeaf({ ...event, requestId: entry.requestId }), entry.requestId],
       ...[entry.jti, entry.statementDigest, entry.by, entry.receivedAt],
     ]);
     // None: it waited for a first writer, whose row is newer than what this statement could see.
@@ -195,7 +196,7 @@ export class PostgresLedger implements Ledger {
     limits: readonly VelocityLimit[],
   ): Promise<MandateEntry | Exceeded> {
     const parameters = [
-      ...[leafOf({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
+      ...[recordedLeaf({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
       ...[
         entry.jti,
         JSON.stringify(entry.claims),
@@ -227,18 +228,18 @@ export class PostgresLedger implements Ledger {
   }
 
   async close(requestId: string, event: AuditEvent): Promise<boolean> {
-    const parameters = [leafOf({ ...event, requestId }), requestId, event.time];
+    const parameters = [recordedLeaf({ ...event, requestId }), requestId, event.time];
     const [row] = await this.query<{ closed: boolean }>('close', CLOSE, parameters);
     // Closed before, also by one that this statement had to wait for; or a mandate was recorded.
     return row?.closed === true || (await this.recordOf(requestId)).closed;
   }
 
   async revoke(jti: string, event: AuditEvent): Promise<void> {
-    await this.query('revoke', REVOKE, [leafOf(event), jti, event.time]);
+    await this.query('revoke', REVOKE, [recordedLeaf(event), jti, event.time]);
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.query('append', EVENT, [leafOf(event)]);
+    await this.query('append', EVENT, [recordedLeaf(event)]);
   }
 
   async recordOf(requestId: string): Promise<RequestRecord> {

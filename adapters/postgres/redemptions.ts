@@ -1,9 +1,9 @@
 import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
-import { leafOf } from '../../domain/audit-leaf';
 import { AtbError } from '../../domain/error';
 import type { Claim, RedemptionStore } from '../../domain/redemption';
 import { Batch } from './batch';
+import { recordedLeaf } from '../audit-log/leaf';
 import { openPool } from './pool';
 
 const POOL = { size: 6, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -80,7 +80,7 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   async giveBack(claim: Claim, event: AuditEvent): Promise<boolean> {
-    const values = [claim.claimId, event.time, leafOf(event)];
+    const values = [claim.claimId, event.time, recordedLeaf(event)];
     const [row] = await this.query<{ given_back: boolean }>('give-back', GIVE_BACK, values);
     return row?.given_back === true;
   }
@@ -122,7 +122,7 @@ export class PostgresRedemptions implements RedemptionStore {
           subject: claim.agent,
           connector: claim.connector,
           at: claim.at,
-          leaf: leafOf(event),
+          leaf: recordedLeaf(event),
         })),
       ),
     ]);
@@ -135,7 +135,7 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   private async appendAll(events: readonly AuditEvent[]): Promise<readonly true[]> {
-    await this.query('append-all', APPEND, [events.map(leafOf)]);
+    await this.query('append-all', APPEND, [events.map(recordedLeaf)]);
     return events.map(() => true as const);
   }
 

@@ -26,10 +26,16 @@ export class IssuanceController {
     @Caller() caller: CallerIdentity,
     @Body() body: unknown,
     @Headers('idempotency-key') idempotencyKey: string | undefined,
+    @Headers('traceparent') traceparent: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Record<string, unknown>> {
     const asking = this.signed.open(caller, body, ISSUE_PATH);
-    const status = await this.requests.issue(asking.caller, askedMandateOf(asking.body), idempotencyKey);
+    const status = await this.requests.issue(
+      asking.caller,
+      askedMandateOf(asking.body),
+      idempotencyKey,
+      traceparent,
+    );
     metrics.requests.inc({ state: status.state, tier: ('tier' in status && status.tier) || 'none' });
     void reply.header('location', `/requests/${status.requestId}`);
     switch (status.state) {

@@ -23,6 +23,7 @@ import type { TokenExchange, TokenExchangeRequest } from '../../domain/token-exc
 import type { Answer, RequestStatus } from '../../domain/request-status';
 import { parseSpiffeId } from '../../domain/spiffe-id';
 import { goodTicket } from '../../domain/ticket';
+import { traceIdOf } from '../../domain/trace-context';
 import {
   ATB_ACTION,
   ATB_AGENT,
@@ -50,6 +51,8 @@ import type { CallerIdentity } from './caller-identity';
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
 const REQUEST_ID_BYTES = 20;
+// W3C Trace Context §3.2.2.3.
+const TRACE_ID_BYTES = 16;
 // gRPC status codes.
 const NOT_FOUND = 5;
 const DEADLINE_EXCEEDED = 4;
@@ -113,12 +116,16 @@ export class PoaRequests {
     caller: CallerIdentity,
     asked: AskedMandate,
     idempotencyKey: string | undefined,
+    traceparent: string | undefined,
   ): Promise<RequestStatus> {
     const requestId = requestIdFor(caller.spiffeId, idempotencyKey);
     const forecast = await this.forecast(caller, asked);
     const bodyDigest = sha256Base64url(canonicalJson(asked));
     const handle = await this.start(
-      { requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
+      {
+        ...{ requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
+        traceId: traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex'),
+      },
       caller,
       forecast,
       bodyDigest,

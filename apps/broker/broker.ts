@@ -12,6 +12,7 @@ import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
 import { startAdminServer } from '../admin-server';
+import { ProcessRecord } from '../process-record';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
@@ -64,6 +65,17 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     await requirePrepared(databaseUrl);
     const store = new PostgresRedemptions(databaseUrl);
     undo.push(() => store.end());
+    const record = new ProcessRecord(policy, store, {
+      process: 'broker',
+      actor: configuration.audience,
+      configuration: {
+        ...configuration,
+        connectors: [...connectors].map(([id, { connector }]) => [id, connector.digest]),
+      },
+    });
+    undo.push(() => {
+      record.close();
+    });
     const orders = await RevocationWatch.start(databaseUrl, {
       pollMs: configuration.revocationPollMs,
       maxAgeMs: configuration.revocationMaxAgeMs,

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { RouteMatch, RouteTable } from '../../adapters/connector/route-table';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
+import { cutShort } from '../../domain/foreign-text';
+import { traceIdOf } from '../../domain/trace-context';
 import { canonicalJson } from '../../domain/canonical-json';
 import type { Connector, Route } from '../../domain/connector';
 import { sha256Base64url } from '../../domain/digest';
@@ -68,6 +70,7 @@ export interface Assessed {
   readonly tier: Tier | null;
   /** What audit events tell of it. */
   readonly use: JsonObject;
+  readonly traceId: string;
 }
 
 /** A call that may be made now, once: the mandate is marked used and the audit log knows. */
@@ -94,10 +97,16 @@ interface Known {
   mandate: MandateClaims | null;
   match: { readonly connector: Connector; readonly route: Route } | null;
   use: JsonObject;
+  readonly traceId: string;
 }
 
 // 128 bits: unique whatever the number of brokers.
 const USE_ID_BYTES = 16;
+// W3C Trace Context §3.2.2.3.
+const TRACE_ID_BYTES = 16;
+// A call can be made of findings; its record has an end.
+const FINDINGS_TOLD = 32;
+const REASONS_TOLD = 64;
 
 /** Decides on calls with mandates: the same for our proxy, for other gateways and for tools. */
 export class Redemptions {
@@ -108,7 +117,7 @@ export class Redemptions {
    * failed, after recording the refusal (attacks 39, 40).
    */
   async permit(call: Call, chain: readonly string[]): Promise<Permission> {
-    const known: Known = { agent: null, mandate: null, match: null, use: {} };
+    const known = nothingKnown(call.headers.get('traceparent'));
     try {
       return await this.mark(await this.checked(call, chain, known));
     } catch (error) {
@@ -119,7 +128,7 @@ export class Redemptions {
 
   /** As permit, and marks nothing: for who only wants to know. Refusals are recorded all the same. */
   async assess(call: Call, chain: readonly string[]): Promise<Assessed> {
-    const known: Known = { agent: null, mandate: null, match: null, use: {} };
+    const known = nothingKnown(call.headers.get('traceparent'));
     try {
       return await this.checked(call, chain, known);
     } catch (error) {
@@ -154,7 +163,7 @@ export class Redemptions {
 
   /** Records a call that was refused before it could be read as one. */
   async recordUnreadable(error: AtbError, agent: string | null): Promise<void> {
-    await this.recordRefusal({ agent, mandate: null, match: null, use: {} }, error);
+    await this.recordRefusal({ ...nothingKnown(undefined), agent }, error);
   }
 
   private async checked(call: Call, chain: readonly string[], known: Known): Promise<Assessed> {
@@ -202,6 +211,7 @@ export class Redemptions {
       });
     });
 
+    known.use = { ...known.use, policy_revision: ports.policy.revision };
     const decision = await this.timedAsync('policy', () =>
       checkPolicy(ports, { agent: svid.spiffeId, mandate, connector, route, params, now }),
     );
@@ -220,12 +230,16 @@ export class Redemptions {
     );
     const use = {
       ...known.use,
+      policy_revision: decision.policyRevision,
       ...(findings.length > 0 && {
-        findings: findings.map(({ rule, where, score }) => ({ rule, where, score })),
+        findings: findings
+          .slice(0, FINDINGS_TOLD)
+          // A place is named by the call's own words.
+          .map(({ rule, where, score }) => ({ rule, where: cutShort(where, 256), score })),
       }),
     };
     const tier = mandate?.tier ?? decision.tier;
-    return { agent: svid.spiffeId, mandate, connector, route, call, body, tier, use };
+    return { agent: svid.spiffeId, mandate, connector, route, call, body, tier, use, traceId: known.traceId };
   }
 
   /** Null only where a call without a mandate could be allowed at all. */
@@ -278,7 +292,7 @@ export class Redemptions {
   }
 
   private eventOf(
-    { useId, agent, mandate, route, tier }: Permission,
+    { useId, agent, mandate, route, tier, traceId }: Permission,
     type: AuditEventType,
     fact: string,
     reasons: readonly string[],
@@ -294,6 +308,7 @@ export class Redemptions {
       action: route.action,
       tier,
       reasons,
+      traceId,
       data,
     };
   }
@@ -301,7 +316,8 @@ export class Redemptions {
   /** A refusal stands whether or not it could be recorded; that it could not is told to who watches. */
   private async recordRefusal(known: Known, error: unknown): Promise<void> {
     const code = isAtbError(error) ? error.code : 'internal';
-    const reasons = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
+    const told = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
+    const reasons = [...new Set(told)].slice(0, REASONS_TOLD);
     const event: AuditEvent = {
       id: `redemption/${randomBytes(USE_ID_BYTES).toString('base64url')}/refused`,
       type: refusalType(code),
@@ -312,6 +328,7 @@ export class Redemptions {
       action: known.match?.route.action ?? null,
       tier: known.mandate?.tier ?? null,
       reasons,
+      traceId: known.traceId,
       data: { ...known.use, code, jti: known.mandate?.jti ?? null },
     };
     try {
@@ -334,6 +351,11 @@ export class Redemptions {
     this.ports.watch.checked(check, performance.now() - startedAt);
     return result;
   }
+}
+
+function nothingKnown(traceparent: string | undefined): Known {
+  const traceId = traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
+  return { agent: null, mandate: null, match: null, use: {}, traceId };
 }
 
 function refusalType(code: ErrorCode): AuditEventType {

@@ -12,11 +12,11 @@ import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
+import { ProcessRecord } from '../process-record';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { openNotifications } from './notifications';
-import { PolicyRecord } from './policy-record';
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
 export interface WorkerPorts extends ActivityPorts {
@@ -38,7 +38,15 @@ export async function openWorkerPorts(
   await requirePrepared(databaseUrl);
   const ledger = new PostgresLedger(databaseUrl);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
-  const policyRecord = new PolicyRecord(policy, ledger, issuer);
+  const record = new ProcessRecord(policy, ledger, {
+    process: 'worker',
+    actor: issuer,
+    configuration,
+    keys: {
+      active: signer.kid,
+      verifying: jwks.keys.map(({ kid }) => kid).filter((kid) => kid !== signer.kid),
+    },
+  });
   return {
     clock: () => new Date(),
     ledger,
@@ -61,7 +69,7 @@ export async function openWorkerPorts(
     signedRequestMaxAgeSeconds: configuration.signedRequestMaxAgeSeconds,
     async close() {
       await notifications.close();
-      policyRecord.close();
+      record.close();
       await policy.close();
       await ledger.end();
     },

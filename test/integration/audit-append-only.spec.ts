@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { recordedLeaf } from '../../adapters/audit-log/leaf';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate, requirePrepared } from '../../adapters/postgres/schema';
-import { leafOf } from '../../domain/audit-leaf';
 import { TestDatabase } from '../support/database';
 import { anEvent } from '../support/ledger-contract';
 
@@ -41,7 +41,7 @@ describe('the audit log, tried by who holds the account of a service', () => {
       return rows;
     });
 
-  const leaf = (id: string) => leafOf(anEvent('poa_denied', id)).replaceAll("'", "''");
+  const leaf = (id: string) => recordedLeaf(anEvent('poa_denied', id)).replaceAll("'", "''");
 
   it.each<[string, string, ...string[]]>([
     ['change an event', "update audit_event set leaf = '{}'"],

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { recordedLeaf } from '../../adapters/audit-log/leaf';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { MIGRATIONS } from '../../adapters/postgres/migrations';
 import { migrate } from '../../adapters/postgres/schema';
-import { leafOf } from '../../domain/audit-leaf';
 import { canonicalJson } from '../../domain/canonical-json';
+import { leafOf, leafText } from '../../domain/audit-leaf';
 import type { AuditLeaf } from '../../domain/ports';
 import { TestDatabase } from '../support/database';
 import { anEvent, SOON } from '../support/ledger-contract';
@@ -36,19 +37,25 @@ describe('the leaves of the audit log', () => {
 
   it('are the RFC 8785 form of each event, in their order', async () => {
     const from = await leaves.size();
-    const [first, second] = [anEvent('poa_denied', randomUUID()), anEvent('poa_escalated', randomUUID())];
+    const first = anEvent('poa_denied', randomUUID());
+    const second = anEvent('poa_velocity_exceeded', randomUUID(), {
+      time: SOON,
+      reasons: ['é\u0000', '\u{1f511}'],
+      data: { most: 1e21, rule: 'ä "quoted"' },
+    });
     await ledger.append(first);
-    await ledger.append({ ...second, time: SOON, data: { zebra: 1, ä: 'é\u0000', aé: [0.1, 1e21, -0] } });
+    await ledger.append(second);
     expect(await leaves.size()).toBe(from + 2);
     const [one, two] = await read(from, from + 10);
-    expect(one).toEqual({ index: from, leaf: new TextEncoder().encode(leafOf(first)) });
+    expect(one).toEqual({ index: from, leaf: new TextEncoder().encode(recordedLeaf(first)) });
     expect(canonicalJson(JSON.parse(textOf(two!)))).toBe(textOf(two!));
     expect(JSON.parse(textOf(two!))).toMatchObject({
       v: 1,
-      type: 'poa_escalated',
+      type: 'poa_velocity_exceeded',
       time: '2026-03-02T12:15:00.123Z',
-      outcome: 'success',
-      data: { zebra: 1, ä: 'é\u0000', aé: [0.1, 1e21, 0] },
+      outcome: 'refused',
+      reasons: second.reasons,
+      data: second.data,
     });
     expect(await read(from + 1, from + 2)).toEqual([two]);
     expect(await read(from + 2, from + 20)).toEqual([]);
@@ -74,7 +81,7 @@ describe('the leaves of the audit log', () => {
           if (n % 4 === 3) {
             await database.session(async (client) => {
               await client.query('begin');
-              await client.query('insert into audit_event (leaf) values ($1)', [leafOf(event)]);
+              await client.query('insert into audit_event (leaf) values ($1)', [recordedLeaf(event)]);
               await client.query('rollback');
             });
           } else {
@@ -100,25 +107,29 @@ describe('the leaves of the audit log', () => {
     const [early, late] = [anEvent('poa_denied', randomUUID()), anEvent('poa_denied', randomUUID())];
     await database.session(async (client) => {
       await client.query('begin');
-      await client.query('insert into audit_event (leaf) values ($1)', [leafOf(late)]);
+      await client.query('insert into audit_event (leaf) values ($1)', [recordedLeaf(late)]);
       await ledger.append(early);
       const size = await leaves.size();
-      expect((await read(size - 1, size)).map(textOf)).toEqual([leafOf(early)]);
+      expect((await read(size - 1, size)).map(textOf)).toEqual([recordedLeaf(early)]);
       await client.query('commit');
       expect(await leaves.size()).toBe(size + 1);
-      expect((await read(size, size + 1)).map(textOf)).toEqual([leafOf(late)]);
+      expect((await read(size, size + 1)).map(textOf)).toEqual([recordedLeaf(late)]);
     });
   });
 
   it('are no longer than a tile can hold', async () => {
     const size = await leaves.size();
-    const event = anEvent('poa_signal_rejected', randomUUID(), { data: { message: 'é'.repeat(32_768) } });
-    await expect(ledger.append(event)).rejects.toMatchObject({ code: 'internal' });
-    const around = leafOf({ ...event, data: { message: '' } }).length;
-    const longest = { ...event, data: { message: 'x'.repeat(65_535 - around) } };
+    const event = anEvent('poa_denied', randomUUID());
+    const full = Array.from({ length: 126 }, () => 'x'.repeat(512));
+    const endingIn = (last: string) => ({ ...event, reasons: [...full, last] });
+    const room = 65_535 - Buffer.byteLength(recordedLeaf(endingIn('x'))) + 1;
+    await expect(ledger.append(endingIn('x'.repeat(room + 1)))).rejects.toMatchObject({ code: 'internal' });
+    const longest = endingIn('x'.repeat(room));
     const written = (leaf: string) =>
       database.session((client) => client.query('insert into audit_event (leaf) values ($1)', [leaf]));
-    await expect(written(leafOf(longest).replace('xxx', 'xxxx'))).rejects.toThrow('audit_event_leaf_check');
+    await expect(written(recordedLeaf(longest).replace('xxx', 'xxxx'))).rejects.toThrow(
+      'audit_event_leaf_check',
+    );
     expect(await leaves.size()).toBe(size);
     await ledger.append(longest);
     expect(await leaves.size()).toBe(size + 1);
@@ -128,7 +139,9 @@ describe('the leaves of the audit log', () => {
     await database.session((client) => client.query('create database older'));
     const url = database.url.replace(/\/atb$/, '/older');
     const service = database.serviceUrl.replace(/\/atb$/, '/older');
-    const event = anEvent('poa_rejected', randomUUID(), { data: { zebra: [1, { b: 2, a: 'é' }], a: {} } });
+    const event = anEvent('poa_rejected', randomUUID(), {
+      data: { zebra: [1, { b: 2, a: 'é' }], a: {} },
+    });
     await database.session(async (client) => {
       await client.query('create table schema_version (version integer primary key)');
       await client.query(MIGRATIONS.find(({ version }) => version === 1)!.sql);
@@ -147,7 +160,7 @@ describe('the leaves of the audit log', () => {
     expect(await older.events({ limit: 10 })).toEqual([{ seq: expect.any(Number), ...event }]);
     expect(await olderLeaves.size()).toBe(1);
     for await (const { leaf } of olderLeaves.read(0, 1))
-      expect(Buffer.from(leaf).toString()).toBe(leafOf(event));
+      expect(Buffer.from(leaf).toString()).toBe(leafText(leafOf(event)));
     await older.end();
     await olderLeaves.end();
   });

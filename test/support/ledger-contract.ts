@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
+import { sha256Base64url } from '../../domain/digest';
 import type { MandateClaims } from '../../domain/mandate';
 import type { Ledger, MandateEntry, RequestEntry, VerdictEntry } from '../../domain/ports';
 import type { VelocityLimit } from '../../domain/velocity';
+import { sampleData } from './audit-sample';
 
 export const NOON = new Date('2026-03-02T12:00:00.000Z');
 export const SOON = new Date('2026-03-02T12:15:00.123Z');
@@ -23,7 +25,13 @@ export function anAgent(): string {
 }
 
 export function aRequest(other: Partial<RequestEntry> = {}): RequestEntry {
-  return { requestId: randomUUID(), subject: anAgent(), askedDigest: 'asked', pendingUntil: null, ...other };
+  return {
+    requestId: randomUUID(),
+    subject: anAgent(),
+    askedDigest: sha256Base64url('asked'),
+    pendingUntil: null,
+    ...other,
+  };
 }
 
 export function anEvent(
@@ -41,8 +49,8 @@ export function anEvent(
     action: 'sap.payment.execute',
     tier: 'high',
     reasons: [],
-    data: {},
     ...other,
+    data: { ...sampleData(type), ...other.data },
   };
 }
 
@@ -63,7 +71,14 @@ function verdictEvent(verdict: VerdictEntry): AuditEvent {
 
 function aVerdict(requestId: string, other: Partial<VerdictEntry> = {}): VerdictEntry {
   const by = 'spiffe://corp.example/person/bob';
-  return { jti: randomUUID(), requestId, statementDigest: 'statement', by, receivedAt: SOON, ...other };
+  return {
+    jti: randomUUID(),
+    requestId,
+    statementDigest: sha256Base64url('statement'),
+    by,
+    receivedAt: SOON,
+    ...other,
+  };
 }
 
 function claimsOf(req: string, jti: string): MandateClaims {
@@ -225,7 +240,10 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     it('tells when a request came only where its event tells of the same request', async () => {
       const { ledger } = underTest();
       const request = aRequest();
-      const event = { ...requestedEvent(request), data: { asked_digest: 'other' } };
+      const event = {
+        ...requestedEvent(request),
+        data: { ...sampleData('poa_requested'), asked_digest: sha256Base64url('other') },
+      };
       await ledger.admit(request, event, ROOM);
       expect((await ledger.recordOf(request.requestId)).requestedAt).toBeNull();
     });
@@ -330,8 +348,11 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     it.each<[string, Partial<AuditEvent>]>([
       ['another moment', { time: NOON }],
       ['another person', { actor: 'spiffe://corp.example/person/carol' }],
-      ['another statement', { data: { statement_digest: 'other' } }],
-      ['something else', { type: 'poa_verdict_refused' }],
+      [
+        'another statement',
+        { data: { ...sampleData('poa_verdict_recorded'), statement_digest: sha256Base64url('other') } },
+      ],
+      ['something else', { type: 'poa_verdict_refused', data: sampleData('poa_verdict_refused') }],
     ])('do not stand where their event tells of %s: the log fixes what was received', async (_, other) => {
       const { ledger } = underTest();
       const { requestId } = await admitted();
@@ -583,17 +604,18 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     it('come back as they were written, and the first under an id stays', async () => {
       const { ledger } = underTest();
       const requestId = randomUUID();
-      const event = anEvent('poa_escalated', requestId, {
+      const event = anEvent('policy_refused', requestId, {
         time: SOON,
         actor: null,
         subject: null,
         action: null,
         tier: null,
         reasons: ['ticket_missing', 'a "quoted", {braced} reason'],
-        data: { zebra: [1, { a: null }], amount: 12.5, text: 'é\u0000' },
+        traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+        data: { stays: null, detail: 'é\u0000 "quoted"' },
       });
       await ledger.append(event);
-      await ledger.append({ ...event, data: {} });
+      await ledger.append({ ...event, data: { stays: null, detail: 'other' } });
       const [stored, ...more] = await ledger.events({ requestId, limit: 10 });
       expect(stored).toEqual({ ...event, seq: expect.any(Number) });
       expect(more).toEqual([]);

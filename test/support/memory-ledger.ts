@@ -1,3 +1,4 @@
+import { recordedLeaf } from '../../adapters/audit-log/leaf';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
@@ -199,6 +200,7 @@ export class MemoryLedger implements Ledger {
   }
 
   private write(event: AuditEvent): void {
+    recordedLeaf(event);
     if (this.log.some(({ id }) => id === event.id)) return;
     this.log.push({ ...structuredClone(event), seq: this.log.length + 1 });
   }
