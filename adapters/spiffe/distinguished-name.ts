@@ -5,7 +5,7 @@ import type { Der } from './der';
 export interface DistinguishedName {
   readonly encoded: Uint8Array;
   /** Its parts in order, each in one spelling for all that are equal (RFC 5280 §7.1). */
-  readonly parts: () => readonly string[];
+  readonly parts: readonly string[];
   readonly isEmpty: boolean;
 }
 
@@ -25,25 +25,18 @@ const DECODERS: Readonly<Record<number, (bytes: Uint8Array) => string>> = {
 /** Reads a name. Throws DerError. */
 export function readName(der: Der): DistinguishedName {
   const { encoded } = expectTag(der, Tag.sequence);
-  let known: readonly string[] | undefined;
-  return {
-    encoded,
-    parts: () => (known ??= readParts(encoded)),
-    isEmpty: encoded.length === EMPTY_BYTES,
-  };
+  return { encoded, parts: readParts(encoded), isEmpty: encoded.length === EMPTY_BYTES };
 }
 
 /** RFC 5280 §7.1: case and insignificant spaces do not count, nor which of the string types it is. */
 export function sameName(left: DistinguishedName, right: DistinguishedName): boolean {
   if (Buffer.from(left.encoded).equals(right.encoded)) return true;
-  const [some, others] = [left.parts(), right.parts()];
-  return some.length === others.length && some.every((part, index) => part === others[index]);
+  return left.parts.length === right.parts.length && isWithin(left, right);
 }
 
 /** Whether the name is the base, or stands below it (RFC 5280 §4.2.1.10). */
 export function isWithin(name: DistinguishedName, base: DistinguishedName): boolean {
-  const parts = name.parts();
-  return base.parts().every((part, index) => part === parts[index]);
+  return base.parts.every((part, index) => part === name.parts[index]);
 }
 
 /** The e-mail addresses in a name: what certificates had before alternative names. */

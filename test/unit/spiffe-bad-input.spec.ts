@@ -139,6 +139,22 @@ describe('bad certificates', () => {
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(128 * 1024 * 1024);
   });
 
+  it('with a name that is none, the same for issuer and subject, are refused', async () => {
+    const name = Buffer.from(new x509.Name('CN=Loop').toArrayBuffer());
+    const loop = Buffer.from((await root({ name: 'CN=Loop' })).der);
+    for (let at = 0; at < name.length; at++) {
+      for (const byte of [0x00, 0x30, 0x80, 0xff]) {
+        const wrong = Buffer.from(name).fill(byte, at, at + 1);
+        const changed = Buffer.from(
+          loop.toString('latin1').replaceAll(name.toString('latin1'), wrong.toString('latin1')),
+          'latin1',
+        );
+        refused(() => validateX509Svid([changed], bundles, NOW));
+        expect(refused(() => validateX509Svid([end.der, changed], bundles, NOW))).toBe(true);
+      }
+    }
+  });
+
   it('made of anything at all are refused', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
