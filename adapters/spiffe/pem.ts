@@ -3,6 +3,8 @@ import { SpiffeError } from './error';
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----/g;
 const LINE = /.{1,64}/g;
+/** More than any trust domain has only cost time. */
+export const MAX_AUTHORITIES = 1_000;
 
 /**
  * The DER of the certificates of a PEM text (RFC 7468 §5), of which there must be one and nothing else. Throws
@@ -11,6 +13,7 @@ const LINE = /.{1,64}/g;
 export function parsePemCertificates(pem: string): readonly Uint8Array[] {
   const found = pem.match(PEM_CERTIFICATE) ?? [];
   if (found.length === 0) throw malformed('there is no PEM certificate');
+  if (found.length > MAX_AUTHORITIES) throw malformed(`there are more than ${MAX_AUTHORITIES} certificates`);
   if (pem.replace(PEM_CERTIFICATE, '').includes('-----'))
     throw malformed('there is more in it than PEM certificates');
   return found.map((certificate) => {

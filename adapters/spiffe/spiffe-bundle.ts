@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { SpiffeError } from './error';
+import { MAX_AUTHORITIES } from './pem';
 import { isJwtAuthority } from './jwt-algorithm';
 import type { JwtAuthority } from './jwt-algorithm';
 
@@ -21,7 +22,6 @@ type Jwk = Readonly<Record<string, unknown>>;
 
 /** Larger bundles than any trust domain has only cost time. */
 export const MAX_BUNDLE_BYTES = 4 * 1024 * 1024;
-const MAX_KEYS = 1_000;
 /** Of JWT-SVID's algorithms (§2.1), whose keys are these; any other key is not ours to use. */
 const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC']);
 const CURVES: ReadonlySet<unknown> = new Set(['P-256', 'P-384', 'P-521']);
@@ -68,7 +68,7 @@ function parseJwkSet(json: string): Record<string, unknown> & { keys: readonly J
   }
   const { keys } = (set ?? {}) as { keys?: unknown };
   if (!Array.isArray(keys)) throw malformed('it has no list "keys"');
-  if (keys.length > MAX_KEYS) throw malformed(`it has more than ${MAX_KEYS} keys`);
+  if (keys.length > MAX_AUTHORITIES) throw malformed(`it has more than ${MAX_AUTHORITIES} keys`);
   if (!keys.every((key) => typeof key === 'object' && key !== null)) {
     throw malformed('one of its keys is no object');
   }

@@ -3,6 +3,7 @@ import type { Certificate } from './certificate';
 import { searchCertificationPath } from './certification-path';
 import type { PathOptions } from './certification-path';
 import { isSpiffeError } from './error';
+import { MAX_AUTHORITIES } from './pem';
 import { parseSpiffeId } from './spiffe-id';
 import { LEAF_RULES, MAX_CHAIN, authorityFaultOf, signingFaultOf } from './x509-svid-rules';
 
@@ -39,6 +40,10 @@ export function checkX509Svid(
   const most = chainOnly ? CHAIN_ONLY.maxCertificates : MAX_CHAIN;
   if (chain.length > most) {
     return [finding('a chain of few', 'a limit of this library', `it has more than ${most} certificates`)];
+  }
+  if (authorities.length > MAX_AUTHORITIES) {
+    const fault = `it has more than ${MAX_AUTHORITIES} certificates`;
+    return [finding('a bundle of a reasonable size', 'a limit of this library', fault)];
   }
   const members = chain.map((der, index) => read(der, `certificate ${index + 1}`));
   const anchors = authorities.map((der, index) => read(der, `authority ${index + 1} of the bundle`));

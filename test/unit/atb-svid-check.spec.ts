@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createProgram, run } from '../../apps/atb/program';
 import type { Surroundings } from '../../apps/atb/output';
 import { pemOf } from '../../adapters/spiffe';
-import { NOW, authority, leaf, root } from '../support/certificates';
+import { NOW, authority, extension, leaf, root } from '../support/certificates';
 import type { Issued } from '../support/certificates';
 import { describeVectors, reportVectors, vectorJson, vectorText } from '../support/vectors';
 import { LIMBO_NOT_FOR_US } from '../support/limbo';
@@ -156,6 +156,53 @@ describe('atb svid check', () => {
     expect((await check(join(folder, 'missing'), '--bundle', bundle)).exit).toBe(64);
     expect((await check(chain)).exit).toBe(64);
     expect((await check(chain, '--bundle', bundle, '--purpose', 'mail')).exit).toBe(64);
+  });
+});
+
+describe('atb svid check, with bad input, says so within two seconds', () => {
+  const inTime = async (...args: readonly string[]) => {
+    const before = performance.now();
+    const { exit, out } = await check(...args);
+    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(out).toContain('FAIL');
+    return exit;
+  };
+
+  it.each([[], ['--chain-only']])('with the options [%s]', async (...mode) => {
+    const anchor = await root({ name: 'CN=Anchor' });
+    const bundle = file('good.pem', pem(anchor));
+    const megabyte = await leaf(anchor, {
+      extensions: [extension('1.2.3.4', '00'.repeat(1024 * 1024), false)],
+    });
+    const deep = [await root()];
+    while (deep.length < 19) deep.unshift(await authority(deep[0]!));
+    const a = await root({ name: 'CN=A' });
+    const b = await root({ name: 'CN=B' });
+    const ring = [
+      await authority(a, { name: b.name, keys: b.keys }),
+      await authority(b, { name: a.name, keys: a.keys }),
+    ];
+    const chains = {
+      megabyte: pem(megabyte),
+      'a chain of 20': pem(await leaf(deep[0]!), ...deep),
+      'a ring': pem(await leaf(a), ...ring),
+      'half a certificate': Buffer.from(anchor.der.subarray(0, 200)),
+      'text without end': 'a'.repeat(4 * 1024 * 1024),
+      'ten thousand certificates': pem(anchor).repeat(10_000),
+    };
+    for (const [name, content] of Object.entries(chains)) {
+      expect([name, await inTime(file('bad', content), '--bundle', bundle, ...mode)]).toEqual([name, 1]);
+    }
+    const good = file('good-leaf.pem', pem(await leaf(anchor)));
+    const bundles = {
+      megabyte: pem(megabyte),
+      'ten thousand authorities': pem(a).repeat(10_000),
+      'depth without end': '['.repeat(1_000_000),
+      'JSON without end': `{"keys":[${'{"kty":"EC","use":"x509-svid","x5c":["AAAA"]},'.repeat(2_000)}]}`,
+    };
+    for (const [name, content] of Object.entries(bundles)) {
+      expect([name, await inTime(good, '--bundle', file('bad-bundle', content), ...mode)]).toEqual([name, 1]);
+    }
   });
 });
 

@@ -26,6 +26,8 @@ interface Options {
 }
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
+/** Of a bundle that is larger than any, nothing more is asked. */
+const MOST_ASKED = 1_000;
 const PURPOSES = { server: 'serverAuth', client: 'clientAuth' } as const;
 
 /** `atb svid`: looks at certificates, from files alone. */
@@ -106,7 +108,12 @@ function ownBundle(
 ): Finding {
   const rule = { rule: "its own trust domain's bundle", source: 'SPIFFE Trust Domain and Bundle §3' };
   const own = leaf && namedTrustDomain(leaf);
-  const named = new Set(authorities.map(namedTrustDomain).filter((name) => name !== undefined));
+  const named = new Set(
+    authorities
+      .slice(0, MOST_ASKED)
+      .map(namedTrustDomain)
+      .filter((name) => name !== undefined),
+  );
   const of = told ?? (named.size === 1 ? [...named][0] : undefined);
   if (of === undefined) {
     return {
