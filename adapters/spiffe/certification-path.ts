@@ -3,6 +3,7 @@ import type { Certificate, ExtendedKeyUse } from './certificate';
 import { policiesHold } from './certificate-policies';
 import { sameName } from './distinguished-name';
 import { violationOf } from './name-constraints';
+import { validityFault } from './validity';
 
 export interface PathOptions {
   /** What the leaf's key is used for. */
@@ -31,6 +32,7 @@ const MAX_SIGNATURE_CHECKS = 100;
 const MAX_STEPS = 2_000;
 const MAX_INTERMEDIATES = 4;
 const MAX_OBSTACLES = 12;
+const TIME_FAULTS = { not_yet_valid: 'it is not valid yet', expired: 'it has expired' } as const;
 
 /**
  * Finds a path as searchCertificationPath does. Throws `untrusted_svid` where there is none.
@@ -119,9 +121,8 @@ class Search {
 
   /** What keeps a certificate out of every path, leaf, intermediate or root. */
   private faultOf({ notBefore, notAfter, faults, extendedKeyUsage, isCa }: Certificate): string | undefined {
-    // Said this way round so that a clock that tells no time refuses.
-    if (!(this.at >= notBefore)) return 'it is not valid yet';
-    if (!(this.at <= notAfter)) return 'it has expired';
+    const time = validityFault(notBefore, notAfter, this.at);
+    if (time !== undefined) return TIME_FAULTS[time];
     const { purpose } = this.options;
     const isForPurpose =
       extendedKeyUsage === undefined ||

@@ -65,8 +65,10 @@ function readSubtrees(tagged: Der | undefined): readonly GeneralName[] {
 
 function checkedBase(base: GeneralName): GeneralName {
   if (base.form === 'ip' && !isNetwork(base.bytes)) throw new DerError('not a network');
-  if (base.form === 'dns' || base.form === 'uri' || base.form === 'email') {
-    const isDomain = isHost(base.text.replace(/^\./, ''), base.form === 'dns');
+  // Only a URI's and a mailbox's domain may begin with a dot; for DNS that is no name.
+  if (base.form === 'dns' && base.text !== '' && !isHost(base.text)) throw new DerError('not a domain');
+  if (base.form === 'uri' || base.form === 'email') {
+    const isDomain = isHost(base.text.replace(/^\./, ''));
     if (!isDomain && !(base.form === 'email' && isMailbox(base.text))) throw new DerError('not a domain');
   }
   return base;
@@ -104,11 +106,11 @@ function matches(name: GeneralName, base: GeneralName, list: 'permitted' | 'excl
   return false;
 }
 
-/** The domain and all below it; with a leading dot, which RFC 5280 does not have for DNS, all below it. */
+/** The domain and all below it. */
 function matchesDns(name: string, base: string, list: 'permitted' | 'excluded'): boolean {
   const [host, domain] = [name.toLowerCase(), base.toLowerCase()];
   if (domain === '' || host === domain) return true;
-  const suffix = domain.startsWith('.') ? domain : `.${domain}`;
+  const suffix = `.${domain}`;
   if (host.endsWith(suffix)) return true;
   // A wildcard stands for every name in its place, so also for one that is excluded.
   return (
@@ -145,13 +147,16 @@ function hostOf(uri: string): string | undefined {
 
 const HOST = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*$/i;
 
-function isHost(text: string, mayBeEmpty = false): boolean {
-  return text === '' ? mayBeEmpty : HOST.test(text);
+function isHost(text: string): boolean {
+  return HOST.test(text);
 }
 
+const LOCAL_PART = /^(?:[^\s"@<>()[\]\\,;:]+|"(?:[^"\\]|\\.)*")$/;
+
+/** RFC 5321 §4.1.2. */
 function isMailbox(text: string): boolean {
   const at = text.lastIndexOf('@');
-  return at > 0 && isHost(text.slice(at + 1));
+  return LOCAL_PART.test(text.slice(0, at)) && isHost(text.slice(at + 1));
 }
 
 /** An address and a mask of the same length, which is ones and then zeros (RFC 4632). */

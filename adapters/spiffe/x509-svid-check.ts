@@ -5,6 +5,7 @@ import type { PathOptions } from './certification-path';
 import { isSpiffeError } from './error';
 import { MAX_AUTHORITIES } from './pem';
 import { parseSpiffeId } from './spiffe-id';
+import { validityFault } from './validity';
 import { LEAF_RULES, MAX_CHAIN, authorityFaultOf, signingFaultOf } from './x509-svid-rules';
 
 /** What was found by one rule. */
@@ -116,16 +117,17 @@ const PATH = { rule: 'a path to an authority of the bundle', source: 'RFC 5280 �
 
 function leafFindings(leaf: Certificate, at: Date): readonly Finding[] {
   const { notBefore, notAfter, faults, hasStrongSignature } = leaf;
+  const time = validityFault(notBefore, notAfter, at);
   return [
     finding(
       'valid by now',
       'RFC 5280 §4.1.2.5',
-      at >= notBefore ? undefined : `not before ${notBefore.toISOString()}`,
+      time === 'not_yet_valid' ? `not before ${notBefore.toISOString()}` : undefined,
     ),
     finding(
       'valid still',
       'RFC 5280 §4.1.2.5',
-      at <= notAfter ? undefined : `until ${notAfter.toISOString()}`,
+      time === 'expired' ? `until ${notAfter.toISOString()}` : undefined,
     ),
     finding(
       'names, key and extensions',

@@ -8,6 +8,7 @@ import type { Certificate } from './certificate';
 import { findCertificationPath } from './certification-path';
 import type { PathOptions } from './certification-path';
 import type { X509BundleSource } from './trust-bundle';
+import { validityFault } from './validity';
 import { LEAF_RULES, MAX_CHAIN, signingFaultOf } from './x509-svid-rules';
 
 /** An X.509-SVID that was found valid. */
@@ -102,10 +103,9 @@ function checkUsable({ faults, hasStrongSignature }: Certificate): void {
 }
 
 function checkTime({ notBefore, notAfter }: Certificate, at: Date): void {
-  // Said this way round so that a clock that tells no time refuses.
-  if (!(at >= notBefore))
-    throw new SpiffeError('certificate_not_yet_valid', 'the certificate is not valid yet');
-  if (!(at <= notAfter)) throw new SpiffeError('certificate_expired', 'the certificate has expired');
+  const fault = validityFault(notBefore, notAfter, at);
+  if (fault === 'expired') throw new SpiffeError('certificate_expired', 'the certificate has expired');
+  if (fault) throw new SpiffeError('certificate_not_yet_valid', 'the certificate is not valid yet');
 }
 
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
