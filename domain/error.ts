@@ -185,6 +185,22 @@ export function isRetryable(code: ErrorCode): boolean {
   return 'retry' in CONSEQUENCES[code];
 }
 
+const ABOUT_CERTIFICATE: ReadonlySet<ErrorCode> = new Set([
+  'certificate_expired',
+  'certificate_malformed',
+  'certificate_not_yet_valid',
+  'identity_unavailable',
+  'spiffe_id_malformed',
+  'svid_malformed',
+  'trust_domain_unknown',
+  'untrusted_svid',
+]);
+
+/** Whether a caller was refused for the certificate of its connection, which is then of no more use. */
+export function isAboutCertificate(code: ErrorCode): boolean {
+  return ABOUT_CERTIFICATE.has(code);
+}
+
 /** One fault in a request: an RFC 6901 pointer to the place, a code, a sentence. */
 export interface Fault {
   readonly pointer: string;

@@ -23,10 +23,15 @@ export { checkX509Svid, namedTrustDomain } from './x509-svid-check';
 export type { CheckOptions, Finding } from './x509-svid-check';
 export { WorkloadApiClient } from './workload-api';
 export type { Watcher, WorkloadApiOptions } from './workload-api';
-export type { OwnJwtSvid, OwnX509Svid, X509Context } from './workload-answer';
+export type { OwnX509Svid } from './own-svid';
+export type { OwnJwtSvid, X509Context } from './workload-answer';
 export { PresentedChains } from './presented-chains';
 export { X509Source } from './x509-source';
 export type { OwnIdentity, X509SourceOptions } from './x509-source';
+export { JwtBundleWatch } from './jwt-bundle-watch';
+export { BundleFiles } from './bundle-files';
+export { SvidFiles } from './svid-files';
+export type { FileWatchOptions } from './file-watch';
 export {
   PeerVerifier,
   SpiffeAgent,

@@ -1,9 +1,8 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
-import { parseCertificate } from './certificate';
+import { createPrivateKey } from 'node:crypto';
 import { readDerSeries } from './der';
 import { SpiffeError } from './error';
-import { pemOf } from './pem';
+import { ownX509Svid } from './own-svid';
+import type { OwnX509Svid } from './own-svid';
 import { parseJwtBundle } from './spiffe-bundle';
 import { parseSpiffeId, parseWorkloadId } from './spiffe-id';
 import type { SpiffeId } from './spiffe-id';
@@ -15,21 +14,6 @@ import type {
   X509SvidMessage,
   X509SvidResponse,
 } from './workload-api.service';
-
-/** An X.509-SVID of this process, with its key. */
-export interface OwnX509Svid {
-  readonly id: SpiffeId;
-  /** DER, leaf first. */
-  readonly chain: readonly Uint8Array[];
-  readonly certificatePem: string;
-  readonly privateKey: KeyObject;
-  /** PKCS#8. */
-  readonly privateKeyPem: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  /** What the operator says it is for; empty where nothing. */
-  readonly hint: string;
-}
 
 /** All that a process has for X.509, at one time. */
 export interface X509Context {
@@ -116,25 +100,11 @@ function withoutRepeatedHints<T extends { readonly hint: string }>(svids: readon
 }
 
 function readSvid({ spiffeId, x509Svid, x509SvidKey, hint }: X509SvidMessage): OwnX509Svid {
-  const id = parseWorkloadId(spiffeId);
   const chain = readDerSeries(x509Svid).map(({ encoded }) => encoded);
-  if (chain[0] === undefined) throw malformed('an SVID has no certificate');
-  const { uris, notBefore, notAfter, publicKey } = parseCertificate(chain[0]);
-  if (uris.length !== 1 || uris[0] !== id.uri)
-    throw malformed('an SVID is of another SPIFFE ID than it says');
   const privateKey = createPrivateKey({ key: Buffer.from(x509SvidKey), format: 'der', type: 'pkcs8' });
-  if (!createPublicKey(privateKey).equals(publicKey))
-    throw malformed('an SVID comes with the key of another');
-  return {
-    id,
-    chain,
-    certificatePem: pemOf(chain),
-    privateKey,
-    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    notBefore,
-    notAfter,
-    hint,
-  };
+  const svid = ownX509Svid(chain, privateKey, hint);
+  if (svid.id.uri !== spiffeId) throw malformed('an SVID is of another SPIFFE ID than it says');
+  return svid;
 }
 
 function readBundle(bytes: Uint8Array): readonly Uint8Array[] {

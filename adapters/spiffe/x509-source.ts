@@ -2,7 +2,8 @@ import type { Certificate } from './certificate';
 import { SpiffeError } from './error';
 import type { X509BundleSource } from './trust-bundle';
 import type { TrustBundleSet } from './trust-bundle';
-import type { OwnX509Svid, X509Context } from './workload-answer';
+import type { OwnX509Svid } from './own-svid';
+import type { X509Context } from './workload-answer';
 import type { WorkloadApiClient } from './workload-api';
 
 export interface X509SourceOptions {
@@ -18,7 +19,7 @@ export interface X509SourceOptions {
 export interface OwnIdentity extends X509BundleSource {
   /** Throws `workload_api_denied` where it was taken away. */
   readonly svid: OwnX509Svid;
-  /** Calls back after each change, until the function that it answers is called. */
+  /** Calls back after each change of the SVID, until the function that it answers is called. */
   onChange(listener: () => void): () => void;
 }
 

@@ -4,6 +4,7 @@ import type { PeerCertificate } from 'node:tls';
 import { buildConnector, Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Connector } from '../../domain/connector';
+import type { OwnIdentity } from '../spiffe';
 import { AtbError } from '../../domain/error';
 import { Egress } from './egress';
 import type { Resolver } from './egress';
@@ -25,8 +26,8 @@ export interface OutgoingCall {
 export type UpstreamAnswer = Dispatcher.ResponseData;
 
 export interface UpstreamOptions {
-  /** The broker's own SVID, PEM, for connectors that show it. */
-  readonly identity: { readonly cert: string; readonly key: string };
+  /** The broker's own SVID, for connectors that show it. */
+  readonly identity: OwnIdentity;
   readonly resolver?: Resolver;
 }
 
@@ -45,17 +46,29 @@ export class Upstream {
   ) {
     const { url, tls } = connector.upstream;
     const egress = new Egress(connector, options.resolver);
-    const connect = buildConnector({
-      timeout: connector.timeouts.connectMs,
-      lookup: egress.lookup,
-      rejectUnauthorized: true,
-      minVersion: 'TLSv1.2',
-      ...tlsOptions(connector, options),
-      ...(tls.serverName !== undefined && { servername: tls.serverName }),
-      ...(tls.spiffeId !== undefined && {
-        checkServerIdentity: (_: string, certificate: PeerCertificate) =>
-          spiffeFault(certificate, tls.spiffeId ?? ''),
-      }),
+    const { identity } = options;
+    const files = tlsFiles(connector);
+    const withSvid = () =>
+      buildConnector({
+        timeout: connector.timeouts.connectMs,
+        lookup: egress.lookup,
+        rejectUnauthorized: true,
+        minVersion: 'TLSv1.2',
+        ...files,
+        ...(tls.clientCertificate === 'broker' && {
+          cert: identity.svid.certificatePem,
+          key: identity.svid.privateKeyPem,
+        }),
+        ...(tls.serverName !== undefined && { servername: tls.serverName }),
+        ...(tls.spiffeId !== undefined && {
+          checkServerIdentity: (_: string, certificate: PeerCertificate) =>
+            spiffeFault(certificate, tls.spiffeId ?? ''),
+        }),
+      });
+    // Anew with each SVID: what is remembered for resuming sessions was begun with the one of before.
+    let connect: ReturnType<typeof withSvid> | undefined = withSvid();
+    identity.onChange(() => {
+      connect = undefined;
     });
     this.base = url.pathname.replace(/\/$/, '');
     this.pool = new Pool(url.origin, {
@@ -70,6 +83,7 @@ export class Upstream {
             target.hostname,
             Number(target.port) || (target.protocol === 'https:' ? 443 : 80),
           );
+          connect ??= withSvid();
         } catch (error) {
           settle(new NeverConnected('not allowed', { cause: error }), null);
           return;
@@ -112,7 +126,7 @@ export class Upstream {
   }
 }
 
-function tlsOptions({ id, upstream: { tls } }: Connector, { identity }: UpstreamOptions): object {
+function tlsFiles({ id, upstream: { tls } }: Connector): object {
   const read = (file: string) => {
     try {
       return readFileSync(file, 'utf8');
@@ -125,7 +139,6 @@ function tlsOptions({ id, upstream: { tls } }: Connector, { identity }: Upstream
   const own = tls.clientCertificate;
   return {
     ...(tls.caFile !== undefined && { ca: read(tls.caFile) }),
-    ...(own === 'broker' && identity),
     ...(typeof own === 'object' && { cert: read(own.certFile), key: read(own.keyFile) }),
   };
 }

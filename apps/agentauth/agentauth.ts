@@ -1,6 +1,5 @@
 import 'reflect-metadata';
-import { readFileSync } from 'node:fs';
-import { constants } from 'node:crypto';
+import type { Server } from 'node:https';
 import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -11,9 +10,11 @@ import { callerTokens } from '../../adapters/jose/caller-token';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
-import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
+import { Svids } from '../../adapters/identity/svids';
+import { rotateServerCertificate, serverTlsOptions } from '../../adapters/spiffe';
 import type { PolicyEngine } from '../../domain/ports';
 import { startAdminServer } from '../admin-server';
+import { hasSvid, openIdentity } from '../identity';
 import { ApprovalsController } from './approvals.controller';
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
 import { BoundTokens } from './bound-tokens';
@@ -82,11 +83,11 @@ export async function startAgentAuth(
   configuration: AgentAuthConfiguration,
   parts: AgentAuthParts,
 ): Promise<AgentAuth> {
-  const bundles = loadTrustBundles(configuration.trustBundleFile);
-  const svids = new Svids(bundles);
+  const identity = await openIdentity(configuration.identity);
+  const svids = new Svids(identity);
   const tokens = new BoundTokens(
     callerTokens(
-      jwtSvids(bundles, configuration.jwtSvidMaxLifetimeSeconds),
+      jwtSvids(identity, configuration.jwtSvidMaxLifetimeSeconds),
       importMandateJwks(parts.jwks),
       configuration.issuer,
     ),
@@ -94,15 +95,8 @@ export async function startAgentAuth(
   );
   const adapter = new FastifyAdapter({
     https: {
-      cert: readFileSync(configuration.certFile),
-      key: readFileSync(configuration.keyFile),
       // Any certificate may come in, so that the refusal can say what is wrong with it: see CallerGuard.
-      requestCert: true,
-      rejectUnauthorized: false,
-      minVersion: 'TLSv1.2',
-      // A resumed session shows no certificate chain.
-      secureOptions: constants.SSL_OP_NO_TICKET,
-
+      ...serverTlsOptions(identity),
       handshakeTimeout: 5_000,
       requestTimeout: 15_000,
       headersTimeout: 10_000,
@@ -111,7 +105,7 @@ export async function startAgentAuth(
     bodyLimit: BODY_LIMIT_BYTES,
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 128, ignoreTrailingSlash: false },
-  } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
+  });
   const application = await NestFactory.create<NestFastifyApplication>(
     AgentAuthModule.register(configuration, parts, svids, tokens),
     adapter,
@@ -122,7 +116,7 @@ export async function startAgentAuth(
   );
   application.useGlobalFilters(new ProblemFilter());
   const fastify = adapter.getInstance();
-  registerBodyParsers(fastify as never);
+  registerBodyParsers(fastify);
   serveDocuments(fastify, configuration, parts.jwks);
   fastify.addHook('onResponse', (request, reply, done) => {
     metrics.http.observe(
@@ -131,11 +125,12 @@ export async function startAgentAuth(
     );
     done();
   });
+  rotateServerCertificate(fastify.server as Server, identity);
   await application.listen(configuration.port, configuration.host);
   const admin = await startAdminServer(
     configuration.admin.host,
     configuration.admin.port,
-    () => application.get(PoaRequests).isReady(),
+    async () => hasSvid(identity, new Date()) && (await application.get(PoaRequests).isReady()),
     metrics.registry,
   );
   return {
@@ -144,6 +139,7 @@ export async function startAgentAuth(
     async close() {
       await application.close();
       await admin.close();
+      identity.close();
     },
   };
 }

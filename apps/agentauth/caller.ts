@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import 'reflect-metadata';
 import { createParamDecorator, SetMetadata } from '@nestjs/common';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Svids } from '../../adapters/identity/svids';
 import { PresentedChains } from '../../adapters/spiffe';
 import { AtbError } from '../../domain/error';
@@ -35,15 +35,18 @@ export class CallerGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     if (Reflect.getMetadata(PUBLIC, context.getHandler()) === true) return true;
-    const request = context.switchToHttp().getRequest<WithCaller>();
-    request.caller = await this.identify(request, new Date());
+    const http = context.switchToHttp();
+    const request = http.getRequest<WithCaller>();
+    request.caller = await this.identify(request, http.getResponse<FastifyReply>(), new Date());
     return true;
   }
 
-  private async identify(request: FastifyRequest, now: Date): Promise<CallerIdentity> {
+  private async identify(request: FastifyRequest, reply: FastifyReply, now: Date): Promise<CallerIdentity> {
     const chain = this.chains.of(request.raw.socket as TLSSocket);
-    // Judged whatever else there is: a connection with a certificate that is not good is nobody's.
+    // Judged whatever else there is: a connection with a certificate that is not good is nobody's, and is closed.
+    void reply.header('connection', 'close');
     const peer = chain.length === 0 ? undefined : this.svidOf(chain, now);
+    void reply.removeHeader('connection');
     const isProxy = peer !== undefined && this.rules.trustedProxies.has(peer);
     const { authorization } = request.headers;
     if (hasClientCertificate(request.raw.rawHeaders)) {

@@ -1,4 +1,6 @@
 import { Environment } from '../environment';
+import { identityConfiguration } from '../identity';
+import type { IdentityConfiguration } from '../identity';
 import { policyConfiguration } from '../policy';
 import type { PolicyConfiguration } from '../policy';
 import { temporalConfiguration } from '../temporal';
@@ -11,9 +13,7 @@ export interface AgentAuthConfiguration {
   /** Where agents reach it, for links and metadata. */
   readonly publicUrl: string;
   readonly admin: { readonly host: string; readonly port: number };
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly trustBundleFile: string;
+  readonly identity: IdentityConfiguration;
   readonly issuer: string;
   readonly audience: string;
   /** SPIFFE IDs of the hops whose Client-Cert headers (RFC 9440) count. */
@@ -67,9 +67,10 @@ export function agentAuthConfiguration(
       host: environment.text('ATB_ADMIN_HOST', '127.0.0.1'),
       port: environment.port('ATB_ADMIN_PORT', 9464),
     },
-    certFile: environment.required('ATB_TLS_CERT_FILE'),
-    keyFile: environment.required('ATB_TLS_KEY_FILE'),
-    trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
+    identity: identityConfiguration(environment, {
+      ATB_TLS_CERT_FILE: environment.optional('ATB_TLS_CERT_FILE'),
+      ATB_TLS_KEY_FILE: environment.optional('ATB_TLS_KEY_FILE'),
+    }),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
     trustedProxies: environment.list('ATB_TRUSTED_PROXIES'),

@@ -8,11 +8,12 @@ import { JwksSource } from '../../adapters/jose/jwks-source';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
 import { requirePrepared } from '../../adapters/postgres/schema';
-import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
+import { Svids } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
 import { startAdminServer } from '../admin-server';
 import { ProcessRecord } from '../process-record';
+import { hasSvid, openIdentity } from '../identity';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
@@ -54,9 +55,11 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       ]),
     );
     const metrics = new BrokerMetrics(new Set(connectors.keys()));
-    const [cert, key, databaseUrl, policy, tickets] = await Promise.all([
-      readFile(configuration.certFile, 'utf8'),
-      readFile(configuration.keyFile, 'utf8'),
+    const identity = await openIdentity(configuration.identity);
+    undo.push(() => {
+      identity.close();
+    });
+    const [databaseUrl, policy, tickets] = await Promise.all([
       readFile(configuration.databaseUrlFile, 'utf8').then((text) => text.trim()),
       openPolicy(configuration.policy),
       openTickets(configuration.tickets),
@@ -92,7 +95,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     const { issuer, audience, clockSkewSeconds } = configuration;
     const redemptions = new Redemptions({
       clock: () => new Date(),
-      svids: new Svids(loadTrustBundles(configuration.trustBundleFile)),
+      svids: new Svids(identity),
       mandates: {
         verify: (compact, now) => jwks.verify(compact, { issuer, audience, now, clockSkewSeconds }),
       },
@@ -117,7 +120,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       [...connectors].map(([id, { connector }]) => [
         id,
         new Upstream(connector, {
-          identity: { cert, key },
+          identity,
           ...(parts.resolver && { resolver: parts.resolver }),
         }),
       ]),
@@ -127,8 +130,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     });
     const proxy = new Proxy(
       {
-        cert,
-        key,
+        identity,
         maxConnections: configuration.maxConnections,
         maxHeaderBytes: configuration.maxHeaderBytes,
         headersTimeoutMs: configuration.headersTimeoutMs,
@@ -146,7 +148,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(() => proxy.close(SHUTDOWN_GRACE_MS));
     const isReady = async () => {
       await store.ping();
-      return orders.isFresh;
+      return orders.isFresh && hasSvid(identity, new Date());
     };
     const admin = await startAdminServer(
       configuration.admin.host,

@@ -1,5 +1,7 @@
 import type { JwksLocation } from '../../adapters/jose/jwks-source';
 import { Environment } from '../environment';
+import { identityConfiguration } from '../identity';
+import type { IdentityConfiguration } from '../identity';
 import { policyConfiguration } from '../policy';
 import type { PolicyConfiguration } from '../policy';
 
@@ -8,9 +10,7 @@ export interface BrokerConfiguration {
   readonly host: string;
   readonly port: number;
   readonly admin: { readonly host: string; readonly port: number };
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly trustBundleFile: string;
+  readonly identity: IdentityConfiguration;
   readonly issuer: string;
   readonly audience: string;
   readonly jwks: JwksLocation;
@@ -42,9 +42,10 @@ export function brokerConfiguration(
       host: environment.text('ATB_BROKER_ADMIN_HOST', '127.0.0.1'),
       port: environment.port('ATB_BROKER_ADMIN_PORT', 9466),
     },
-    certFile: environment.required('ATB_BROKER_TLS_CERT_FILE'),
-    keyFile: environment.required('ATB_BROKER_TLS_KEY_FILE'),
-    trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
+    identity: identityConfiguration(environment, {
+      ATB_BROKER_TLS_CERT_FILE: environment.optional('ATB_BROKER_TLS_CERT_FILE'),
+      ATB_BROKER_TLS_KEY_FILE: environment.optional('ATB_BROKER_TLS_KEY_FILE'),
+    }),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
     jwks: jwksLocation(environment),

@@ -1,14 +1,15 @@
-import { createHash, constants } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Credentials } from '../../adapters/credential/credentials';
-import { PresentedChains } from '../../adapters/spiffe';
+import { PresentedChains, rotateServerCertificate, serverTlsOptions } from '../../adapters/spiffe';
+import type { OwnIdentity } from '../../adapters/spiffe';
 import { NeverConnected } from '../../adapters/upstream/upstream';
 import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
-import { AtbError, isAtbError, isRetryable, statusOf } from '../../domain/error';
+import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
 import { problemOf } from '../problem-details';
 import { parseCallHeaders, parseCallTarget } from './call';
 import type { Call } from './call';
@@ -17,8 +18,7 @@ import type { BrokerMetrics } from './metrics';
 import type { Permission, RedemptionOutcome, Redemptions } from './redemption';
 
 export interface ProxyOptions {
-  readonly cert: string;
-  readonly key: string;
+  readonly identity: OwnIdentity;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
@@ -56,14 +56,8 @@ export class Proxy {
   ) {
     this.server = createServer(
       {
-        cert: options.cert,
-        key: options.key,
         // Any certificate may come in, so that the refusal can say what is wrong with it.
-        requestCert: true,
-        rejectUnauthorized: false,
-        minVersion: 'TLSv1.2',
-        // A resumed session shows no certificate chain.
-        secureOptions: constants.SSL_OP_NO_TICKET,
+        ...serverTlsOptions(options.identity),
         handshakeTimeout: HANDSHAKE_MS,
         headersTimeout: options.headersTimeoutMs,
         requestTimeout: options.requestTimeoutMs,
@@ -79,6 +73,7 @@ export class Proxy {
         void this.serve(request, response);
       },
     );
+    rotateServerCertificate(this.server, options.identity);
     this.server.maxConnections = options.maxConnections;
     this.server.maxHeadersCount = 100;
     this.server.on('upgrade', (_, socket) => {
@@ -375,8 +370,8 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: AtbEr
   const status = statusOf(error.code);
   if (isRetryable(error.code)) headers['retry-after'] = error.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
   if (status === 401) headers['www-authenticate'] = 'PoA';
-  // What was not read is not read to its end either.
-  if (!request.complete) headers.connection = 'close';
+  // What was not read is not read to its end either, and who shows a certificate that is not good is done here.
+  if (!request.complete || isAboutCertificate(error.code)) headers.connection = 'close';
   response.writeHead(status, headers);
   response.end(request.method === 'HEAD' ? undefined : body, () => {
     if (!request.complete) request.socket.destroySoon();

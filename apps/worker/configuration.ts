@@ -1,4 +1,6 @@
 import { Environment } from '../environment';
+import { trustConfiguration } from '../identity';
+import type { TrustConfiguration } from '../identity';
 import { policyConfiguration } from '../policy';
 import type { PolicyConfiguration } from '../policy';
 import { temporalConfiguration } from '../temporal';
@@ -9,7 +11,7 @@ export interface WorkerConfiguration {
   readonly temporal: TemporalConfiguration;
   readonly codecKeysFile: string;
   readonly databaseUrlFile: string;
-  readonly trustBundleFile: string;
+  readonly trust: TrustConfiguration;
   readonly signingKeysFile: string;
   readonly policy: PolicyConfiguration;
   /** A ticket system over HTTPS, or the file of the development one. */
@@ -37,7 +39,7 @@ export function workerConfiguration(
     temporal: temporalConfiguration(environment),
     codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
-    trustBundleFile: environment.required('ATB_TRUST_BUNDLE_FILE'),
+    trust: trustConfiguration(environment),
     signingKeysFile: environment.required('ATB_SIGNING_KEYS_FILE'),
     policy: policyConfiguration(environment),
     tickets: ticketsConfiguration(environment),

@@ -11,8 +11,9 @@ import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
-import { Svids, loadTrustBundles } from '../../adapters/identity/svids';
+import { Svids } from '../../adapters/identity/svids';
 import { ProcessRecord } from '../process-record';
+import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
@@ -32,7 +33,7 @@ export async function openWorkerPorts(
   const { issuer, audience } = configuration;
   const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
   const keys = importMandateJwks(jwks);
-  const bundles = loadTrustBundles(configuration.trustBundleFile);
+  const trust = await openTrust(configuration.trust);
   const policy = await openPolicy(configuration.policy);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await requirePrepared(databaseUrl);
@@ -51,10 +52,10 @@ export async function openWorkerPorts(
     clock: () => new Date(),
     ledger,
     policy,
-    svids: new Svids(bundles),
+    svids: new Svids(trust),
     verdicts: verdictOpener,
     requests: signedRequestOpener,
-    tokens: callerTokens(jwtSvids(bundles, configuration.jwtSvidMaxLifetimeSeconds), keys, issuer),
+    tokens: callerTokens(jwtSvids(trust, configuration.jwtSvidMaxLifetimeSeconds), keys, issuer),
     dpop: { verify: verifyDpopProof },
     issuerTokens: new RemoteIssuerTokens(),
     identityTokens: signer.identityTokens,
@@ -70,6 +71,7 @@ export async function openWorkerPorts(
     async close() {
       await notifications.close();
       record.close();
+      trust.close();
       await policy.close();
       await ledger.end();
     },

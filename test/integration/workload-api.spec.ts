@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
@@ -8,10 +8,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { Server, ServerCredentials, status } from '@grpc/grpc-js';
-import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import {
-  parsePemCertificates,
   PeerVerifier,
   rotateServerCertificate,
   serverTlsOptions,
@@ -20,94 +18,21 @@ import {
   X509Source,
 } from '../../adapters/spiffe';
 import type { OwnIdentity } from '../../adapters/spiffe';
-import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
+import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { parseEndpointAddress } from '../../adapters/spiffe/endpoint-address';
-import { WORKLOAD_API } from '../../adapters/spiffe/workload-api.service';
 import type { X509SvidMessage, X509SvidResponse } from '../../adapters/spiffe/workload-api.service';
-
-type Stream = ServerWritableStream<object, X509SvidResponse>;
+import { authorities, issuedBy, stateOf, WorkloadEndpoint } from '../support/workload-endpoint';
 
 const AGENT = 'spiffe://corp.example/agent/finance-bot';
 const unavailable: Error = expect.objectContaining({ code: 'workload_api_unavailable' });
 const unusable: Error = expect.objectContaining({ code: 'workload_api_answer_malformed' });
 const denied: Error = expect.objectContaining({ code: 'workload_api_denied' });
 
-/** A Workload API on a socket of its own, over real gRPC, that misbehaves as it is told. */
-class Endpoint {
-  private server: Server | undefined;
-  private readonly streams = new Set<Stream>();
-  /** What a new stream is told first: a state, a refusal, or nothing at all. */
-  first: X509SvidResponse | status | 'silence' = 'silence';
-  readonly headers: (string | undefined)[] = [];
-
-  constructor(readonly path: string) {}
-
-  get address(): string {
-    return `unix://${this.path}`;
-  }
-
-  async start(): Promise<void> {
-    const server = new Server();
-    server.addService(
-      { fetchX509Svid: WORKLOAD_API.fetchX509Svid, fetchJwtSvid: WORKLOAD_API.fetchJwtSvid },
-      {
-        fetchX509Svid: (stream: Stream) => {
-          this.opened(stream);
-        },
-        fetchJwtSvid: (
-          call: ServerUnaryCall<{ audience: string[] }, object>,
-          answer: sendUnaryData<object>,
-        ) => {
-          this.headers.push(call.metadata.get('workload.spiffe.io')[0]?.toString());
-          const claims = { sub: AGENT, aud: call.request.audience, exp: 4_102_444_800 };
-          const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
-          answer(null, { svids: [{ spiffeId: AGENT, svid: `e30.${payload}.c2ln`, hint: '' }] });
-        },
-      },
-    );
-    await new Promise<void>((resolve, reject) => {
-      server.bindAsync(this.address, ServerCredentials.createInsecure(), (error) => {
-        if (error) reject(error);
-        else resolve();
-      });
-    });
-    this.server = server;
-  }
-
-  push(state: X509SvidResponse): void {
-    this.first = state;
-    for (const stream of this.streams) stream.write(state);
-  }
-
-  /** Ends every stream with a refusal, and answers new ones with it. */
-  refuse(code: status): void {
-    this.first = code;
-    for (const stream of this.streams) stream.emit('error', { code });
-  }
-
-  stop(): void {
-    this.server?.forceShutdown();
-    this.streams.clear();
-  }
-
-  private opened(stream: Stream): void {
-    this.headers.push(stream.metadata.get('workload.spiffe.io')[0]?.toString());
-    if (typeof this.first === 'number') {
-      stream.emit('error', { code: this.first });
-      return;
-    }
-    this.streams.add(stream);
-    stream.on('close', () => this.streams.delete(stream));
-    stream.on('cancelled', () => this.streams.delete(stream));
-    if (this.first !== 'silence') stream.write(this.first);
-  }
-}
-
 let directory: string;
 let ca: DevelopmentCa;
 let other: DevelopmentCa;
-let endpoint: Endpoint;
+let endpoint: WorkloadEndpoint;
 let client: WorkloadApiClient;
 
 beforeAll(async () => {
@@ -117,7 +42,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'atb-workload-'));
-  endpoint = new Endpoint(join(directory, 'api.sock'));
+  endpoint = new WorkloadEndpoint(join(directory, 'api.sock'));
   await endpoint.start();
   client = new WorkloadApiClient({ address: endpoint.address, backoff: { firstMs: 20, mostMs: 100 } });
 });
@@ -132,7 +57,7 @@ describe('the Workload API', () => {
   it('gives SVIDs and bundles, to who says that it is no confused proxy', async () => {
     const partner = authorities(other);
     endpoint.first = {
-      ...(await stateOf(await svidOf(AGENT, 'internal'), await svidOf(`${AGENT}-2`, 'internal'))),
+      ...stateOf(await svidOf(AGENT, 'internal'), await svidOf(`${AGENT}-2`, 'internal')),
       federatedBundles: { 'spiffe://partner.example': partner },
     };
     const { svids, bundles } = await client.fetchX509Context();
@@ -149,12 +74,12 @@ describe('the Workload API', () => {
   });
 
   it('shows a rotation within a second', async () => {
-    endpoint.first = await stateOf(await svidOf(AGENT));
+    endpoint.first = stateOf(await svidOf(AGENT));
     const source = await X509Source.open(client);
     const before = source.svid.certificatePem;
     const changed = new Promise<void>((resolve) => source.onChange(resolve));
     const pushedAt = Date.now();
-    endpoint.push(await stateOf(await svidOf(AGENT)));
+    endpoint.push(stateOf(await svidOf(AGENT)));
     await changed;
     expect(Date.now() - pushedAt).toBeLessThan(1_000);
     expect(source.svid.certificatePem).not.toBe(before);
@@ -180,7 +105,7 @@ describe('the Workload API', () => {
     endpoint.first = half;
     await expect(client.fetchX509Context()).rejects.toEqual(unusable);
 
-    endpoint.first = await stateOf(svid);
+    endpoint.first = stateOf(svid);
     const errors: Error[] = [];
     const told = new Promise<void>((resolve) => {
       void X509Source.open(client, {
@@ -199,7 +124,7 @@ describe('the Workload API', () => {
   });
 
   it('that goes away leaves the last good state, and is found again', async () => {
-    endpoint.first = await stateOf(await svidOf(AGENT));
+    endpoint.first = stateOf(await svidOf(AGENT));
     const errors: Error[] = [];
     const source = await X509Source.open(client, { onError: (error) => errors.push(error) });
     const before = source.svid.certificatePem;
@@ -208,14 +133,14 @@ describe('the Workload API', () => {
     expect(errors[0]).toEqual(unavailable);
     expect(source.svid.certificatePem).toBe(before);
 
-    endpoint.first = await stateOf(await svidOf(AGENT));
+    endpoint.first = stateOf(await svidOf(AGENT));
     await endpoint.start();
     await until(() => source.svid.certificatePem !== before);
     source.close();
   });
 
   it('that takes the identity away leaves nothing to go on with', async () => {
-    endpoint.first = await stateOf(await svidOf(AGENT));
+    endpoint.first = stateOf(await svidOf(AGENT));
     const source = await X509Source.open(client);
     const changed = new Promise<void>((resolve) => source.onChange(resolve));
     endpoint.refuse(status.PERMISSION_DENIED);
@@ -238,7 +163,7 @@ describe('the Workload API', () => {
 
 describe('a server and a client that take their SVIDs from it', () => {
   it('rotate without dropping their connection, and part when the bundle is gone', async () => {
-    endpoint.first = await stateOf(await svidOf('spiffe://corp.example/broker'));
+    endpoint.first = stateOf(await svidOf('spiffe://corp.example/broker'));
     const server = await X509Source.open(client);
     const other = new Identity();
     await other.become(ca, AGENT);
@@ -250,7 +175,7 @@ describe('a server and a client that take their SVIDs from it', () => {
       const first = await call(https, agent);
       expect(first.caller).toBe(AGENT);
       const changed = new Promise<void>((resolve) => server.onChange(resolve));
-      endpoint.push(await stateOf(await svidOf('spiffe://corp.example/broker')));
+      endpoint.push(stateOf(await svidOf('spiffe://corp.example/broker')));
       await changed;
       const second = await call(https, agent);
       // The same connection, so still the certificate of before.
@@ -274,7 +199,7 @@ describe('a server and a client that take their SVIDs from it', () => {
   });
 
   it('send nothing to somebody else', async () => {
-    endpoint.first = await stateOf(await svidOf('spiffe://corp.example/agent/hr-helper'));
+    endpoint.first = stateOf(await svidOf('spiffe://corp.example/agent/hr-helper'));
     const server = await X509Source.open(client);
     const own = new Identity();
     await own.become(ca, AGENT);
@@ -329,7 +254,7 @@ afterEach(() => {
 /** An identity from memory, beside the one of the Workload API: one process has one. */
 class Identity implements OwnIdentity {
   private own: OwnIdentity | undefined;
-  private readonly endpoints: Endpoint[] = [];
+  private readonly endpoints: WorkloadEndpoint[] = [];
   private authority: DevelopmentCa | undefined;
   private name = '';
 
@@ -357,10 +282,10 @@ class Identity implements OwnIdentity {
 
   private async load(trusted: DevelopmentCa): Promise<void> {
     const [issuer, name] = [this.authority ?? trusted, this.name];
-    const second = new Endpoint(join(directory, `own-${this.endpoints.length}.sock`));
+    const second = new WorkloadEndpoint(join(directory, `own-${this.endpoints.length}.sock`));
     this.endpoints.push(second);
     await second.start();
-    second.first = await stateOf({ ...(await svidOf(name, '', issuer)), bundle: authorities(trusted) });
+    second.first = stateOf({ ...(await issuedBy(issuer, { spiffeId: name })), bundle: authorities(trusted) });
     const api = new WorkloadApiClient({ address: second.address });
     const source = await X509Source.open(api);
     this.own = source;
@@ -375,23 +300,8 @@ class Identity implements OwnIdentity {
   }
 }
 
-async function svidOf(spiffeId: string, hint = '', authority = ca): Promise<X509SvidMessage> {
-  const { chainPem, privateKeyPem } = await issueSvid(authority, { spiffeId, ttlHours: 1 });
-  return {
-    spiffeId,
-    x509Svid: Buffer.concat(parsePemCertificates(chainPem).map((der) => Buffer.from(der))),
-    x509SvidKey: createPrivateKey(privateKeyPem).export({ type: 'pkcs8', format: 'der' }),
-    bundle: authorities(authority),
-    hint,
-  };
-}
-
-function authorities({ certificatePem }: DevelopmentCa): Uint8Array {
-  return new X509Certificate(certificatePem).raw;
-}
-
-function stateOf(...svids: X509SvidMessage[]): Promise<X509SvidResponse> {
-  return Promise.resolve({ svids, crl: [], federatedBundles: {} });
+function svidOf(spiffeId: string, hint = ''): Promise<X509SvidMessage> {
+  return issuedBy(ca, { spiffeId }, hint);
 }
 
 async function listening(identity: OwnIdentity, verifier: PeerVerifier): Promise<HttpsServer> {

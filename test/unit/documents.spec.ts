@@ -14,16 +14,17 @@ describe('docs/configuration.md', () => {
       'apps/migration',
       'apps/temporal.ts',
       'apps/policy.ts',
+      'apps/identity.ts',
     ).flatMap((text) =>
       [
         ...text.matchAll(
-          /environment\s*\.(?:required|optional|text|integer|port|list|flag|oneOf)\(\s*'((?:ATB|ALLOW)_[A-Z_]+)'/g,
+          /environment\s*\.(?:required|optional|text|integer|port|list|flag|oneOf)\(\s*'((?:ATB|ALLOW|SPIFFE)_[A-Z_]+)'/g,
         ),
       ].map(([, name]) => name ?? ''),
     ),
   );
   const documented = new Set(
-    readFileSync('docs/configuration.md', 'utf8').match(/\b(?:ATB|ALLOW)_[A-Z_]+\b/g),
+    readFileSync('docs/configuration.md', 'utf8').match(/\b(?:ATB|ALLOW|SPIFFE)_[A-Z_]+\b/g),
   );
 
   it('names every variable that the processes read', () => {

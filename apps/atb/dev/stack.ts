@@ -260,6 +260,8 @@ function stackEnvironment(
     ATB_TEMPORAL_NAMESPACE: NAMESPACE,
     ATB_CODEC_KEYS_FILE: files.codecKeys,
     ATB_DATABASE_URL_FILE: files.databaseUrl,
+    // A development stack is its own company, whatever identity this machine has.
+    SPIFFE_ENDPOINT_SOCKET: '',
     ATB_TRUST_BUNDLE_FILE: files.caCertificate,
     ATB_SIGNING_KEYS_FILE: mandateKeySetFile(files),
     ATB_POLICY_BUNDLE_FILE: files.policy.bundle,
