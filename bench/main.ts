@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { AUDIT, benchAudit } from './audit';
 import { benchIssuance, ISSUANCE } from './issuance';
 import { benchPolicy, POLICY } from './policy';
 import { SERVERS } from './report';
@@ -15,6 +16,7 @@ interface Bench {
 const BENCHES: readonly Bench[] = [
   { names: ISSUANCE, run: benchIssuance },
   { names: POLICY, run: benchPolicy },
+  { names: AUDIT, run: benchAudit },
   { names: SVID, run: benchSvid },
 ];
 const NAMES = BENCHES.flatMap(({ names }) => names);

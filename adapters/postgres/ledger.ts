@@ -18,6 +18,7 @@ import type {
   VerdictEntry,
 } from '../../domain/ports';
 import { recordedLeaf } from '../audit-log/leaf';
+import { AuditAppender } from './audit-appender';
 import { openPool } from './pool';
 import { unavailable } from './unavailable';
 
@@ -27,9 +28,7 @@ const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as
 // One lock for all who count pending requests: two at once cannot both take the last place.
 const PENDING_LOCK = 731_410_226;
 
-/** `$1` is an event's leaf; the same id again changes nothing. */
-const EVENT = 'insert into audit_event (leaf) values ($1) on conflict (id) do nothing';
-/** The event, where the statement that it belongs to wrote something. */
+/** The event whose leaf is `$1`, where the statement that it belongs to wrote something; the same id again changes nothing. */
 const eventWhere = (written: string) =>
   `insert into audit_event (leaf) select $1 where exists (select from ${written}) on conflict (id) do nothing`;
 
@@ -122,23 +121,25 @@ const REVOKE = `
 /** A verdict was received when, and only if, its audit event says so: an edit of the table alone makes it void. */
 const RECORD_OF = `
   select r.subject, r.asked_digest, r.pending_until, r.closed_at, r.jti, r.claims,
-    (select e.time from audit_event e
-       where e.id = r.request_id || '/poa_requested' and e.subject = r.subject
+    (select audit_member(e.leaf, 'time') from audit_event e
+       where e.id = r.request_id || '/poa_requested' and audit_member(e.leaf, 'subject') = r.subject
          and audit_member(audit_member(e.leaf, 'data'), 'asked_digest') = r.asked_digest) as requested_at,
-    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from e.time) * 1000)
-       order by e.time, v.jti)
+    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000)
+       order by v.received_at, v.jti)
      from verdict v join audit_event e on e.id = r.request_id || '/poa_verdict_recorded/' || v.jti
-       and e.type = 'poa_verdict_recorded' and e.request_id = v.request_id and e.actor = v.by
-       and e.time = v.received_at and audit_member(audit_member(e.leaf, 'data'), 'statement_digest') = v.statement_digest
+       and e.type = 'poa_verdict_recorded' and e.request_id = v.request_id and audit_member(e.leaf, 'actor') = v.by
+       and audit_member(e.leaf, 'time')::timestamptz = v.received_at and audit_member(audit_member(e.leaf, 'data'), 'statement_digest') = v.statement_digest
      where v.request_id = r.request_id) as verdicts
   from poa_request r where r.request_id = $1`;
 
 /** The ledger in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
 export class PostgresLedger implements Ledger {
   private readonly pool: Pool;
+  private readonly appender: AuditAppender;
 
   constructor(url: string) {
     this.pool = openPool(url, POOL);
+    this.appender = new AuditAppender(this.pool);
   }
 
   async admit(
@@ -239,14 +240,14 @@ export class PostgresLedger implements Ledger {
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.query('append', EVENT, [recordedLeaf(event)]);
+    await this.appender.append(event);
   }
 
   async recordOf(requestId: string): Promise<RequestRecord> {
     const [row] = await this.query<{
       subject: string;
       asked_digest: string;
-      requested_at: Date | null;
+      requested_at: string | null;
       pending_until: Date | null;
       closed_at: Date | null;
       jti: string | null;
@@ -261,7 +262,7 @@ export class PostgresLedger implements Ledger {
         askedDigest: row.asked_digest,
         pendingUntil: row.pending_until,
       },
-      requestedAt: row.requested_at,
+      requestedAt: row.requested_at === null ? null : new Date(row.requested_at),
       closed: row.closed_at !== null,
       verdicts: (row.verdicts ?? []).map(([jti, statementDigest, by, receivedAt]) => ({
         ...{ jti, requestId, statementDigest, by },
@@ -307,7 +308,9 @@ export class PostgresLedger implements Ledger {
     await this.query('ping', 'select 1', []);
   }
 
+  /** After everything that waits was written, or failed. */
   async end(): Promise<void> {
+    await this.appender.drained();
     await this.pool.end();
   }
 

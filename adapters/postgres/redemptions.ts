@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
 import { AtbError } from '../../domain/error';
 import type { Claim, RedemptionStore } from '../../domain/redemption';
+import { AuditAppender } from './audit-appender';
 import { Batch } from './batch';
 import { recordedLeaf } from '../audit-log/leaf';
 import { openPool } from './pool';
@@ -53,21 +54,18 @@ const GIVE_BACK = `
   )
   select exists (select from given_back) as given_back`;
 
-const APPEND =
-  'insert into audit_event (leaf) select leaf from unnest($1::text[]) as leaf on conflict (id) do nothing';
-
 type Marked = 'claimed' | 'used' | 'stopped';
 
 /** The marks of used mandates in PostgreSQL. Many at once share a statement, each is durable before it is told. */
 export class PostgresRedemptions implements RedemptionStore {
   private readonly pool: Pool;
   private readonly claims: Batch<{ readonly claim: Claim; readonly event: AuditEvent }, Marked>;
-  private readonly events: Batch<AuditEvent, true>;
+  private readonly appender: AuditAppender;
 
   constructor(url: string) {
     this.pool = openPool(url, POOL);
     this.claims = new Batch((items) => this.claimAll(items), BATCH);
-    this.events = new Batch((events) => this.appendAll(events), BATCH);
+    this.appender = new AuditAppender(this.pool);
   }
 
   async claim(claim: Claim, event: AuditEvent): Promise<Marked> {
@@ -86,7 +84,7 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.events.add(event);
+    await this.appender.append(event);
   }
 
   /** Answers when the store does. Throws `audit_unavailable`. */
@@ -96,7 +94,7 @@ export class PostgresRedemptions implements RedemptionStore {
 
   /** After everything that waits was written, or failed. */
   async end(): Promise<void> {
-    await Promise.all([this.claims.drained(), this.events.drained()]);
+    await Promise.all([this.claims.drained(), this.appender.drained()]);
     await this.pool.end();
   }
 
@@ -132,11 +130,6 @@ export class PostgresRedemptions implements RedemptionStore {
       if (mark?.stopped === true) return 'stopped';
       return mark?.claimed === true ? 'claimed' : 'used';
     });
-  }
-
-  private async appendAll(events: readonly AuditEvent[]): Promise<readonly true[]> {
-    await this.query('append-all', APPEND, [events.map(recordedLeaf)]);
-    return events.map(() => true as const);
   }
 
   private async query<Row extends object>(

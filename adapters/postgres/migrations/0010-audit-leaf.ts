@@ -35,10 +35,6 @@ export const auditLeaf: Migration = {
   from audit_event;
   drop table audit_event;
 
-  -- What ends in Z is the same moment in every time zone, which the cast by itself cannot know.
-  create function audit_time(text text) returns timestamptz language sql immutable strict as
-  $$ select case when text like '%Z' then text::timestamptz end $$;
-
   -- A member of a leaf. PostgreSQL's texts cannot hold U+0000, which stands in a leaf as its escape.
   create function audit_member(leaf text, name text) returns text language sql immutable as
   $$ select replace(leaf, '\\u0000', '\\ufffd')::json ->> name $$;
@@ -48,10 +44,7 @@ export const auditLeaf: Migration = {
     leaf text not null check (octet_length(leaf) <= 65535),
     id text not null unique generated always as (audit_member(leaf, 'id')) stored,
     type text not null generated always as (audit_member(leaf, 'type')) stored,
-    time timestamptz not null generated always as (audit_time(audit_member(leaf, 'time'))) stored,
-    request_id text generated always as (audit_member(leaf, 'request_id')) stored,
-    actor text generated always as (audit_member(leaf, 'actor')) stored,
-    subject text generated always as (audit_member(leaf, 'subject')) stored
+    request_id text generated always as (audit_member(leaf, 'request_id')) stored
   );
   create index audit_event_request on audit_event (request_id);
 
@@ -61,7 +54,8 @@ export const auditLeaf: Migration = {
     seq bigint not null unique references audit_event,
     appended_at timestamptz not null default clock_timestamp()
   );
-  create table audit_queue (seq bigint primary key);
+  -- Short: whoever reads the log empties it. An index would only make every write dearer.
+  create table audit_queue (seq bigint not null);
 
   create function audit_enqueue() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
   begin
@@ -84,7 +78,7 @@ export const auditLeaf: Migration = {
     perform pg_advisory_xact_lock(731410227);
     select coalesce(max(leaf_index) + 1, 0) into size from audit_leaf;
     with next as (
-      delete from audit_queue where seq in (select seq from audit_queue order by seq limit most) returning seq
+      delete from audit_queue where ctid = any (array(select ctid from audit_queue order by seq limit most)) returning seq
     )
     insert into audit_leaf (leaf_index, seq) select size + row_number() over (order by seq) - 1, seq from next;
     get diagnostics placed = row_count;
