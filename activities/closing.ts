@@ -24,6 +24,8 @@ export async function closeRequest(ports: ActivityPorts, input: ClosingInput): P
     action: request.asked.act,
     tier,
     reasons,
+    // The agent itself, or else a person.
+    ...(actor !== null && actor !== agent && { personal: { '/actor': actor } }),
     data: { code, policy_revision: ports.policy.revision },
   });
   if (closed && agent !== null) await tellAgent(ports, request, { agent, state, id: state });

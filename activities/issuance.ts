@@ -168,6 +168,7 @@ async function recordedThenSigned(
       action: claims.act,
       tier: claims.tier,
       reasons: [],
+      personal: Object.fromEntries(approvers.map((id, index) => [`/data/approvers/${index}`, id])),
       data: { jti: claims.jti, exp: claims.exp, policy_revision: claims.pol, approvers },
     },
     limits,

@@ -32,6 +32,7 @@ export async function revokeMandate(ports: ActivityPorts, request: RevocationReq
     action: claims.act,
     tier: claims.tier,
     reasons: [],
+    ...(caller !== claims.sub && { personal: { '/actor': caller } }),
     data: { jti: claims.jti },
   });
   return { done: true };

@@ -59,6 +59,7 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
       action: request.asked.act,
       tier: decision.tier,
       reasons: [],
+      personal: { '/actor': verified.by },
       data: {
         verdict: verified.signed.claims.verdict,
         role: verified.signed.claims.role,

@@ -205,6 +205,12 @@ export const AUDIT_EVENTS = {
     severity: 'high',
     data: data({ stays: orNull(NAME), detail: TEXT }),
   },
+  personal_data_erased: {
+    tells: 'The key of a person was erased: what the log knew of them can be read by nobody any more.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ handle: DIGEST }),
+  },
   configuration_loaded: {
     tells: 'A process began to work with this configuration: another digest, another configuration.',
     outcome: 'success',
@@ -318,7 +324,12 @@ export interface AuditEvent {
   readonly reasons: readonly string[];
   /** The trace of the call that led to it (W3C Trace Context §3.2.2.3); absent where no call did. */
   readonly traceId?: string;
-  /** What else this type of event tells, as its schema in AUDIT_EVENTS says. Nothing personal: it stays for years. */
+  /**
+   * What of it is personal, by its place in the leaf (RFC 6901), with whom it is about: kept apart, and erased when that
+   * person asks (GDPR Art. 17). Only told when an event is written.
+   */
+  readonly personal?: Readonly<Record<string, string>>;
+  /** What else this type of event tells, as its schema in AUDIT_EVENTS says. */
   readonly data: JsonObject;
 }
 

@@ -62,8 +62,7 @@ export function leafText(leaf: JsonObject): string {
 }
 
 /** The event of a leaf that `leafOf` made. */
-export function eventOfLeaf(text: string): AuditEvent {
-  const leaf = JSON.parse(text) as Leaf;
+export function eventOfLeaf(leaf: Leaf): AuditEvent {
   return {
     id: leaf.id,
     type: leaf.type,

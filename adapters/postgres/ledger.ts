@@ -1,7 +1,6 @@
 import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
-import { eventOfLeaf } from '../../domain/audit-leaf';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import { windowOf } from '../../domain/velocity';
@@ -17,7 +16,10 @@ import type {
   RequestRecord,
   VerdictEntry,
 } from '../../domain/ports';
-import { recordedLeaf } from '../audit-log/leaf';
+import { PersonalData } from '../audit-log/personal-data';
+import type { KeptEvent } from '../audit-log/personal-data';
+import type { CodecKeys } from '../temporal/codec-keys';
+import { PostgresSubjectKeys } from './subject-keys';
 import { AuditAppender } from './audit-appender';
 import { openPool } from './pool';
 import { unavailable } from './unavailable';
@@ -28,9 +30,13 @@ const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as
 // One lock for all who count pending requests: two at once cannot both take the last place.
 const PENDING_LOCK = 731_410_226;
 
-/** The event whose leaf is `$1`, where the statement that it belongs to wrote something; the same id again changes nothing. */
-const eventWhere = (written: string) =>
-  `insert into audit_event (leaf) select $1 where exists (select from ${written}) on conflict (id) do nothing`;
+/**
+ * The event `$1` (its leaf, and what is personal), where the statement that it belongs to wrote something; the same id
+ * again changes nothing.
+ */
+const eventWhere = (written: string) => `
+  insert into audit_event (leaf, personal) select ($1::text[])[1], ($1::text[])[2]
+  where exists (select from ${written}) on conflict (id) do nothing`;
 
 /**
  * Uses proofs up for request `$2`, where there is room for it. They are proven when each is new or was used for the
@@ -124,22 +130,34 @@ const RECORD_OF = `
     (select audit_member(e.leaf, 'time') from audit_event e
        where e.id = r.request_id || '/poa_requested' and audit_member(e.leaf, 'subject') = r.subject
          and audit_member(audit_member(e.leaf, 'data'), 'asked_digest') = r.asked_digest) as requested_at,
-    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000)
-       order by v.received_at, v.jti)
+    (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000,
+       e.leaf, e.personal) order by v.received_at, v.jti)
      from verdict v join audit_event e on e.id = r.request_id || '/poa_verdict_recorded/' || v.jti
-       and e.type = 'poa_verdict_recorded' and e.request_id = v.request_id and audit_member(e.leaf, 'actor') = v.by
-       and audit_member(e.leaf, 'time')::timestamptz = v.received_at and audit_member(audit_member(e.leaf, 'data'), 'statement_digest') = v.statement_digest
      where v.request_id = r.request_id) as verdicts
   from poa_request r where r.request_id = $1`;
+
+const ERASE = `
+  with erased as (
+    update audit_subject set wrapped = null, erased_at = $3::timestamptz
+    where handle = any($2::text[]) and erased_at is null returning 1
+  ), told as (
+    update verdict set by = '' where by = $4 and exists (select from erased)
+  ), event as (${eventWhere('erased')})
+  select exists (select from erased) as erased`;
 
 /** The ledger in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
 export class PostgresLedger implements Ledger {
   private readonly pool: Pool;
   private readonly appender: AuditAppender;
+  private readonly keys: PostgresSubjectKeys | null;
+  private readonly personal: PersonalData;
 
-  constructor(url: string) {
+  /** Without the audit keys nothing personal can be written, and none of it is read. */
+  constructor(url: string, auditKeys?: CodecKeys) {
     this.pool = openPool(url, POOL);
-    this.appender = new AuditAppender(this.pool);
+    this.keys = auditKeys ? new PostgresSubjectKeys(this.pool, auditKeys) : null;
+    this.personal = new PersonalData(this.keys);
+    this.appender = new AuditAppender(this.pool, this.personal);
   }
 
   async admit(
@@ -148,7 +166,7 @@ export class PostgresLedger implements Ledger {
     caps: PendingCaps,
   ): Promise<'admitted' | 'too_many_pending'> {
     const { requestId, subject, askedDigest, pendingUntil } = entry;
-    const parameters = [recordedLeaf({ ...event, requestId }), requestId, subject, askedDigest];
+    const parameters = [await this.kept({ ...event, requestId }), requestId, subject, askedDigest];
     const proofs = proofParameters(entry.proofs);
     const [row] =
       pendingUntil === null
@@ -175,7 +193,7 @@ export class PostgresLedger implements Ledger {
 
   async recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
     const written = await this.query<VerdictRow>('record-verdict', RECORD_VERDICT, [
-      ...[recordedLeaf({ ...event, requestId: entry.requestId }), entry.requestId],
+      ...[await this.kept({ ...event, requestId: entry.requestId }), entry.requestId],
       ...[entry.jti, entry.statementDigest, entry.by, entry.receivedAt],
     ]);
     // None: it waited for a first writer, whose row is newer than what this statement could see.
@@ -197,7 +215,7 @@ export class PostgresLedger implements Ledger {
     limits: readonly VelocityLimit[],
   ): Promise<MandateEntry | Exceeded> {
     const parameters = [
-      ...[recordedLeaf({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
+      ...[await this.kept({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
       ...[
         entry.jti,
         JSON.stringify(entry.claims),
@@ -229,14 +247,14 @@ export class PostgresLedger implements Ledger {
   }
 
   async close(requestId: string, event: AuditEvent): Promise<boolean> {
-    const parameters = [recordedLeaf({ ...event, requestId }), requestId, event.time];
+    const parameters = [await this.kept({ ...event, requestId }), requestId, event.time];
     const [row] = await this.query<{ closed: boolean }>('close', CLOSE, parameters);
     // Closed before, also by one that this statement had to wait for; or a mandate was recorded.
     return row?.closed === true || (await this.recordOf(requestId)).closed;
   }
 
   async revoke(jti: string, event: AuditEvent): Promise<void> {
-    await this.query('revoke', REVOKE, [recordedLeaf(event), jti, event.time]);
+    await this.query('revoke', REVOKE, [await this.kept(event), jti, event.time]);
   }
 
   async append(event: AuditEvent): Promise<void> {
@@ -252,7 +270,7 @@ export class PostgresLedger implements Ledger {
       closed_at: Date | null;
       jti: string | null;
       claims: string | null;
-      verdicts: readonly [string, string, string, number][] | null;
+      verdicts: readonly VerdictColumns[] | null;
     }>('record-of', RECORD_OF, [requestId]);
     if (!row) return { request: null, requestedAt: null, closed: false, verdicts: [], mandate: null };
     return {
@@ -264,10 +282,7 @@ export class PostgresLedger implements Ledger {
       },
       requestedAt: row.requested_at === null ? null : new Date(row.requested_at),
       closed: row.closed_at !== null,
-      verdicts: (row.verdicts ?? []).map(([jti, statementDigest, by, receivedAt]) => ({
-        ...{ jti, requestId, statementDigest, by },
-        receivedAt: new Date(receivedAt),
-      })),
+      verdicts: await this.told(requestId, row.verdicts ?? []),
       mandate:
         row.jti === null || row.claims === null
           ? null
@@ -281,14 +296,58 @@ export class PostgresLedger implements Ledger {
   }
 
   async events({ requestId, type, afterSeq, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
-    const rows = await this.query<{ seq: string; leaf: string }>(
+    const rows = await this.query<KeptEvent & { readonly seq: string }>(
       'events',
-      `select seq, leaf from audit_event
+      `select seq, leaf, personal from audit_event
        where ($1::text is null or request_id = $1) and ($2::text is null or type = $2) and seq > $3
        order by seq limit $4`,
       [requestId ?? null, type ?? null, afterSeq ?? 0, limit],
     );
-    return rows.map(({ seq, leaf }) => ({ seq: Number(seq), ...eventOfLeaf(leaf) }));
+    const events = await this.personal.read(rows);
+    return events.map((event, index) => ({ seq: Number(rows[index]?.seq), ...event }));
+  }
+
+  /**
+   * Erases the key of a person, which makes unreadable what the log knows of them, and records it; false where there is
+   * none. What they said on requests that still wait counts no more.
+   */
+  async erasePerson(subject: string, by: string, at: Date): Promise<boolean> {
+    if (!this.keys) throw new AtbError('configuration_invalid', 'without the audit keys nobody can be found');
+    const handle = this.keys.currentHandle(subject);
+    const event: AuditEvent = {
+      id: `personal_data_erased/${handle}/${at.getTime()}`,
+      type: 'personal_data_erased',
+      time: at,
+      ...{ requestId: null, actor: by, subject: null, action: null, tier: null },
+      reasons: ['gdpr_art_17'],
+      personal: { '/actor': by },
+      data: { handle },
+    };
+    const values = [await this.kept(event), this.keys.handlesOf(subject), at, subject];
+    const [row] = await this.query<{ erased: boolean }>('erase', ERASE, values);
+    this.keys.forget(subject);
+    return row?.erased === true;
+  }
+
+  /** As a parameter of a statement: the leaf, and what is personal. */
+  private async kept(event: AuditEvent): Promise<readonly (string | null)[]> {
+    const { leaf, personal } = await this.personal.kept(event);
+    return [leaf, personal];
+  }
+
+  /** The verdicts whose event tells the same in every particular. */
+  private async told(requestId: string, rows: readonly VerdictColumns[]): Promise<readonly VerdictEntry[]> {
+    const events = await this.personal.read(rows.map(([, , , , leaf, personal]) => ({ leaf, personal })));
+    return rows.flatMap(([jti, statementDigest, by, receivedAt], index) => {
+      const event = events[index];
+      const isTold =
+        event?.type === 'poa_verdict_recorded' &&
+        event.requestId === requestId &&
+        event.actor === by &&
+        event.time.getTime() === receivedAt &&
+        event.data.statement_digest === statementDigest;
+      return isTold ? [{ jti, requestId, statementDigest, by, receivedAt: new Date(receivedAt) }] : [];
+    });
   }
 
   /** Throws `proof_replayed` unless all of them were used for this very request. */
@@ -370,6 +429,9 @@ interface VerdictRow {
   readonly by: string;
   readonly received_at: Date;
 }
+
+/** Of a verdict: jti, digest of the statement, by whom, when (epoch milliseconds); of its event: leaf, personal. */
+type VerdictColumns = readonly [string, string, string, number, string, string | null];
 
 interface MandateRow {
   readonly proven: boolean;

@@ -5,6 +5,7 @@ import type { Claim, RedemptionStore } from '../../domain/redemption';
 import { AuditAppender } from './audit-appender';
 import { Batch } from './batch';
 import { recordedLeaf } from '../audit-log/leaf';
+import { PersonalData } from '../audit-log/personal-data';
 import { openPool } from './pool';
 
 const POOL = { size: 6, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -65,7 +66,7 @@ export class PostgresRedemptions implements RedemptionStore {
   constructor(url: string) {
     this.pool = openPool(url, POOL);
     this.claims = new Batch((items) => this.claimAll(items), BATCH);
-    this.appender = new AuditAppender(this.pool);
+    this.appender = new AuditAppender(this.pool, new PersonalData(null));
   }
 
   async claim(claim: Claim, event: AuditEvent): Promise<Marked> {

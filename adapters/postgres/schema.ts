@@ -24,7 +24,7 @@ const RIGHTS = `
   grant select, insert, update on all tables in schema public to ${SERVICE_ROLE};
   grant execute on all functions in schema public to ${SERVICE_ROLE};
   revoke all on audit_event, audit_leaf, audit_queue, schema_version from ${SERVICE_ROLE};
-  grant select, insert (leaf) on audit_event to ${SERVICE_ROLE};
+  grant select, insert (leaf, personal) on audit_event to ${SERVICE_ROLE};
   grant select on audit_leaf, schema_version to ${SERVICE_ROLE};`;
 
 /** Whether the account could change or remove an event, by right or by making itself the owner. */

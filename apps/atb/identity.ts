@@ -19,6 +19,7 @@ export interface DevelopmentStack {
   readonly trustBundle: string;
   readonly codecKeysFile: string | undefined;
   readonly databaseUrlFile: string | undefined;
+  readonly auditKeysFile: string | undefined;
   /** By name, for example `agent/finance-bot`. */
   readonly identities: Readonly<Record<string, IdentityFiles>>;
 }
@@ -101,6 +102,7 @@ export function readDevelopmentStack(directory: string): DevelopmentStack | unde
     trustBundle,
     codecKeysFile: text(object(codec).keys_file),
     databaseUrlFile: text(object(audit).database_url_file),
+    auditKeysFile: text(object(audit).keys_file),
     identities: Object.fromEntries(
       Object.entries(object(identities)).map(([name, files]) => {
         const { spiffe_id: spiffeId, cert, key } = object(files);

@@ -12,6 +12,7 @@ export interface RegistrationConfiguration {
   readonly caCertFile: string;
   readonly caKeyFile: string;
   readonly databaseUrlFile: string;
+  readonly auditKeysFile: string;
   readonly policy: PolicyConfiguration;
 }
 
@@ -28,6 +29,7 @@ export function registrationConfiguration(
     caCertFile: environment.required('ATB_PERSON_CA_CERT_FILE'),
     caKeyFile: environment.required('ATB_PERSON_CA_KEY_FILE'),
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
+    auditKeysFile: environment.required('ATB_AUDIT_KEYS_FILE'),
     policy: policyConfiguration(environment),
   };
   environment.finish('the registration');

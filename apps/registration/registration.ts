@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { mappedIdentity } from '../../activities/token-exchange';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { issuePersonSvid } from '../../adapters/registration/person-ca';
 import type { PersonCa } from '../../adapters/registration/person-ca';
 import { sha256Base64url } from '../../domain/digest';
@@ -90,6 +91,7 @@ export class Registrar {
       // A token that is tried again is another fact: the time is part of it.
       id: `${type}/${digest}/${time.getTime()}`,
       ...{ type, time, requestId: null, actor: person, subject: person, action: null, tier: null, reasons },
+      ...(person !== null && { personal: { '/actor': person, '/subject': person } }),
       data: { ...data, id_token_digest: digest },
     });
   }
@@ -98,7 +100,10 @@ export class Registrar {
 /** Starts the registration over what is configured. Throws where something is missing. */
 export async function startRegistration(configuration: RegistrationConfiguration): Promise<Registration> {
   const text = (file: string) => readFile(file, 'utf8');
-  const ledger = new PostgresLedger((await text(configuration.databaseUrlFile)).trim());
+  const ledger = new PostgresLedger(
+    (await text(configuration.databaseUrlFile)).trim(),
+    await readCodecKeys(configuration.auditKeysFile),
+  );
   const policy = await openPolicy(configuration.policy);
   const registrar = new Registrar({
     ca: {

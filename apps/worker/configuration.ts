@@ -11,6 +11,7 @@ export interface WorkerConfiguration {
   readonly temporal: TemporalConfiguration;
   readonly codecKeysFile: string;
   readonly databaseUrlFile: string;
+  readonly auditKeysFile: string;
   readonly trust: TrustConfiguration;
   readonly signingKeysFile: string;
   readonly policy: PolicyConfiguration;
@@ -39,6 +40,7 @@ export function workerConfiguration(
     temporal: temporalConfiguration(environment),
     codecKeysFile: environment.required('ATB_CODEC_KEYS_FILE'),
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
+    auditKeysFile: environment.required('ATB_AUDIT_KEYS_FILE'),
     trust: trustConfiguration(environment),
     signingKeysFile: environment.required('ATB_SIGNING_KEYS_FILE'),
     policy: policyConfiguration(environment),

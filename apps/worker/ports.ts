@@ -9,6 +9,7 @@ import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids } from '../../adapters/identity/svids';
@@ -37,7 +38,7 @@ export async function openWorkerPorts(
   const policy = await openPolicy(configuration.policy);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await requirePrepared(databaseUrl);
-  const ledger = new PostgresLedger(databaseUrl);
+  const ledger = new PostgresLedger(databaseUrl, await readCodecKeys(configuration.auditKeysFile));
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',

@@ -48,6 +48,7 @@ beforeAll(async () => {
       ATB_PERSON_CA_CERT_FILE: at('corp.example.pem'),
       ATB_PERSON_CA_KEY_FILE: at('ca-key.pem'),
       ATB_DATABASE_URL_FILE: at('database-url'),
+      ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
       ATB_POLICY_BUNDLE_FILE: at('policy/bundle.tar.gz'),
       ATB_POLICY_PUBLIC_KEY_FILE: at('policy/public-key.pem'),
     }),

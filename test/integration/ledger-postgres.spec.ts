@@ -12,6 +12,7 @@ import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
 import { anEvent, aRequest, itKeepsTheLedgerContract, SOON } from '../support/ledger-contract';
 
+const AUDIT_KEYS = { sealingKeyId: 'test', keys: new Map([['test', new Uint8Array(32)]]) };
 const ROOM = { perAgent: 100, total: 10_000 };
 
 describe('the ledger in PostgreSQL', () => {
@@ -34,7 +35,7 @@ describe('the ledger in PostgreSQL', () => {
     port = await freePort();
     await startServer();
     await migrate(server.url);
-    ledger = new PostgresLedger(server.serviceUrl);
+    ledger = new PostgresLedger(server.serviceUrl, AUDIT_KEYS);
   });
 
   afterAll(async () => {

@@ -65,6 +65,7 @@ function verdictEvent(verdict: VerdictEntry): AuditEvent {
     id: `${verdict.requestId}/poa_verdict_recorded/${verdict.jti}`,
     time: verdict.receivedAt,
     actor: verdict.by,
+    personal: { '/actor': verdict.by },
     data: { jti: verdict.jti, statement_digest: verdict.statementDigest },
   });
 }

@@ -10,6 +10,7 @@ import { SILENT } from '../../apps/atb/dev/progress';
 import { startStack } from '../../apps/atb/dev/stack';
 import type { Stack } from '../../apps/atb/dev/stack';
 import { stateFiles, writePrivate } from '../../apps/atb/dev/state';
+import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { parsePemCertificates } from '../../adapters/spiffe';
 import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
@@ -81,7 +82,10 @@ export class TestStack {
 
   /** The audit log, read as an auditor would. */
   async ledger(): Promise<PostgresLedger> {
-    const ledger = new PostgresLedger((await readFile(join(this.directory, 'database-url'), 'utf8')).trim());
+    const ledger = new PostgresLedger(
+      (await readFile(join(this.directory, 'database-url'), 'utf8')).trim(),
+      await readCodecKeys(join(this.directory, 'audit-keys.json')),
+    );
     this.cleanUp.push(() => ledger.end());
     return ledger;
   }

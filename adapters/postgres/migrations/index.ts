@@ -1,5 +1,6 @@
 import { record } from './0001-record';
 import { auditLeaf } from './0010-audit-leaf';
+import { personalData } from './0011-personal-data';
 import { velocity } from './0020-velocity';
 import { notification } from './0035-notification';
 import { redemption } from './0040-redemption';
@@ -10,6 +11,7 @@ import type { Migration } from './migration';
 export const MIGRATIONS: readonly Migration[] = [
   record,
   auditLeaf,
+  personalData,
   velocity,
   notification,
   redemption,

@@ -1,18 +1,18 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { PostgresLedger } from '../../../adapters/postgres/ledger';
 import { AUDIT_EVENT_TYPES } from '../../../domain/audit-event';
 import type { StoredAuditEvent } from '../../../domain/audit-event';
 import type { JsonObject } from '../../../domain/json';
 import { visible } from '../../../domain/foreign-text';
-import { noStack } from '../identity';
 import { table } from '../output';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
-import type { CommonOptions, Session } from '../session';
+import type { CommonOptions } from '../session';
 import { wholeNumber } from '../whole-number';
 import { shortName } from '../words';
+import { registerErase } from './audit-erase';
+import { auditKeys, databaseUrl } from './audit-store';
 
 interface Options extends CommonOptions {
   readonly databaseUrlFile?: string;
@@ -27,6 +27,7 @@ const LIMIT = 100;
 /** `atb audit ls`: the audit log, from PostgreSQL. */
 export function registerAudit(program: Command, surroundings: Surroundings): void {
   const audit = program.command('audit').description('read the audit log');
+  registerErase(audit, surroundings);
   withCommonOptions(audit.command('ls'))
     .description('list audit events, oldest first')
     .option('--database-url-file <file>', 'a file with the PostgreSQL URL (ATB_DATABASE_URL_FILE)')
@@ -45,7 +46,10 @@ Examples:
     .action(async (options: Options) => {
       await inSession(surroundings, options, async (session) => {
         requireKnownType(options.type);
-        const ledger = new PostgresLedger(await databaseUrl(session, options.databaseUrlFile));
+        const ledger = new PostgresLedger(
+          await databaseUrl(session, options.databaseUrlFile),
+          await auditKeys(session, undefined),
+        );
         try {
           const events = await ledger.events({
             limit: options.limit,
@@ -63,20 +67,6 @@ Examples:
         }
       });
     });
-}
-
-/** The PostgreSQL URL, from a file: on a command line everybody could read it. Throws `UsageError`. */
-export async function databaseUrl(session: Session, named: string | undefined): Promise<string> {
-  const { stack, stateDirectory } = session.where;
-  const file = named ?? session.surroundings.environment.ATB_DATABASE_URL_FILE ?? stack?.databaseUrlFile;
-  if (file === undefined) {
-    throw new UsageError(`${noStack(stateDirectory, 'the audit log')}, or say --database-url-file`);
-  }
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (cause) {
-    throw new UsageError(`${file} cannot be read`, { cause });
-  }
 }
 
 function requireKnownType(type: string | undefined): void {

@@ -14,7 +14,7 @@ import type { Surroundings } from '../output';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import { codecKeysFile, withTemporal } from '../temporal';
-import { databaseUrl } from './audit';
+import { databaseUrl } from './audit-store';
 
 interface Options extends CommonOptions {
   readonly databaseUrlFile?: string;
@@ -163,7 +163,11 @@ function readiness(adminUrl: string): Check {
 }
 
 /** When the SVID ends. Throws where it is not good, or not of the trust bundle. */
-function goodUntil({ chain, spiffeId, notAfter }: Svid, trustBundle: string | undefined, now: Date): Date {
+export function goodUntil(
+  { chain, spiffeId, notAfter }: Svid,
+  trustBundle: string | undefined,
+  now: Date,
+): Date {
   if (trustBundle === undefined) throw new Error('there is no trust bundle to check them against (--ca)');
   const trustDomain = trustDomainOf(spiffeId);
   const authorities = readAuthorities(trustBundle, trustDomain).map((pem) => new X509Certificate(pem).raw);

@@ -10,7 +10,7 @@ import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import { wholeNumber } from '../whole-number';
-import { databaseUrl } from './audit';
+import { databaseUrl } from './audit-store';
 
 interface Options extends CommonOptions {
   readonly databaseUrlFile?: string;

@@ -218,6 +218,7 @@ export function installTemporalRuntime(): void {
 
 async function secrets(files: StateFiles): Promise<void> {
   await createCodecKeys(files.codecKeys, new Date());
+  await createCodecKeys(files.auditKeys, new Date());
   if (!existsSync(mandateKeySetFile(files))) await writeNewMandateKeySet(files.keys);
   await readOrCreate(files.tickets, () => `${JSON.stringify(EXAMPLE_TICKETS, null, 2)}\n`);
 }
@@ -260,6 +261,7 @@ function stackEnvironment(
     ATB_TEMPORAL_NAMESPACE: NAMESPACE,
     ATB_CODEC_KEYS_FILE: files.codecKeys,
     ATB_DATABASE_URL_FILE: files.databaseUrl,
+    ATB_AUDIT_KEYS_FILE: files.auditKeys,
     // A development stack is its own company, whatever identity this machine has.
     SPIFFE_ENDPOINT_SOCKET: '',
     ATB_TRUST_BUNDLE_FILE: files.caCertificate,
@@ -286,7 +288,7 @@ function devJson(stack: Stack, files: StateFiles): string {
     temporal: { address: stack.temporalAddress, namespace: NAMESPACE, ui_url: stack.temporalUiUrl ?? null },
     codec: { endpoint: stack.codecEndpoint, keys_file: files.codecKeys },
     policy: { bundle: files.policy.bundle, signing_key: files.policy.privateKey },
-    audit: { database_url_file: files.databaseUrl },
+    audit: { database_url_file: files.databaseUrl, keys_file: files.auditKeys },
     trust_bundle: files.caCertificate,
     identities: stack.identities,
   };

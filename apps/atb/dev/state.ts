@@ -13,6 +13,8 @@ export interface StateFiles {
   /** The signed policy bundle, and the keys that the development stack signs it with. */
   readonly policy: { readonly bundle: string; readonly privateKey: string; readonly publicKey: string };
   readonly databaseUrl: string;
+  /** The master keys of the personal data in the audit log. */
+  readonly auditKeys: string;
   readonly tickets: string;
   readonly notifications: string;
   readonly identities: string;
@@ -36,6 +38,7 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
       publicKey: at('policy/public-key.pem'),
     },
     databaseUrl: at('database-url'),
+    auditKeys: at('audit-keys.json'),
     tickets: at('tickets.json'),
     notifications: at('notifications.jsonl'),
     identities: at('identities'),

@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto';
+import type { AuditEvent } from '../../domain/audit-event';
+import { eventOfLeaf, leafOf, leafText } from '../../domain/audit-leaf';
+import type { Leaf } from '../../domain/audit-leaf';
+import { committed, withDisclosed } from '../../domain/commitment';
+import type { Disclosure } from '../../domain/commitment';
+import { AtbError } from '../../domain/error';
+import type { Json } from '../../domain/json';
+import { requireInVocabulary } from './event-schema';
+import { seal, unseal } from './seal';
+
+// More than the 128 bits that SD-JWT asks for (RFC 9901 §9.3).
+const SALT_BYTES = 24;
+
+/** The keys of the people that events are about. */
+export interface SubjectKeys {
+  /** The key of a person, made when there is none. */
+  keyFor(subject: string): Promise<SubjectKey>;
+  /** Those of the keys that were not erased. */
+  keysById(keyIds: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
+export interface SubjectKey {
+  readonly keyId: string;
+  readonly key: Uint8Array;
+}
+
+/** An event as it is kept: the leaf, and apart from it what is personal, sealed. */
+export interface KeptEvent {
+  readonly leaf: string;
+  readonly personal: string | null;
+}
+
+interface SealedValue {
+  readonly name: string;
+  readonly key_id: string;
+  readonly sealed: string;
+}
+
+/** Takes what is personal out of events, and puts it back for who has the keys. */
+export class PersonalData {
+  /** Without keys no event with anything personal is taken, and what is personal stays unread. */
+  constructor(private readonly keys: SubjectKeys | null) {}
+
+  /** Throws `internal` for an event that is not in the vocabulary, or too long. */
+  async kept(event: AuditEvent): Promise<KeptEvent> {
+    const leaf = leafOf(event);
+    requireInVocabulary(leaf);
+    const subjects = event.personal ?? {};
+    const names = Object.keys(subjects);
+    if (names.length === 0) return { leaf: leafText(leaf), personal: null };
+    const { keys } = this;
+    if (!keys)
+      throw new AtbError('internal', `${event.type} has personal data, and there are no keys for it`);
+    const { leaf: bare, disclosures } = committed(leaf, names, () =>
+      randomBytes(SALT_BYTES).toString('base64url'),
+    );
+    const sealed = await Promise.all(
+      disclosures.map(async ({ salt, name, value }): Promise<SealedValue> => {
+        const { keyId, key } = await keys.keyFor(subjects[name] ?? '');
+        const content = Buffer.from(JSON.stringify([salt, value]));
+        return { name, key_id: keyId, sealed: seal(key, content, contextOf(event.id, name)) };
+      }),
+    );
+    return { leaf: leafText(bare), personal: JSON.stringify(sealed) };
+  }
+
+  /** The events, with what is personal where its key is there; the rest of it is null. */
+  async read(kept: readonly KeptEvent[]): Promise<readonly AuditEvent[]> {
+    const sealed = kept.map(({ personal }) =>
+      personal === null ? [] : (JSON.parse(personal) as SealedValue[]),
+    );
+    const keyIds = [...new Set(sealed.flat().map(({ key_id: keyId }) => keyId))];
+    const keys =
+      keyIds.length > 0 && this.keys ? await this.keys.keysById(keyIds) : new Map<string, Uint8Array>();
+    return kept.map(({ leaf: text }, index) => {
+      const leaf = JSON.parse(text) as Leaf;
+      return eventOfLeaf(withDisclosed(leaf, disclosuresOf(leaf, sealed[index] ?? [], keys)) as Leaf);
+    });
+  }
+
+  /** What opens the commitments of one event: for evidence, which shows them to others. */
+  async disclosures({ leaf: text, personal }: KeptEvent): Promise<readonly Disclosure[]> {
+    const sealed = personal === null ? [] : (JSON.parse(personal) as SealedValue[]);
+    const keys =
+      (await this.keys?.keysById(sealed.map(({ key_id: keyId }) => keyId))) ?? new Map<string, Uint8Array>();
+    return disclosuresOf(JSON.parse(text) as Leaf, sealed, keys);
+  }
+}
+
+function disclosuresOf(
+  { id }: Leaf,
+  sealed: readonly SealedValue[],
+  keys: ReadonlyMap<string, Uint8Array>,
+): readonly Disclosure[] {
+  return sealed.flatMap(({ name, key_id: keyId, sealed: content }) => {
+    const key = keys.get(keyId);
+    if (!key) return [];
+    const text = Buffer.from(unseal(key, content, contextOf(id, name))).toString('utf8');
+    const [salt, value] = JSON.parse(text) as [string, Json];
+    return [{ salt, name, value }];
+  });
+}
+
+/** What is sealed for one place of one event opens in no other. */
+function contextOf(eventId: string, name: string): string {
+  return JSON.stringify([eventId, name]);
+}

@@ -1,0 +1,89 @@
+import { createProgram, run } from '../../apps/atb/program';
+import { TestStack } from '../support/stack';
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+const BOB = 'spiffe://corp.example/person/bob';
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await TestStack.start();
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+async function atb(...argv: string[]) {
+  let stdout = '';
+  let stderr = '';
+  const surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text: string) => (stdout += text),
+    err: (text: string) => (stderr += text),
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const exitCode = await run(createProgram(surroundings), argv, surroundings);
+  return { exitCode, stdout, stderr };
+}
+
+async function eventsOf(requestId: string) {
+  const { stdout } = await atb('audit', 'ls', '--request', requestId, '--json');
+  return (JSON.parse(stdout) as { events: { type: string; actor: string | null; data: object }[] }).events;
+}
+
+async function asked(act: string, headers: Record<string, string> = {}): Promise<string> {
+  const { body } = await stack.as('agent/explorer').post('/issue', { act }, headers);
+  return String(body.request_id);
+}
+
+describe('the audit log of a whole stack', () => {
+  it('names the trace of the call in every event of its request', async () => {
+    const requestId = await asked('crm.contact.read', { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` });
+    const events = await (await stack.ledger()).events({ requestId, limit: 10 });
+    expect(events.map(({ type, traceId }) => [type, traceId])).toEqual([
+      ['poa_requested', TRACE],
+      ['poa_issued', TRACE],
+    ]);
+  });
+
+  it('gives a call without a trace one of its own', async () => {
+    const requestId = await asked('crm.contact.read');
+    const traces = (await (await stack.ledger()).events({ requestId, limit: 10 })).map(
+      ({ traceId }) => traceId,
+    );
+    expect(traces[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect(new Set(traces).size).toBe(1);
+    expect(traces).not.toContain(TRACE);
+  });
+
+  it('tells what the worker works with: configuration, signing key, policy', async () => {
+    const ledger = await stack.ledger();
+    const told = async (type: string) => (await ledger.events({ type, limit: 1 }))[0];
+    expect(await told('configuration_loaded')).toMatchObject({
+      actor: 'spiffe://corp.example/agentauth',
+      data: { process: 'worker', digest: expect.stringMatching(/^[\w-]{43}$/) as string },
+    });
+    expect(await told('signing_keys_loaded')).toMatchObject({ data: { verifying: [] } });
+    expect(await told('policy_loaded')).toMatchObject({ data: { previous: null } });
+  });
+
+  it('forgets a person when Security says so, and nobody else may', async () => {
+    const requestId = await asked('erp.order.create');
+    expect(await atb('approve', requestId, '--yes', '--as', 'person/bob')).toMatchObject({ exitCode: 0 });
+    const verdict = async () =>
+      (await eventsOf(requestId)).find(({ type }) => type === 'poa_verdict_recorded');
+    expect(await verdict()).toMatchObject({ actor: BOB });
+    expect(await atb('audit', 'erase', BOB, '--as', 'person/bob', '--json')).toMatchObject({
+      exitCode: 1,
+      stdout: expect.stringContaining('policy_denied') as string,
+    });
+    expect(await verdict()).toMatchObject({ actor: BOB });
+    expect(await atb('audit', 'erase', BOB, '--as', 'person/carol')).toMatchObject({ exitCode: 0 });
+    expect(await verdict()).toMatchObject({ actor: null, data: { role: expect.any(String) as string } });
+    const [told] = await (await stack.ledger()).events({ type: 'personal_data_erased', limit: 1 });
+    expect(told).toMatchObject({ actor: 'spiffe://corp.example/person/carol' });
+    expect(JSON.stringify(told)).not.toContain('bob');
+  }, 30_000);
+});
