@@ -1,11 +1,14 @@
 // npm run chaos:approvals [-- --requests 200 --kills 50 --seed 1]: kills everything at random while requests are decided,
-// and exits 1 where one of them did not end as its verdicts say. The short form is part of `npm test`.
+// and exits 1 where one of them did not end as its verdicts say.
+// npm run chaos:audit: kills worker and database at random while mandates are issued, and exits 1 where the log has a gap
+// or a double, or lacks a mandate. The short form of both is part of `npm test`.
 import { parseArgs } from 'node:util';
 
 import { build, executables, install, program, run } from './prepare.mjs';
 
 const report = (line) => process.stderr.write(`${line}\n`);
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     requests: { type: 'string', default: '200' },
     kills: { type: 'string', default: '50' },
@@ -23,6 +26,6 @@ const env = {
 };
 for (const name of ['temporal', 'opa'])
   env[variableOf(name)] = await obtainExecutable(name, { onProgress: report });
-const jest = ['--selectProjects', 'e2e', '--testPathPatterns', 'chaos-approvals'];
+const jest = ['--selectProjects', 'e2e', '--testPathPatterns', `chaos-${positionals[0] ?? 'approvals'}`];
 const { code } = await run(process.execPath, [program('jest', 'bin/jest.js'), ...jest], { env, show: true });
 process.exitCode = code;

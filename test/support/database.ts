@@ -34,6 +34,11 @@ export class TestDatabase {
     return this.server.serviceUrl;
   }
 
+  /** The server's process. */
+  get pid(): number {
+    return this.server.pid;
+  }
+
   /** One session of its own. */
   async session<T>(work: (client: Client) => Promise<T>, url = this.url): Promise<T> {
     const client = new Client({ connectionString: url });
