@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { mappedIdentity } from '../../activities/token-exchange';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { requirePrepared } from '../../adapters/postgres/schema';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { issuePersonSvid } from '../../adapters/registration/person-ca';
 import type { PersonCa } from '../../adapters/registration/person-ca';
@@ -16,6 +17,7 @@ import type { IssuerTokens, Ledger, PolicyEngine } from '../../domain/ports';
 import { parseStrictJson } from '../../domain/strict-json';
 import { problemOf } from '../problem-details';
 import { openPolicy } from '../policy';
+import { ProcessRecord } from '../process-record';
 import type { RegistrationConfiguration } from './configuration';
 
 /** What the registration works with: the authority for people, and nothing of mandates. */
@@ -100,11 +102,11 @@ export class Registrar {
 /** Starts the registration over what is configured. Throws where something is missing. */
 export async function startRegistration(configuration: RegistrationConfiguration): Promise<Registration> {
   const text = (file: string) => readFile(file, 'utf8');
-  const ledger = new PostgresLedger(
-    (await text(configuration.databaseUrlFile)).trim(),
-    await readCodecKeys(configuration.auditKeysFile),
-  );
+  const databaseUrl = (await text(configuration.databaseUrlFile)).trim();
+  await requirePrepared(databaseUrl);
+  const ledger = new PostgresLedger(databaseUrl, await readCodecKeys(configuration.auditKeysFile));
   const policy = await openPolicy(configuration.policy);
+  const record = new ProcessRecord(policy, ledger, { process: 'registration', actor: null, configuration });
   const registrar = new Registrar({
     ca: {
       certificatePem: await text(configuration.caCertFile),
@@ -142,6 +144,7 @@ export async function startRegistration(configuration: RegistrationConfiguration
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      record.close();
       await policy.close();
       await ledger.end();
     },

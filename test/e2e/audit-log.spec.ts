@@ -58,6 +58,19 @@ describe('the audit log of a whole stack', () => {
     expect(traces).not.toContain(TRACE);
   });
 
+  it('has every refusal of AgentAuth and the worker, with its reasons (attack 40)', async () => {
+    const ledger = await stack.ledger();
+    const { status, body } = await stack.as('agent/hr-helper').post('/issue', { act: 'sap.payment.execute' });
+    expect(status).toBe(403);
+    const [, denied] = await ledger.events({ requestId: String(body.request_id), limit: 10 });
+    expect(denied).toMatchObject({ type: 'poa_denied', reasons: body.reasons });
+    expect(denied?.data.policy_revision).toMatch(/./);
+    const requestId = await asked('erp.order.create');
+    await stack.as('person/bob').post(`/requests/${requestId}/verdicts`, { verdict: 'e30.e30.AAAA' });
+    const refused = (await ledger.events({ requestId, limit: 10 })).map(({ type }) => type);
+    expect(refused).toEqual(['poa_requested', 'poa_verdict_refused']);
+  });
+
   it('tells what the worker works with: configuration, signing key, policy', async () => {
     const ledger = await stack.ledger();
     const told = async (type: string) => (await ledger.events({ type, limit: 1 }))[0];
