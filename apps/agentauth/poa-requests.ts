@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import {
+  Connection,
   isGrpcServiceError,
   ServiceError,
   WorkflowExecutionAlreadyStartedError,
@@ -81,11 +82,17 @@ export interface RecentRequest {
 
 /** AgentAuth's one way to Temporal. It starts, asks and passes on; it decides nothing. */
 export class PoaRequests {
+  /** Whether the worker is in this process (the fast shape). */
+  private readonly sharesWorker: boolean;
+
   constructor(
     private readonly client: Client,
     private readonly policy: PolicyEngine,
     private readonly decisionTimeoutMs: number,
-  ) {}
+  ) {
+    // An eager start needs the worker's own connection; asked for on any other, it fails.
+    this.sharesWorker = !(client.connection instanceof Connection);
+  }
 
   /** What policy would say now, of a request whose ticket is taken to be open: only the worker looks it up. */
   forecast(caller: CallerIdentity, asked: AskedMandate): Promise<PolicyDecision> {
@@ -289,7 +296,7 @@ export class PoaRequests {
           taskQueue: TASK_QUEUE,
           args: [request],
           workflowIdReusePolicy: 'REJECT_DUPLICATE',
-          requestEagerStart: true,
+          requestEagerStart: this.sharesWorker,
           memo: { bodyDigest },
           staticSummary: `${forecast.tier ?? 'unknown'} · ${asked.act} · ${caller.spiffeId}`,
           typedSearchAttributes: [
@@ -368,7 +375,7 @@ export class PoaRequests {
         workflowId: `${type}/${randomBytes(REQUEST_ID_BYTES).toString('base64url')}`,
         taskQueue: TASK_QUEUE,
         args: [request],
-        requestEagerStart: true,
+        requestEagerStart: this.sharesWorker,
         // Nobody waits longer, and what was revoked by then is asked again.
         workflowExecutionTimeout: '1 hour',
       }),
