@@ -65,7 +65,7 @@ const SUITES = {
   workflow: { needs: ['temporal'], run: jest('workflow') },
   replay: { run: jest('replay') },
   integration: { needs: ['temporal', 'opa'], run: jest('integration') },
-  e2e: { needs: ['temporal', 'opa'], run: jest('e2e') },
+  e2e: { needs: ['temporal', 'opa', 'spire-server', 'spire-agent'], run: jest('e2e') },
 };
 
 function outcomeOf({ code, stdout, stderr }) {

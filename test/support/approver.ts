@@ -10,7 +10,7 @@ import type { TestStack } from './stack';
 /** Signs verdicts with the key of a person of the example company, or with whatever a test wants to go wrong. */
 export class Approver {
   constructor(
-    private readonly stack: TestStack,
+    private readonly stack: Pick<TestStack, 'as' | 'identity'>,
     readonly name: string,
     private readonly role: string,
   ) {}

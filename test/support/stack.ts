@@ -135,7 +135,7 @@ async function bundleWith(jwtKeys: readonly object[], directory: string): Promis
 }
 
 /** The first of six free ports in a row, somewhere random, so that suites do not meet. */
-async function freePortBase(): Promise<number> {
+export async function freePortBase(): Promise<number> {
   for (;;) {
     const base = 20_000 + Math.floor(Math.random() * 30_000);
     const free = await Promise.all(Object.values(portsFrom(base)).map((port) => isFree(port as number)));
