@@ -83,6 +83,7 @@ export function factOf({ signed: { claims }, by, certificate, receivedAt }: Veri
     verdict: claims.verdict,
     role: claims.role,
     attests: claims.attests,
+    reasoned: claims.reason.trim() !== '',
     issuedAt: claims.iat,
     receivedAt: epochSeconds(receivedAt),
   };

@@ -101,6 +101,7 @@ const CONSEQUENCES = {
   verdict_role_not_held: { status: 403 },
   verdict_role_not_eligible: { status: 403 },
   verdict_not_counted: { status: 403 },
+  verdict_reason_missing: { status: 422 },
   verdict_signature_invalid: { status: 422 },
   verdict_stale: { status: 422 },
   verdict_by_unknown_person: { status: 403 },

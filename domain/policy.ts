@@ -24,6 +24,8 @@ export interface VerdictFact {
   readonly verdict: 'approve' | 'reject' | 'release';
   readonly role: string;
   readonly attests: readonly string[];
+  /** Whether it says why. Policy need not know the words. */
+  readonly reasoned: boolean;
   readonly issuedAt: number;
   readonly receivedAt: number;
 }
@@ -62,6 +64,8 @@ export interface Requirement {
   readonly attest: readonly string[];
   /** Whether the agent must sign the request itself. */
   readonly signedRequest: boolean;
+  /** Whether whoever approves or releases must say why. */
+  readonly reason: boolean;
 }
 
 /** What of the requirement the verdicts in hand do not meet yet. */
@@ -177,6 +181,7 @@ export function policyInputJson(
         verdict: verdict.verdict,
         role: verdict.role,
         attests: verdict.attests,
+        reasoned: verdict.reasoned,
         issued_at: verdict.issuedAt,
         received_at: verdict.receivedAt,
       })),
@@ -279,6 +284,7 @@ function requirement(value: JsonObject): Requirement {
     releaseRoles: texts(value.release_roles, 'release_roles'),
     attest: texts(value.attest, 'attest'),
     signedRequest: boolean(value.signed_request, 'signed_request'),
+    reason: boolean(value.reason, 'reason'),
   };
 }
 

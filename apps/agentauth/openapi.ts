@@ -85,6 +85,7 @@ const SCHEMAS = {
     release_roles: texts,
     attest: texts,
     signed_request: { type: 'boolean', description: 'the agent must sign the request itself' },
+    reason: { type: 'boolean', description: 'whoever approves or releases must say why' },
   }),
   Status: object({
     request_id: text,

@@ -120,7 +120,7 @@ function assessedJson(status: Extract<RequestStatus, { toApprove: unknown }>): R
 }
 
 function requirementJson(requirement: Requirement): Record<string, unknown> {
-  const { approvals, roles, dualControl, nominated, ticket, releaseRoles, attest, signedRequest } =
+  const { approvals, roles, dualControl, nominated, ticket, releaseRoles, attest, signedRequest, reason } =
     requirement;
   return {
     approvals,
@@ -131,6 +131,7 @@ function requirementJson(requirement: Requirement): Record<string, unknown> {
     release_roles: releaseRoles,
     attest,
     signed_request: signedRequest,
+    reason,
   };
 }
 

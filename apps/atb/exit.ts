@@ -100,6 +100,7 @@ const EXIT_OF_CODE = {
   verdict_role_not_held: EXIT.refused,
   verdict_role_not_eligible: EXIT.refused,
   verdict_not_counted: EXIT.refused,
+  verdict_reason_missing: EXIT.refused,
   verdict_signature_invalid: EXIT.refused,
   verdict_stale: EXIT.refused,
   verdict_by_unknown_person: EXIT.refused,

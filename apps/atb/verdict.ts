@@ -58,7 +58,7 @@ export async function giveVerdict(
 
 /**
  * The reason and the facts: as the options say, and what is missing of them as the person at the terminal says, one
- * question each. Throws `UsageError` where a reason is demanded and there is none.
+ * question each. Throws `UsageError` where a reason is demanded and there is none; a reject is heard without one.
  */
 async function askedWords(
   session: Session,
@@ -82,7 +82,9 @@ async function askedWords(
     options.reason === '' && demanded && ask
       ? (await ask('\nWhy? (it is signed with your verdict) ')).trim()
       : options.reason;
-  if (reason === '' && requirement.reason) throw new UsageError('this tier wants your reason: --reason TEXT');
+  if (reason.trim() === '' && requirement.reason && word !== 'reject') {
+    throw new UsageError('this tier wants your reason: --reason TEXT');
+  }
   return { reason, attests };
 }
 

@@ -47,6 +47,7 @@ verdict(name, role, word) := {
 	"verdict": word,
 	"role": role,
 	"attests": [],
+	"reasoned": true,
 	"issued_at": 990,
 	"received_at": 995,
 }
@@ -214,8 +215,8 @@ wrongly_issued(a, left, b, right) if {
 	some role in left.roles
 	some other in right.roles
 	decision := decide(with_context(payment, {"verdicts": [
-		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": role, "attests": [], "issued_at": 990, "received_at": 995},
-		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": other, "attests": [], "issued_at": 990, "received_at": 995},
+		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": role, "attests": [], "reasoned": true, "issued_at": 990, "received_at": 995},
+		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": other, "attests": [], "reasoned": true, "issued_at": 990, "received_at": 995},
 	]}))
 	decision.effect == "issue"
 }
@@ -249,6 +250,29 @@ test_verdict_reasons if {
 	judged(object.union(bob, {"issued_at": 2000, "received_at": 995})) == ["verdict_from_future"]
 	"verdict_malformed" in judged(object.union(bob, {"issued_at": null}))
 	"verdict_malformed" in judged(object.union(bob, {"attests": "identity_verified"}))
+}
+
+# High wants a reason of whoever says yes; absent, null and other types are none.
+test_yes_without_reason if {
+	bob := verdict("bob", "compliance", "approve")
+	judged(object.union(bob, {"reasoned": false})) == ["verdict_reason_missing"]
+	every value in [null, "", "why", 1] {
+		{"verdict_malformed", "verdict_reason_missing"} & {reason | some reason in judged(object.union(bob, {"reasoned": value}))} == {"verdict_malformed", "verdict_reason_missing"}
+	}
+	"verdict_reason_missing" in judged(object.remove(bob, ["reasoned"]))
+}
+
+test_no_without_reason if {
+	judged(object.union(verdict("carol", "security", "reject"), {"reasoned": false})) == []
+}
+
+test_medium_yes_without_reason if {
+	order := with_context(request("finance-bot", "erp.order.create"), {"verdicts": [object.union(
+		verdict("bob", "compliance", "approve"),
+		{"reasoned": false},
+	)]})
+	decide(order).verdicts["bob-approve"].counts
+	decide(order).requirement.reason == false
 }
 
 test_reject_denies if {
@@ -306,8 +330,8 @@ wrongly_counted_twice(a, b) if {
 	some left in roles_of(a)
 	some right in roles_of(b)
 	decision := outcome([
-		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": left, "attests": [], "issued_at": 990, "received_at": 995},
-		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": right, "attests": [], "issued_at": 990, "received_at": 995},
+		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": left, "attests": [], "reasoned": true, "issued_at": 990, "received_at": 995},
+		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": right, "attests": [], "reasoned": true, "issued_at": 990, "received_at": 995},
 	])
 	decision.effect == "issue"
 	same_or_owners(a, b)

@@ -45,4 +45,5 @@ document := {
 	"release_roles": sort(release_roles),
 	"attest": sort(attest),
 	"signed_request": signed_request,
+	"reason": tier.reason,
 }

@@ -18,6 +18,7 @@ well_formed(verdict) if {
 	is_string(verdict.role)
 	is_string(verdict.certificate)
 	is_array(verdict.attests)
+	is_boolean(verdict.reasoned)
 	is_number(verdict.issued_at)
 	is_number(verdict.received_at)
 	is_number(now)
@@ -88,6 +89,17 @@ faults[i] contains "verdict_not_nominated" if {
 	count(requirement.nominated) > 0
 	not verdict.by in requirement.nominated
 }
+
+# A no needs no reason to end a request: only a yes must be explained.
+faults[i] contains "verdict_reason_missing" if {
+	some i, verdict in list
+	verdict.verdict in {"approve", "release"}
+	not reason_suffices(verdict)
+}
+
+reason_suffices(verdict) if verdict.reasoned == true
+
+reason_suffices(_) if requirement.document.reason == false
 
 faults[i] contains "verdict_stale" if {
 	some i, verdict in list

@@ -11,7 +11,7 @@ const REQUIREMENT: Requirement = {
     ticket: true,
     releaseRoles: [],
   },
-  ...{ attest: ['identity_verified', 'cab_approved'], signedRequest: false },
+  ...{ attest: ['identity_verified', 'cab_approved'], signedRequest: false, reason: true },
 };
 const approval = {
   ...{ jti: '1', by: 'spiffe://corp.example/person/bob', role: 'compliance', verdict: 'approve' as const },

@@ -71,6 +71,19 @@ describe('a verdict counts', () => {
   });
 });
 
+describe('a verdict needs no reason', () => {
+  it('where the tier demands none', async () => {
+    const asked = await steps.ask(ORDER);
+    await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance', { reason: '' }));
+  });
+
+  it('to reject, whatever the tier: a no must always be heard', async () => {
+    const asked = await steps.ask(PAYMENT);
+    const statement = await steps.statement(asked, 'carol', 'security', { verdict: 'reject', reason: '' });
+    expect(await steps.record(asked, statement)).toMatchObject({ outcome: 'rejected' });
+  });
+});
+
 describe('a verdict is refused', () => {
   it.each<[string, (asked: Asked, bob: Credential) => string]>([
     [
@@ -251,6 +264,15 @@ describe('a verdict is refused', () => {
   ])('%s', async (_, name, role, code) => {
     const asked = await steps.ask(ORDER);
     await refused(asked, await steps.statement(asked, name, role), code);
+  });
+
+  it.each(['', '   ', '\n'])('without a reason where the tier demands one: %j', async (reason) => {
+    const asked = await steps.ask(PAYMENT);
+    await refused(
+      asked,
+      await steps.statement(asked, 'bob', 'compliance', { reason }),
+      'verdict_reason_missing',
+    );
   });
 
   it('after the request was closed', async () => {
