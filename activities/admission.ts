@@ -4,8 +4,9 @@ import { sha256Base64url } from '../domain/digest';
 import { isAtbError } from '../domain/error';
 import type { AtbError } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
-import type { AllowingDecision } from '../domain/policy';
+import type { AllowingDecision, PolicyDecision } from '../domain/policy';
 import { ISSUE_PATH } from '../domain/signed-request';
+import { askedRecord } from './asked';
 import { assessmentOf, decide, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { identify, requireFresh } from './identity';
@@ -31,7 +32,7 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
   if (decision.effect !== 'deny' && decision.requirement.signedRequest && !caller.signed) {
     return await unsigned(ports, request, caller.spiffeId, decision);
   }
-  const requested = requestedEvent(ports, identified, decision.tier);
+  const requested = requestedEvent(ports, identified, decision);
   const pendingUntil =
     decision.effect === 'require'
       ? new Date(
@@ -122,8 +123,9 @@ async function unidentified(ports: ActivityPorts, request: PoaRequest, error: At
 function requestedEvent(
   ports: ActivityPorts,
   request: IdentifiedRequest,
-  tier: AuditEvent['tier'],
+  { tier, publicParams }: PolicyDecision,
 ): AuditEvent {
+  const { asked, personal } = askedRecord(request, publicParams);
   return {
     id: `${request.requestId}/poa_requested`,
     type: 'poa_requested',
@@ -134,7 +136,9 @@ function requestedEvent(
     action: request.asked.act,
     tier,
     reasons: [],
+    personal,
     data: {
+      asked,
       asked_digest: sha256Base64url(canonicalJson(request.asked)),
       policy_revision: ports.policy.revision,
       ticket: request.asked.ticket,

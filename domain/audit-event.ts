@@ -44,6 +44,37 @@ function data(required: JsonObject = {}, optional: JsonObject = {}): DataSchema 
 const ENDED = data({ code: NAME, policy_revision: orNull(NAME) });
 const ISSUED = data({ jti: NAME, exp: EPOCH_SECONDS, policy_revision: NAME, approvers: NAMES });
 
+/** The body of POST /issue, with what it leaves out filled in. */
+const ASKED = {
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'act',
+    'con',
+    'leg',
+    'justification',
+    'ticket',
+    'requires_dual_control',
+    'approvers',
+    'ttl_seconds',
+  ],
+  properties: {
+    act: NAME,
+    con: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['params', 'limits'],
+      properties: { params: { type: 'object' }, limits: { type: 'object' } },
+    },
+    leg: { type: 'object' },
+    justification: { type: ['string', 'null'] },
+    ticket: orNull(NAME),
+    requires_dual_control: { type: 'boolean' },
+    approvers: { type: 'array', items: SPIFFE_ID },
+    ttl_seconds: { type: ['number', 'null'] },
+  },
+} as const;
+
 /** Where a call to the broker goes, without the values in it; the target is the one that is called (attack 43). */
 const DESTINATION = { connector: NAME, route: TEXT, method: NAME, target: TEXT, caller: SPIFFE_ID };
 const FINDINGS = {
@@ -69,7 +100,7 @@ export const AUDIT_EVENTS = {
     tells: 'An agent asked for a mandate, and the request was taken up.',
     outcome: 'success',
     severity: 'informational',
-    data: data({ asked_digest: DIGEST, policy_revision: NAME, ticket: orNull(NAME) }),
+    data: data({ asked: orNull(ASKED), asked_digest: DIGEST, policy_revision: NAME, ticket: orNull(NAME) }),
   },
   poa_denied: {
     tells: 'A request was refused, with every reason.',

@@ -109,6 +109,8 @@ interface Decided {
   readonly raises: readonly TierRaise[];
   /** The rules that fired and the data that they read, for whoever wants to know why. */
   readonly rules: readonly string[];
+  /** Parameters of the action that are not personal; any other is. None where an older policy does not say. */
+  readonly publicParams: readonly string[];
 }
 
 /** Nothing speaks against the request; `issue` when nothing is outstanding either. */
@@ -217,6 +219,7 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       };
     }),
     rules: texts(decision.rules, 'rules'),
+    publicParams: texts(decision.public_params ?? [], 'public_params'),
   };
   const effect = oneOf(['issue', 'require', 'deny'] as const, decision.effect, 'effect');
   if (effect === 'deny') {

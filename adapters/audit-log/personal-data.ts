@@ -55,13 +55,13 @@ export class PersonalData {
     const { leaf: bare, disclosures } = committed(leaf, names, () =>
       randomBytes(SALT_BYTES).toString('base64url'),
     );
-    const sealed = await Promise.all(
-      disclosures.map(async ({ salt, name, value }): Promise<SealedValue> => {
-        const { keyId, key } = await keys.keyFor(subjects[name] ?? '');
-        const content = Buffer.from(JSON.stringify([salt, value]));
-        return { name, key_id: keyId, sealed: seal(key, content, contextOf(event.id, name)) };
-      }),
-    );
+    const sealed: SealedValue[] = [];
+    // One after the other: the first makes the key of its person, the others find it.
+    for (const { salt, name, value } of disclosures) {
+      const { keyId, key } = await keys.keyFor(subjects[name] ?? '');
+      const content = Buffer.from(JSON.stringify([salt, value]));
+      sealed.push({ name, key_id: keyId, sealed: seal(key, content, contextOf(event.id, name)) });
+    }
     return { leaf: leafText(bare), personal: JSON.stringify(sealed) };
   }
 

@@ -25,9 +25,16 @@ default decision := {
 	"faults": [],
 	"raises": [],
 	"rules": [],
+	"public_params": [],
 }
 
 context := input.context
+
+# What the catalogue does not know may be personal too.
+public_params contains name if {
+	some name, param in action.params
+	not param.personal
+}
 
 decision := object.union(common, {"effect": "deny", "reasons": sort(reasons)}) if count(reasons) > 0
 
@@ -49,6 +56,7 @@ common := {
 	"faults": sort([fault | some fault in faults]),
 	"raises": sort([raise | some raise in classification.raises]),
 	"rules": sort(rules),
+	"public_params": sort(public_params),
 }
 
 allowing := {

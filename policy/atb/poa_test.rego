@@ -363,3 +363,18 @@ test_revoked_verdicts_do_not_count if {
 		decision.outstanding.approvals == 1
 	}
 }
+
+test_tells_which_parameters_are_not_personal if {
+	decision := poa.decision with input as {"subject": {"id": "x"}, "action": {"name": "crm.contact.read"}, "context": {}}
+	every name in decision.public_params {
+		not data.catalogue.actions["crm.contact.read"].params[name].personal
+	}
+	every name, param in data.catalogue.actions["crm.contact.read"].params {
+		{name in decision.public_params, object.get(param, "personal", false)} == {true, false}
+	}
+}
+
+test_calls_nothing_of_an_unknown_action_public if {
+	decision := poa.decision with input as {"subject": {"id": "x"}, "action": {"name": "no.such"}, "context": {}}
+	decision.public_params == []
+}

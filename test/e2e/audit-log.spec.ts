@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { createProgram, run } from '../../apps/atb/program';
 import { TestStack } from '../support/stack';
 
@@ -56,6 +59,30 @@ describe('the audit log of a whole stack', () => {
     expect(traces[0]).toMatch(/^[0-9a-f]{32}$/);
     expect(new Set(traces).size).toBe(1);
     expect(traces).not.toContain(TRACE);
+  });
+
+  it('keeps what is personal of a request out of the leaf, and what is not in it', async () => {
+    const ask = { act: 'crm.contact.read', con: { params: { contact_id: 'C-4711', tenant_id: 'corp' } } };
+    const { body } = await stack.as('agent/explorer').post('/issue', ask);
+    const requestId = String(body.request_id);
+    const params = async () => {
+      const [requested] = await eventsOf(requestId);
+      return (requested?.data as { asked: { con: { params: object } } }).asked.con.params;
+    };
+    expect(await params()).toEqual({ contact_id: 'C-4711', tenant_id: 'corp' });
+    const leaves = new PostgresAuditLeaves(
+      readFileSync(join(stack.directory, 'database-url'), 'utf8').trim(),
+    );
+    const texts: string[] = [];
+    for await (const { leaf } of leaves.read(0, await leaves.size()))
+      texts.push(Buffer.from(leaf).toString());
+    await leaves.end();
+    expect(texts.find((text) => text.includes(requestId))).toContain('"contact_id":null');
+    expect(texts.join()).not.toContain('C-4711');
+    expect(await atb('audit', 'erase', 'contact_id=C-4711', '--as', 'person/carol')).toMatchObject({
+      exitCode: 0,
+    });
+    expect(await params()).toMatchObject({ contact_id: null });
   });
 
   it('has every refusal of AgentAuth and the worker, with its reasons (attack 40)', async () => {

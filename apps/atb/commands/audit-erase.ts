@@ -25,7 +25,7 @@ const POLL_SECONDS = 3_600;
 /** `atb audit erase`: GDPR Art. 17, for who has the database, the audit keys, and policy's leave. */
 export function registerErase(audit: Command, surroundings: Surroundings): void {
   withCommonOptions(audit.command('erase'))
-    .argument('<person>', 'whose data: a SPIFFE ID')
+    .argument('<person>', 'whose data: a SPIFFE ID, a data_subject, or a parameter such as contact_id=C-42')
     .description(
       'erase the key of a person: nobody can read what the log knows of them; its proofs stay valid',
     )
@@ -43,7 +43,7 @@ Example:
     )
     .action(async (person: string, options: Options) => {
       await inSession(surroundings, options, async (session) => {
-        const subject = parseAtbSpiffeId(person).uri;
+        const subject = person.startsWith('spiffe://') ? parseAtbSpiffeId(person).uri : person;
         const by = await permitted(session, options);
         const keys = await auditKeys(session, options.auditKeysFile);
         if (!keys) throw new UsageError('without the audit keys nobody can be found (--audit-keys-file)');

@@ -1,0 +1,67 @@
+import { canonicalJson } from '../domain/canonical-json';
+import { isJsonObject } from '../domain/json';
+import type { JsonObject } from '../domain/json';
+import type { AskedMandate, PoaRequest } from '../domain/mandate-request';
+
+/** What was asked, for its event: whole where it fits, and which places of it are personal, with whom they are about. */
+export interface AskedRecord {
+  readonly asked: JsonObject | null;
+  readonly personal: Readonly<Record<string, string>>;
+}
+
+// Half of what a leaf holds; above it the digest has to do.
+const MOST_BYTES = 32_768;
+
+// What of the legal ground names a person or tells a story; basis, jurisdiction and the kinds stay.
+const PERSONAL_CLAIMS = ['data_subject', 'ref', 'description'];
+
+/** `publicParams` are those that policy calls not personal. */
+export function askedRecord(
+  { requestId, asked }: Pick<PoaRequest, 'requestId' | 'asked'>,
+  publicParams: readonly string[],
+): AskedRecord {
+  const body: JsonObject = {
+    act: asked.act,
+    con: { params: asked.con.params, limits: asked.con.limits },
+    leg: asked.leg,
+    justification: asked.justification,
+    ticket: asked.ticket,
+    requires_dual_control: asked.requiresDualControl,
+    approvers: asked.approvers,
+    ttl_seconds: asked.ttlSeconds,
+  };
+  if (Buffer.byteLength(canonicalJson(body)) > MOST_BYTES) return { asked: null, personal: {} };
+  const params = Object.keys(asked.con.params).filter((name) => !publicParams.includes(name));
+  const subject = subjectOf(requestId, asked, params);
+  const claims = PERSONAL_CLAIMS.filter((name) => Object.hasOwn(asked.leg, name));
+  const party = accountableParty(asked.leg);
+  const about: readonly (readonly [string, string])[] = [
+    ...params.map((name) => [`/con/params/${escaped(name)}`, subject] as const),
+    ...claims.map((name) => [`/leg/${name}`, subject] as const),
+    ...(party === undefined ? [] : [['/leg/accountable_party/id', party] as const]),
+    ...(asked.justification === null ? [] : [['/justification', subject] as const]),
+    ...asked.approvers.map((id, index) => [`/approvers/${index}`, id] as const),
+  ];
+  return { asked: body, personal: Object.fromEntries(about.map(([at, who]) => [`/data/asked${at}`, who])) };
+}
+
+/**
+ * Whom a request is about: the data subject of its legal ground, else its first personal parameter by name
+ * (`contact_id=C-42`), else the request itself.
+ */
+function subjectOf(requestId: string, { leg, con }: AskedMandate, personal: readonly string[]): string {
+  if (typeof leg.data_subject === 'string' && leg.data_subject !== '') return leg.data_subject;
+  const [first] = [...personal].sort();
+  if (first === undefined) return `request/${requestId}`;
+  const value = con.params[first];
+  return `${first}=${typeof value === 'string' ? value : canonicalJson(value)}`;
+}
+
+function accountableParty({ accountable_party: party }: JsonObject): string | undefined {
+  return isJsonObject(party) && typeof party.id === 'string' ? party.id : undefined;
+}
+
+/** A name as a token of an RFC 6901 pointer. */
+function escaped(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1');
+}
