@@ -1,5 +1,6 @@
 import { AtbError } from '../domain/error';
 import type { Fault } from '../domain/error';
+import { parseAtbSpiffeId } from '../domain/spiffe-id';
 
 /**
  * Reads settings from the environment and collects every fault, so that a first start names all that is missing at
@@ -32,6 +33,17 @@ export class Environment {
   list(name: string): readonly string[] {
     const values = (this.optional(name) ?? '').split(',').map((value) => value.trim());
     return values.filter((value) => value !== '');
+  }
+
+  /** SPIFFE IDs between commas, each whole: a pattern or a trust domain names nobody, and is refused (attack 34). */
+  spiffeIds(name: string): readonly string[] {
+    const ids = this.list(name);
+    try {
+      for (const id of ids) parseAtbSpiffeId(id);
+    } catch {
+      this.fault(name, 'must be SPIFFE IDs of workloads, between commas');
+    }
+    return ids;
   }
 
   integer(

@@ -73,7 +73,7 @@ export function agentAuthConfiguration(
     }),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
-    trustedProxies: environment.list('ATB_TRUSTED_PROXIES'),
+    trustedProxies: environment.spiffeIds('ATB_TRUSTED_PROXIES'),
     jwtSvidMaxLifetimeSeconds: environment.integer('ATB_JWT_SVID_MAX_LIFETIME_SECONDS', 600, {
       min: 30,
       max: 86_400,

@@ -18,7 +18,7 @@ describe('docs/configuration.md', () => {
     ).flatMap((text) =>
       [
         ...text.matchAll(
-          /environment\s*\.(?:required|optional|text|integer|port|list|flag|oneOf)\(\s*'((?:ATB|ALLOW|SPIFFE)_[A-Z_]+)'/g,
+          /environment\s*\.(?:required|optional|text|integer|port|list|spiffeIds|flag|oneOf)\(\s*'((?:ATB|ALLOW|SPIFFE)_[A-Z_]+)'/g,
         ),
       ].map(([, name]) => name ?? ''),
     ),
