@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isErrorCode } from '../../domain/error';
 import * as spiffe from '../../adapters/spiffe';
 import { LEAF_RULES } from '../../adapters/spiffe/x509-svid-rules';
 
@@ -51,6 +52,17 @@ describe('docs/spiffe.md', () => {
     const offered = [...table.matchAll(/`(\w+)`/g)].map(([, name]) => name ?? '');
     expect(offered.length).toBeGreaterThan(15);
     expect(offered.filter((name) => !(name in spiffe))).toEqual([]);
+  });
+});
+
+/** Attack 46: reason codes that do not exist. */
+describe('docs/identity.md', () => {
+  it('explains codes that there are', () => {
+    const codes = [...readFileSync('docs/identity.md', 'utf8').matchAll(/^\| `([a-z_]+)`/gm)].map(
+      ([, code]) => code,
+    );
+    expect(codes.length).toBeGreaterThan(5);
+    expect(codes.filter((code) => !isErrorCode(code ?? ''))).toEqual([]);
   });
 });
 
