@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { openFederation } from '../adapters/identity/federation';
 import { atbErrorOf } from '../adapters/identity/refusal';
 import {
   BundleFiles,
@@ -17,12 +18,22 @@ interface FromWorkloadApi {
   readonly workloadApi: string;
 }
 
+interface FromFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly trustBundleFile: string;
+}
+
+interface Federating {
+  /** The trust domains whose bundles come from their endpoints, beside the others; none where it is not told. */
+  readonly federationFile: string | undefined;
+}
+
 /** Where trust bundles come from. */
-export type TrustConfiguration = FromWorkloadApi | { readonly trustBundleFile: string };
+export type TrustConfiguration = Federating & (FromWorkloadApi | { readonly trustBundleFile: string });
 
 /** Where a process has its own SVID and the trust bundles from. */
-export type IdentityConfiguration =
-  FromWorkloadApi | { readonly certFile: string; readonly keyFile: string; readonly trustBundleFile: string };
+export type IdentityConfiguration = Federating & (FromWorkloadApi | FromFiles);
 
 /** The trust bundles as they are now. */
 export interface Trust extends X509BundleSource, JwtBundleSource {
@@ -39,7 +50,11 @@ export function trustConfiguration(environment: Environment): TrustConfiguration
   const workloadApi = environment.optional('SPIFFE_ENDPOINT_SOCKET');
   const trustBundleFile = environment.optional('ATB_TRUST_BUNDLE_FILE');
   environment.exactlyOne({ ATB_TRUST_BUNDLE_FILE: trustBundleFile, SPIFFE_ENDPOINT_SOCKET: workloadApi });
-  return workloadApi === undefined ? { trustBundleFile: trustBundleFile ?? '' } : { workloadApi };
+  const federationFile = environment.optional('ATB_FEDERATION_FILE');
+  return {
+    federationFile,
+    ...(workloadApi === undefined ? { trustBundleFile: trustBundleFile ?? '' } : { workloadApi }),
+  };
 }
 
 /** `own`: the settings that name the certificate and its key, in this order, with what they say. */
@@ -58,14 +73,49 @@ export function identityConfiguration(
 
 /** Opens the trust bundles and follows them. Throws `configuration_invalid`, `identity_unavailable`. */
 export async function openTrust(configuration: TrustConfiguration): Promise<Trust> {
-  if ('workloadApi' in configuration) return fromWorkloadApi(configuration);
-  return atStart(() => BundleFiles.open(configuration.trustBundleFile, { onError: report }));
+  const trust = await ('workloadApi' in configuration
+    ? fromWorkloadApi(configuration)
+    : atStart(() => BundleFiles.open(configuration.trustBundleFile, { onError: report })));
+  return federated(trust, configuration);
 }
 
 /** Opens the SVID and the trust bundles, and follows them. Throws `configuration_invalid`, `identity_unavailable`. */
 export async function openIdentity(configuration: IdentityConfiguration): Promise<ProcessIdentity> {
-  if ('workloadApi' in configuration) return fromWorkloadApi(configuration);
-  const { certFile, keyFile, trustBundleFile } = configuration;
+  const identity = await ('workloadApi' in configuration
+    ? fromWorkloadApi(configuration)
+    : fromFiles(configuration));
+  return {
+    get svid() {
+      return identity.svid;
+    },
+    onChange: (listener) => identity.onChange(listener),
+    ...(await federated(identity, configuration)),
+  };
+}
+
+/** The same bundles, and those of the trust domains that are federated with. */
+async function federated(trust: Trust, { federationFile }: Federating): Promise<Trust> {
+  try {
+    const bundles =
+      federationFile === undefined
+        ? undefined
+        : await atStart(() => openFederation(federationFile, trust, report));
+    const source = bundles ?? trust;
+    return {
+      authoritiesOf: (trustDomain) => source.authoritiesOf(trustDomain),
+      jwtAuthoritiesOf: (trustDomain) => source.jwtAuthoritiesOf(trustDomain),
+      close() {
+        bundles?.close();
+        trust.close();
+      },
+    };
+  } catch (error) {
+    trust.close();
+    throw error;
+  }
+}
+
+function fromFiles({ certFile, keyFile, trustBundleFile }: FromFiles): Promise<ProcessIdentity> {
   return atStart(async () => {
     const bundles = await BundleFiles.open(trustBundleFile, { onError: report });
     const own = await SvidFiles.open({ certFile, keyFile, bundles, onError: report });

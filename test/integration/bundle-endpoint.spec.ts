@@ -19,6 +19,8 @@ import {
 import type { BundleEndpoint, FederatedBundlesOptions, SpiffeError } from '../../adapters/spiffe';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/development-ca';
+import { openTrust, trustConfiguration } from '../../apps/identity';
+import { Environment } from '../../apps/environment';
 import { JwtAuthority } from '../support/jwt-authority';
 
 const ENDPOINT_ID = 'spiffe://other.example/bundle-endpoint';
@@ -398,5 +400,53 @@ describe('federated bundles (SPIFFE Federation §4, §6.2)', () => {
     await expect(open(spiffe(endpoint.url, 'spiffe://other.example'))).rejects.toThrow(
       refusal('spiffe_id_malformed'),
     );
+  });
+});
+
+describe('ATB_FEDERATION_FILE', () => {
+  const openWith = (federation: unknown) => {
+    const file = (name: string, content: string) => {
+      const path = join(folder, name);
+      writeFileSync(path, content);
+      return path;
+    };
+    file('web.pem', webCa.certificatePem);
+    const environment = new Environment({
+      ATB_TRUST_BUNDLE_FILE: file('corp.example.pem', ownCa.certificatePem),
+      ATB_FEDERATION_FILE: file('federation.json', JSON.stringify(federation)),
+    });
+    return openTrust(trustConfiguration(environment));
+  };
+  const common = { trust_domain: 'other.example', url: 'https://localhost/' };
+
+  it('adds the bundles of other trust domains to those that are there', async () => {
+    const endpoint = await Endpoint.start(webCa);
+    endpoint.gives(bundleOf(otherCa));
+    const trust = await openWith({
+      endpoints: [{ ...common, url: endpoint.url, profile: 'https_web', ca_file: 'web.pem' }],
+      folder: 'kept',
+    });
+    const svid = await svidOf(otherCa, 'spiffe://other.example/agent/a');
+    expect(validateX509Svid(svid, trust, new Date()).id.trustDomain).toBe('other.example');
+    const own = await svidOf(ownCa, 'spiffe://corp.example/agent/a');
+    expect(validateX509Svid(own, trust, new Date()).id.trustDomain).toBe('corp.example');
+    const forged = await svidOf(otherCa, 'spiffe://corp.example/agent/a');
+    expect(() => validateX509Svid(forged, trust, new Date())).toThrow(refusal('untrusted_svid'));
+    expect(readdirSync(join(folder, 'kept'))).toEqual(['other.example.json']);
+    trust.close();
+  });
+
+  it.each([
+    ['no endpoints', { endpoints: [] }],
+    ['an unknown profile', { endpoints: [{ ...common, profile: 'http' }] }],
+    ['nobody who must be there', { endpoints: [{ ...common, profile: 'https_spiffe' }] }],
+    ['a slip of the pen', { endpoints: [{ ...common, profile: 'https_web', ca: 'web.pem' }] }],
+    ['a URL that is not https', { endpoints: [{ ...common, profile: 'https_web', url: 'http://a/' }] }],
+    [
+      'a trust domain that is none',
+      { endpoints: [{ ...common, profile: 'https_web', trust_domain: 'Other' }] },
+    ],
+  ])('with %s is no configuration', async (_, federation) => {
+    await expect(openWith(federation)).rejects.toThrow(refusal('configuration_invalid'));
   });
 });
