@@ -345,6 +345,7 @@ function stackVariables(): Record<string, string> {
   return {
     ATB_TEMPORAL_ADDRESS: stack.stack.temporalAddress,
     ATB_CODEC_KEYS_FILE: at('codec-keys.json'),
+    ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
     ATB_DATABASE_URL_FILE: at('database-url'),
     ATB_SIGNING_KEYS_FILE: at('keys/mandate-keys.json'),
     ATB_POLICY_BUNDLE_FILE: at('policy/bundle.tar.gz'),
