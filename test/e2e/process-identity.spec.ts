@@ -16,6 +16,7 @@ import { workerConfiguration } from '../../apps/worker/configuration';
 import { openWorkerPorts } from '../../apps/worker/ports';
 import { TestBroker } from '../support/broker';
 import type { TlsIdentity } from '../support/http';
+import { answerJson, HttpsServer } from '../support/https-server';
 import { TestStack } from '../support/stack';
 import { OneConnection } from '../support/tls-call';
 import { authorities, issuedBy, stateOf, WorkloadEndpoint } from '../support/workload-endpoint';
@@ -233,6 +234,43 @@ describe.each(Object.entries(SUBJECTS))('%s, with its identity from the Workload
   });
 });
 
+describe.each(Object.entries(SUBJECTS))('%s, federated with a second trust domain', (_, subjectOf) => {
+  const subject = subjectOf();
+
+  it('takes its SVIDs by the bundle from its endpoint, which speaks for nobody of ours (attack 25)', async () => {
+    const partner = await createDevelopmentCa('partner.example', 1);
+    const bundles = await HttpsServer.start();
+    closing.push(() => bundles.stop());
+    const x5c = [new X509Certificate(partner.certificatePem).raw.toString('base64')];
+    bundles.handler = (__, response) => {
+      answerJson(response, { keys: [{ kty: 'EC', use: 'x509-svid', x5c }], spiffe_refresh_hint: 1 });
+    };
+    const federation = (trustDomain: string) =>
+      bundles.file(
+        'federation.json',
+        JSON.stringify({
+          endpoints: [
+            {
+              trust_domain: trustDomain,
+              url: bundles.url,
+              profile: 'https_web',
+              ca_file: join(bundles.directory, 'ca.pem'),
+            },
+          ],
+        }),
+      );
+    const files = await identityFiles(subject);
+    // The files know another authority of the partner: what the endpoint says counts.
+    const environment = { ...files.environment, ATB_FEDERATION_FILE: await federation('partner.example') };
+    const process = await subject.start(environment);
+    closing.push(() => process.close());
+    const buyer = await svid('spiffe://partner.example/agent/buyer', {}, partner);
+    expect(await client(process.url, buyer).get(subject.path)).toMatchObject(subject.well);
+    const forged = await svid(AGENT, {}, partner);
+    expect(await client(process.url, forged).get(subject.path)).toMatchObject({ code: 'untrusted_svid' });
+  });
+});
+
 describe('the worker', () => {
   it.each(['files', 'the Workload API'])('judges evidence by the bundles of now, from %s', async (source) => {
     const bundle = join(directory, 'corp.example.pem');
@@ -345,9 +383,9 @@ function stackVariables(): Record<string, string> {
   return {
     ATB_TEMPORAL_ADDRESS: stack.stack.temporalAddress,
     ATB_CODEC_KEYS_FILE: at('codec-keys.json'),
-    ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
     ATB_DATABASE_URL_FILE: at('database-url'),
     ATB_SIGNING_KEYS_FILE: at('keys/mandate-keys.json'),
+    ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
     ATB_POLICY_BUNDLE_FILE: at('policy/bundle.tar.gz'),
     ATB_POLICY_PUBLIC_KEY_FILE: at('policy/public-key.pem'),
     ATB_TICKETS_FILE: at('tickets.json'),
@@ -430,8 +468,12 @@ function client(url: string, identity: TlsIdentity): OneConnection {
   return connection;
 }
 
-async function svid(spiffeId: string, profile: Partial<SvidProfile> = {}): Promise<TlsIdentity> {
-  const { chainPem, privateKeyPem } = await issueSvid(ca, { spiffeId, ttlHours: 1, ...profile });
+async function svid(
+  spiffeId: string,
+  profile: Partial<SvidProfile> = {},
+  authority = ca,
+): Promise<TlsIdentity> {
+  const { chainPem, privateKeyPem } = await issueSvid(authority, { spiffeId, ttlHours: 1, ...profile });
   return { cert: chainPem, key: privateKeyPem };
 }
 

@@ -74,6 +74,7 @@ beforeAll(async () => {
   await start('worker', workerNode, at(3), {
     ...shared,
     ATB_SIGNING_KEYS_FILE: inStack('keys/mandate-keys.json'),
+    ATB_AUDIT_KEYS_FILE: inStack('audit-keys.json'),
     ATB_NOTIFICATIONS_FILE: inStack('notifications.jsonl'),
     ATB_WORKER_ADMIN_PORT: String(at(3)),
   });
