@@ -160,6 +160,10 @@ const CONSEQUENCES = {
   worker_unavailable: { status: 503, retry: true },
   // The policy that was delivered.
   policy_bundle_refused: { status: 422 },
+  // The sealed audit log: read from outside, it does not hold what it claims.
+  audit_log_malformed: { status: 422 },
+  checkpoint_malformed: { status: 422 },
+  checkpoint_untrusted: { status: 422 },
   // Ours.
   configuration_invalid: { status: 500 },
   evidence_mismatch: { status: 500 },
