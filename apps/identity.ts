@@ -27,6 +27,8 @@ interface FromFiles {
 interface Federating {
   /** The trust domains whose bundles come from their endpoints, beside the others; none where it is not told. */
   readonly federationFile: string | undefined;
+  /** For which no endpoint speaks. */
+  readonly ownTrustDomain: string;
 }
 
 /** Where trust bundles come from. */
@@ -53,6 +55,7 @@ export function trustConfiguration(environment: Environment): TrustConfiguration
   const federationFile = environment.optional('ATB_FEDERATION_FILE');
   return {
     federationFile,
+    ownTrustDomain: /^spiffe:\/\/([^/]*)/.exec(environment.optional('ATB_ISSUER') ?? '')?.[1] ?? '',
     ...(workloadApi === undefined ? { trustBundleFile: trustBundleFile ?? '' } : { workloadApi }),
   };
 }
@@ -94,12 +97,14 @@ export async function openIdentity(configuration: IdentityConfiguration): Promis
 }
 
 /** The same bundles, and those of the trust domains that are federated with. */
-async function federated(trust: Trust, { federationFile }: Federating): Promise<Trust> {
+async function federated(trust: Trust, { federationFile, ownTrustDomain }: Federating): Promise<Trust> {
   try {
     const bundles =
       federationFile === undefined
         ? undefined
-        : await atStart(() => openFederation(federationFile, trust, report));
+        : await atStart(() =>
+            openFederation(federationFile, { others: trust, ownTrustDomain, onError: report }),
+          );
     const source = bundles ?? trust;
     return {
       authoritiesOf: (trustDomain) => source.authoritiesOf(trustDomain),

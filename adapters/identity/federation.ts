@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { AtbError } from '../../domain/error';
 import { readConfiguration } from '../json-schema';
 import { FederatedBundles } from '../spiffe';
 import type { BundleEndpoint, JwtBundleSource, SpiffeError, X509BundleSource } from '../spiffe';
@@ -55,10 +56,20 @@ const SCHEMA = {
  */
 export async function openFederation(
   file: string,
-  others: X509BundleSource & JwtBundleSource,
-  onError: (error: SpiffeError) => void,
+  {
+    others,
+    ownTrustDomain,
+    onError,
+  }: {
+    readonly others: X509BundleSource & JwtBundleSource;
+    readonly ownTrustDomain: string;
+    readonly onError: (error: SpiffeError) => void;
+  },
 ): Promise<FederatedBundles> {
   const { endpoints, folder } = await readConfiguration<FederationFile>(file, SCHEMA);
+  if (endpoints.some(({ trust_domain }) => trust_domain === ownTrustDomain)) {
+    throw new AtbError('configuration_invalid', `${file}: nobody outside says who is of ${ownTrustDomain}`);
+  }
   // Paths are relative to the file.
   const path = (name: string) => resolve(dirname(file), name);
   return FederatedBundles.open({

@@ -268,6 +268,10 @@ describe.each(Object.entries(SUBJECTS))('%s, federated with a second trust domai
     expect(await client(process.url, buyer).get(subject.path)).toMatchObject(subject.well);
     const forged = await svid(AGENT, {}, partner);
     expect(await client(process.url, forged).get(subject.path)).toMatchObject({ code: 'untrusted_svid' });
+
+    // An endpoint that would give our own trust domain other authorities is refused at the start.
+    await federation('corp.example');
+    await expect(subject.start(environment)).rejects.toMatchObject({ code: 'configuration_invalid' });
   });
 });
 
