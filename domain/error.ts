@@ -161,6 +161,7 @@ const CONSEQUENCES = {
   // The policy that was delivered.
   policy_bundle_refused: { status: 422 },
   // The sealed audit log: read from outside, it does not hold what it claims.
+  audit_log_diverged: { status: 500 },
   audit_log_malformed: { status: 422 },
   checkpoint_malformed: { status: 422 },
   checkpoint_untrusted: { status: 422 },

@@ -11,6 +11,11 @@ export const TILE_WIDTH = 256;
 
 const MAX_ENTRY_BYTES = 0xffff;
 
+/** A full bundle of the longest entries that the format can carry. */
+export const MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES);
+
+export const CHECKPOINT_PATH = 'checkpoint';
+
 /** The `index`-th tile of a level, with its first `width` hashes: fewer than 256 is a partial tile. */
 export interface Tile {
   readonly level: number;

@@ -148,6 +148,16 @@ export interface AuditLeaves {
   read(from: number, to: number): AsyncIterable<AuditLeaf>;
 }
 
+/** Where a sealed log lies, by the paths of C2SP tlog-tiles. Nothing in it changes but the checkpoint. */
+export interface LogStore {
+  /** Null where there is no such thing. Throws `audit_log_malformed` for more than `mostBytes`. */
+  read(path: string, mostBytes: number): Promise<Uint8Array | null>;
+  /** Writes once, durably; the same again changes nothing. Throws `audit_log_diverged` where something else is there. */
+  create(path: string, bytes: Uint8Array): Promise<void>;
+  /** Replaces the checkpoint, durably and as a whole. */
+  replaceCheckpoint(bytes: Uint8Array): Promise<void>;
+}
+
 /** The customer's ticket system. Null means that it knows no such ticket. Throws `ticket_system_unavailable`. */
 export interface TicketSystem {
   lookUp(ticket: string): Promise<TicketFact | null>;

@@ -1,0 +1,414 @@
+import { randomUUID } from 'node:crypto';
+import {
+  chmodSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LogDirectory } from '../../adapters/audit-log/log-directory';
+import { LogPublisher } from '../../adapters/audit-log/log-publisher';
+import { LogReader } from '../../adapters/audit-log/log-reader';
+import { verifyLog } from '../../adapters/audit-log/log-verifier';
+import type { VerifyOptions } from '../../adapters/audit-log/log-verifier';
+import { generateSignerKey, parseSignerKey } from '../../adapters/audit-log/note-key';
+import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
+import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { migrate } from '../../adapters/postgres/schema';
+import { formatCheckpoint } from '../../domain/checkpoint';
+import { bundlePath, formatBundle, parseBundle, tilePath } from '../../domain/log-tile';
+import { includes, inclusionPath, proofOf } from '../../domain/merkle-proof';
+import { hashLeaf } from '../../domain/merkle-tree';
+import type { AuditLeaves } from '../../domain/ports';
+import { signNote } from '../../domain/signed-note';
+import { TestDatabase } from '../support/database';
+import { anEvent } from '../support/ledger-contract';
+
+const signer = parseSignerKey(generateSignerKey('audit.corp.example'));
+const entry = (index: number) => Buffer.from(`{"entry":${index}}`);
+
+/** Leaves that are there at once: `size` of them. */
+function leavesOf(size: number, leafOf = entry): AuditLeaves & { size(): Promise<number> } {
+  return {
+    size: () => Promise.resolve(size),
+    async *read(from, to) {
+      await Promise.resolve();
+      for (let index = from; index < Math.min(to, size); index++) yield { index, leaf: leafOf(index) };
+    },
+  };
+}
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'atb-log-'));
+});
+
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const at = (path: string) => join(directory, path);
+const publisher = (leaves: AuditLeaves, checkpointEntries = 1000) =>
+  new LogPublisher({ leaves, store: new LogDirectory(directory), signer, checkpointEntries });
+const publish = (size: number) => publisher(leavesOf(size)).publish();
+const reader = () => new LogReader(new LogDirectory(directory));
+const verify = (options: Partial<VerifyOptions> = {}) => verifyLog(reader(), { keys: [signer], ...options });
+const coded = (code: string, message?: RegExp) =>
+  expect.objectContaining({
+    code,
+    ...(message && { message: expect.stringMatching(message) as string }),
+  }) as Error;
+
+/** Whoever can write where the log lies. */
+function tamper(path: string, change: (bytes: Buffer) => Uint8Array): void {
+  chmodSync(at(path), 0o644);
+  writeFileSync(at(path), change(readFileSync(at(path))));
+}
+const changedAt = (position: number) => (bytes: Buffer) => {
+  bytes[position] = (bytes[position] ?? 0) ^ 1;
+  return bytes;
+};
+
+describe('the sealed log', () => {
+  it.each([0, 1, 255, 256, 257, 512, 1000, 2300])('of %i entries verifies from the outside', async (size) => {
+    await publish(size);
+    if (size === 0) {
+      await expect(verify()).rejects.toThrow(coded('audit_log_malformed', /no checkpoint/));
+      return;
+    }
+    const seen: number[] = [];
+    const checkpoint = await verify({ onEntry: (_, index) => seen.push(index) });
+    expect(checkpoint).toMatchObject({ origin: 'audit.corp.example', size });
+    expect(seen).toEqual(Array.from({ length: size }, (_, index) => index));
+  });
+
+  it('grows step by step to the same as at once', async () => {
+    for (const size of [3, 256, 300, 511, 512, 513, 1300]) await publish(size);
+    const grown = await verify();
+    directory = mkdtempSync(join(tmpdir(), 'atb-log-'));
+    await publish(1300);
+    expect(await verify()).toEqual(grown);
+  });
+
+  it('has a checkpoint at the latest after so many entries', async () => {
+    const sizes: number[] = [];
+    const store = new LogDirectory(directory);
+    const told = {
+      read: store.read.bind(store),
+      create: store.create.bind(store),
+      replaceCheckpoint: async (bytes: Uint8Array) => {
+        sizes.push(Number(Buffer.from(bytes).toString().split('\n')[1]));
+        await store.replaceCheckpoint(bytes);
+      },
+    };
+    await new LogPublisher({
+      leaves: leavesOf(2500),
+      store: told,
+      signer,
+      checkpointEntries: 1000,
+    }).publish();
+    expect(sizes).toEqual([1000, 2000, 2500]);
+  });
+
+  it('goes on after a crash at any write, and writes nothing twice in another way', async () => {
+    await publish(300);
+    for (let writes = 0; ; writes++) {
+      const store = new LogDirectory(directory);
+      let left = writes;
+      const crash = async (write: () => Promise<void>) => {
+        if (left-- === 0) throw new Error('killed');
+        await write();
+      };
+      const crashing = {
+        read: store.read.bind(store),
+        create: (path: string, bytes: Uint8Array) => crash(() => store.create(path, bytes)),
+        replaceCheckpoint: (bytes: Uint8Array) => crash(() => store.replaceCheckpoint(bytes)),
+      };
+      const crashed = await new LogPublisher({
+        ...{ leaves: leavesOf(900), store: crashing, signer, checkpointEntries: 200 },
+      })
+        .publish()
+        .then(
+          () => false,
+          () => true,
+        );
+      await verify();
+      if (!crashed) break;
+    }
+    expect(await verify()).toMatchObject({ size: 900 });
+  });
+
+  it('is the same by two publishers at once', async () => {
+    const both = [publisher(leavesOf(700), 100), publisher(leavesOf(900), 70)];
+    await Promise.all(both.map((one) => one.publish()));
+    await publish(901);
+    expect(await verify()).toMatchObject({ size: 901 });
+  });
+
+  it('lies in read-only files', async () => {
+    await publish(300);
+    for (const path of ['checkpoint', 'tile/entries/000', tilePath({ level: 0, index: 1, width: 44 })]) {
+      expect(statSync(at(path)).mode & 0o777).toBe(0o444);
+    }
+  });
+
+  it('proves one entry with the tiles alone', async () => {
+    await publish(70_000);
+    const checkpoint = await verify({ trusted: await verify() });
+    for (const index of [0, 255, 256, 65_535, 65_536, 69_999]) {
+      const proof = await proofOf(inclusionPath(index, 70_000), (node) => reader().node(node, 70_000));
+      expect(includes({ index, hash: hashLeaf(entry(index)) }, checkpoint, proof)).toBe(true);
+      expect(includes({ index, hash: hashLeaf(entry(index + 1)) }, checkpoint, proof)).toBe(false);
+    }
+  }, 60_000);
+});
+
+describe('no checkpoint is signed', () => {
+  it('where the database has less than was sealed: restored from an older copy', async () => {
+    await publish(600);
+    await expect(publish(500)).rejects.toThrow(coded('audit_log_diverged', /600.*500.*older copy/));
+    expect(await verify()).toMatchObject({ size: 600 });
+  });
+
+  it('where the database was restored from an older copy and has grown again', async () => {
+    await publish(600);
+    const other = (index: number) => (index < 500 ? entry(index) : Buffer.from(`other ${index}`));
+    await expect(publisher(leavesOf(700, other)).publish()).rejects.toThrow(
+      coded('audit_log_diverged', /entry 512 is not the one that was sealed/),
+    );
+    expect(await verify()).toMatchObject({ size: 600 });
+  });
+
+  it('where an entry is missing', async () => {
+    const gap: AuditLeaves = {
+      size: () => Promise.resolve(5),
+      async *read(from, to) {
+        for await (const leaf of leavesOf(5).read(from, to)) if (leaf.index !== 3) yield leaf;
+      },
+    };
+    await expect(publisher(gap).publish()).rejects.toThrow(
+      coded('audit_log_diverged', /entry 3 is not there/),
+    );
+  });
+
+  it("where the stored checkpoint is of another key, or the log's tiles are not its own", async () => {
+    await publish(300);
+    const other = parseSignerKey(generateSignerKey('audit.corp.example'));
+    const store = new LogDirectory(directory);
+    const stranger = new LogPublisher({ leaves: leavesOf(301), store, signer: other, checkpointEntries: 9 });
+    await expect(stranger.publish()).rejects.toThrow(coded('checkpoint_untrusted'));
+    tamper(tilePath({ level: 0, index: 1, width: 44 }), changedAt(0));
+    await expect(publish(301)).rejects.toThrow(coded('audit_log_malformed', /do not make the root/));
+  });
+});
+
+describe('tampering is found and named', () => {
+  const BUNDLE = bundlePath(2, 256);
+  const entriesOf = (bytes: Buffer) => parseBundle(bytes, 2, 256);
+  const rewritten = (change: (entries: Uint8Array[]) => Uint8Array[]) => (bytes: Buffer) =>
+    formatBundle(change(entriesOf(bytes)));
+
+  beforeEach(() => publish(1000));
+
+  it.each<[string, string, (bytes: Buffer) => Uint8Array, RegExp]>([
+    ['one byte of an event', BUNDLE, changedAt(2), /entries\/002: entry 512 was changed/],
+    [
+      'a removed event',
+      BUNDLE,
+      rewritten((entries) => [...entries.slice(0, 7), ...entries.slice(8), Buffer.from('x')]),
+      /entry 519 was removed/,
+    ],
+    [
+      'a doubled event',
+      BUNDLE,
+      rewritten((entries) => [...entries.slice(0, 8), ...entries.slice(7, 255)]),
+      /entry 519 is there twice/,
+    ],
+    [
+      'two swapped events',
+      BUNDLE,
+      rewritten(([a, b, c, ...rest]) => [c!, b!, a!, ...rest]),
+      /entries 512 and 514 are swapped/,
+    ],
+    ['an event cut out of its bundle', BUNDLE, rewritten((entries) => entries.slice(1)), /has 255 entries/],
+    [
+      'one byte of a tile',
+      tilePath({ level: 0, index: 2, width: 256 }),
+      changedAt(40),
+      /tile\/0\/002 was changed/,
+    ],
+    [
+      'one byte of a tile above',
+      tilePath({ level: 1, index: 0, width: 3 }),
+      changedAt(40),
+      /tile\/1\/000.p\/3/,
+    ],
+  ])('%s', async (_, path, change, message) => {
+    tamper(path, change);
+    await expect(verify()).rejects.toThrow(coded('audit_log_malformed', message));
+  });
+
+  it('one byte of a checkpoint, wherever', async () => {
+    const note = readFileSync(at('checkpoint'));
+    for (let position = 0; position < note.length; position++) {
+      tamper('checkpoint', () => changedAt(position)(Buffer.from(note)));
+      await expect(verify()).rejects.toThrow(/signed note|signature|checkpoint|signed by/);
+    }
+  });
+
+  it('a checkpoint of another key', async () => {
+    const { root } = await verify();
+    const other = parseSignerKey(generateSignerKey('audit.corp.example'));
+    const note = signNote(formatCheckpoint({ origin: 'audit.corp.example', size: 1000, root }), other);
+    tamper('checkpoint', () => Buffer.from(note));
+    await expect(verify()).rejects.toThrow(
+      coded('checkpoint_untrusted', /not signed by audit\.corp\.example/),
+    );
+  });
+
+  it('a truncated log, against a checkpoint that is trusted', async () => {
+    const trusted = await verify();
+    directory = mkdtempSync(join(tmpdir(), 'atb-log-'));
+    await publish(900);
+    await verify();
+    await expect(verify({ trusted })).rejects.toThrow(coded('audit_log_malformed', /truncated.*1000.*900/));
+  });
+
+  it("a forked log, signed with the log's own key, against a checkpoint that is trusted", async () => {
+    const trusted = await verify();
+    directory = mkdtempSync(join(tmpdir(), 'atb-log-'));
+    const forked = (index: number) => (index === 700 ? Buffer.from('nothing happened') : entry(index));
+    await publisher(leavesOf(1100, forked)).publish();
+    await verify();
+    await expect(verify({ trusted })).rejects.toThrow(coded('audit_log_malformed', /forked.*1000/));
+  });
+
+  it("a root that is not over the entries, signed with the log's own key", async () => {
+    const note = signNote(
+      formatCheckpoint({ origin: 'audit.corp.example', size: 1000, root: hashLeaf(Buffer.from('x')) }),
+      signer,
+    );
+    tamper('checkpoint', () => Buffer.from(note));
+    await expect(verify()).rejects.toThrow(coded('audit_log_malformed', /forked/));
+  });
+});
+
+describe('whoever hands over a hostile log', () => {
+  beforeEach(() => publish(300));
+
+  it.each<[string, () => void, RegExp]>([
+    [
+      'an empty folder',
+      () => {
+        rmSync(at('checkpoint'), { force: true });
+      },
+      /no checkpoint/,
+    ],
+    [
+      'an empty checkpoint',
+      () => {
+        tamper('checkpoint', () => Buffer.alloc(0));
+      },
+      /blank line/,
+    ],
+    [
+      'a bundle that is missing',
+      () => {
+        rmSync(at(bundlePath(0, 256)), { force: true });
+      },
+      /entries\/000 is missing/,
+    ],
+    [
+      'a bundle cut off',
+      () => {
+        tamper(bundlePath(0, 256), (bytes) => bytes.subarray(0, 99));
+      },
+      /ends within an entry/,
+    ],
+    [
+      'a tile cut off',
+      () => {
+        tamper(tilePath({ level: 0, index: 0, width: 256 }), (b) => b.subarray(1));
+      },
+      /bytes long/,
+    ],
+    [
+      'a gigantic checkpoint',
+      () => {
+        chmodSync(at('checkpoint'), 0o644);
+        truncateSync(at('checkpoint'), 2 ** 40);
+      },
+      /more than/,
+    ],
+    [
+      'a gigantic bundle',
+      () => {
+        chmodSync(at(bundlePath(0, 256)), 0o644);
+        truncateSync(at(bundlePath(0, 256)), 2 ** 40);
+      },
+      /more than/,
+    ],
+    [
+      'a device for a checkpoint',
+      () => {
+        rmSync(at('checkpoint'), { force: true });
+        symlinkSync('/dev/zero', at('checkpoint'));
+      },
+      /no file/,
+    ],
+  ])('gets a clear refusal for %s', async (_, change, message) => {
+    change();
+    await expect(verify()).rejects.toThrow(message);
+  });
+
+  it('gets nothing by a size that nobody can read', async () => {
+    const note = signNote(
+      formatCheckpoint({ origin: 'a', size: Number.MAX_SAFE_INTEGER, root: hashLeaf(Buffer.from('x')) }),
+      signer,
+    );
+    tamper('checkpoint', () => Buffer.from(note));
+    await expect(verify()).rejects.toThrow(coded('audit_log_malformed'));
+  });
+});
+
+describe('the log over PostgreSQL', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await TestDatabase.start({ fsync: 'off' });
+    await migrate(database.url);
+  });
+  afterAll(() => database.stop());
+
+  it('seals what the ledger recorded, and survives a copy of the folder', async () => {
+    const ledger = new PostgresLedger(database.serviceUrl);
+    const leaves = new PostgresAuditLeaves(database.serviceUrl);
+    try {
+      const ids = Array.from({ length: 300 }, () => randomUUID());
+      await Promise.all(ids.map((id) => ledger.append(anEvent('poa_denied', id))));
+      await publisher(leaves).publish();
+      await ledger.append(anEvent('poa_denied', randomUUID()));
+      await publisher(leaves).publish();
+      const types = new Set<unknown>();
+      const copy = mkdtempSync(join(tmpdir(), 'atb-log-copy-'));
+      cpSync(directory, copy, { recursive: true });
+      const checkpoint = await verifyLog(new LogReader(new LogDirectory(copy)), {
+        keys: [signer],
+        onEntry: (leaf) => types.add((JSON.parse(Buffer.from(leaf).toString()) as { type: unknown }).type),
+      });
+      rmSync(copy, { recursive: true, force: true });
+      expect(checkpoint.size).toBe(await leaves.size());
+      expect(checkpoint.size).toBeGreaterThanOrEqual(301);
+      expect(types).toContain('poa_denied');
+    } finally {
+      await ledger.end();
+      await leaves.end();
+    }
+  });
+});
