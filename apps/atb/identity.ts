@@ -20,6 +20,9 @@ export interface DevelopmentStack {
   readonly codecKeysFile: string | undefined;
   readonly databaseUrlFile: string | undefined;
   readonly auditKeysFile: string | undefined;
+  /** The folder of the sealed log, and the file of its verifier key. */
+  readonly log: string | undefined;
+  readonly logKeyFile: string | undefined;
   /** By name, for example `agent/finance-bot`. */
   readonly identities: Readonly<Record<string, IdentityFiles>>;
 }
@@ -103,6 +106,8 @@ export function readDevelopmentStack(directory: string): DevelopmentStack | unde
     codecKeysFile: text(object(codec).keys_file),
     databaseUrlFile: text(object(audit).database_url_file),
     auditKeysFile: text(object(audit).keys_file),
+    log: text(object(audit).log),
+    logKeyFile: text(object(audit).vkey_file),
     identities: Object.fromEntries(
       Object.entries(object(identities)).map(([name, files]) => {
         const { spiffe_id: spiffeId, cert, key } = object(files);

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { createProgram, run } from '../../apps/atb/program';
@@ -49,6 +49,59 @@ describe('the audit log of a whole stack', () => {
       ['poa_requested', TRACE],
       ['poa_issued', TRACE],
     ]);
+  });
+
+  it('is sealed while the stack runs, and proves itself with its public key alone', async () => {
+    const requestId = await asked('crm.contact.read');
+    const leaves = new PostgresAuditLeaves(
+      readFileSync(join(stack.directory, 'database-url'), 'utf8').trim(),
+    );
+    const recorded = await leaves.size();
+    await leaves.end();
+    const verified = async () => {
+      const { exitCode, stdout } = await atb('audit', 'verify', '--json');
+      return exitCode === 0 ? (JSON.parse(stdout) as { size: number }).size : 0;
+    };
+    while ((await verified()) < recorded) await new Promise((resolve) => setTimeout(resolve, 200));
+
+    const copy = join(stack.directory, 'copy-of-the-log');
+    cpSync(join(stack.directory, 'log'), copy, { recursive: true });
+    const vkey = join(stack.directory, 'log-key.pub');
+    const state = join(stack.directory, 'verified');
+    const told = await atb('audit', 'verify', '--log', copy, '--vkey', vkey, '--events', '--state', state);
+    expect(told).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringMatching(/\d+ of \d+ entries/) as string,
+    });
+    expect(told.stdout).toMatch(/^the log audit\.corp\.example holds: \d+ entries/);
+    const again = await atb('audit', 'verify', '--log', copy, '--vkey', vkey, '--state', state);
+    expect(again.stdout).toMatch(/extending what was believed at \d+/);
+    const trusted = join(copy, 'checkpoint');
+    expect(await atb('audit', 'verify', '--trusted', trusted)).toMatchObject({ exitCode: 0 });
+
+    const [bundle] = readdirSync(join(copy, 'tile/entries'), { recursive: true, encoding: 'utf8' })
+      .map((name) => join(copy, 'tile/entries', name))
+      .filter((name) => statSync(name).isFile() && readFileSync(name, 'utf8').includes(requestId));
+    const note = readFileSync(trusted, 'utf8').split('\n');
+    const last = join(copy, 'tile/entries', `000.p/${note[1]}`);
+    const forged = existsSync(last) ? last : (bundle ?? '');
+    chmodSync(forged, 0o644);
+    writeFileSync(forged, readFileSync(forged, 'latin1').replace(/poa_issued/, 'poa_denied'), 'latin1');
+    const found = await atb('audit', 'verify', '--log', copy, '--vkey', vkey);
+    expect(found).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/entry \d+ was changed/) as string,
+    });
+  }, 30_000);
+
+  it.each([
+    [['--log', 'nowhere', '--vkey', 'log-key.pub'], 64],
+    [['--log', 'nowhere'], 64],
+    [['--log', 'http://127.0.0.1:9/', '--vkey', 'VKEY'], 69],
+  ])('says what is missing to verify it: %j', async (more, exitCode) => {
+    const vkey = readFileSync(join(stack.directory, 'log-key.pub'), 'utf8').trim();
+    const argv = more.map((word) => (word === 'VKEY' ? vkey : word));
+    expect((await atb('audit', 'verify', ...argv)).exitCode).toBe(exitCode);
   });
 
   it('gives a call without a trace one of its own', async () => {

@@ -12,6 +12,7 @@ describe('docs/configuration.md', () => {
       'apps/worker',
       'apps/broker',
       'apps/registration',
+      'apps/log',
       'apps/migration',
       'apps/temporal.ts',
       'apps/policy.ts',

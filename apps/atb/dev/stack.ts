@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Client } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import { generateSignerKey, parseSignerKey } from '../../../adapters/audit-log/note-key';
 import { writeNewMandateKeySet } from '../../../adapters/jose/mandate-keys';
 import { startEmbeddedPostgres } from '../../../adapters/postgres/embedded';
 import { migrate } from '../../../adapters/postgres/schema';
@@ -17,6 +18,8 @@ import { READINESS, TASK_QUEUE } from '../../../workflows/contract';
 import { startAgentAuth } from '../../agentauth/agentauth';
 import { agentAuthConfiguration } from '../../agentauth/configuration';
 import { metrics } from '../../agentauth/metrics';
+import { logConfiguration } from '../../log/configuration';
+import { startLog } from '../../log/log';
 import { reportPolicy } from '../../policy';
 import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
@@ -32,6 +35,9 @@ import { selfCheck } from './self-check';
 import { readOrCreate, removeQuietly, stateFiles, writePrivate } from './state';
 import type { StateFiles } from './state';
 
+// The name of the example company's log, in each of its checkpoints.
+const LOG_NAME = 'audit.corp.example';
+
 export interface StackOptions {
   readonly stateDirectory: string;
   readonly ports: StackPorts;
@@ -40,7 +46,7 @@ export interface StackOptions {
   readonly temporalAddress?: string | undefined;
   /** Settings that differ from a development stack's, by their ATB_* names. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Told when the worker stops by itself. */
+  /** Told when the worker or the log stops by itself. */
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -137,6 +143,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const codecKeys = await readCodecKeys(files.codecKeys);
     const connection = await NativeConnection.connect({ address: temporal.address });
     undo.push(() => connection.close());
+    const log = await startLog(logConfiguration(environment), () => undefined);
+    log.ended.catch(options.onFatal);
+    undo.push(() => log.stop());
     const workerPorts = await openWorkerPorts(worker);
     undo.push(() => workerPorts.close());
 
@@ -219,6 +228,8 @@ export function installTemporalRuntime(): void {
 async function secrets(files: StateFiles): Promise<void> {
   await createCodecKeys(files.codecKeys, new Date());
   await createCodecKeys(files.auditKeys, new Date());
+  const logKey = await readOrCreate(files.log.key, () => `${generateSignerKey(LOG_NAME)}\n`);
+  await writePrivate(files.log.vkey, `${parseSignerKey(logKey.trim()).vkey}\n`);
   if (!existsSync(mandateKeySetFile(files))) await writeNewMandateKeySet(files.keys);
   await readOrCreate(files.tickets, () => `${JSON.stringify(EXAMPLE_TICKETS, null, 2)}\n`);
 }
@@ -262,6 +273,8 @@ function stackEnvironment(
     ATB_CODEC_KEYS_FILE: files.codecKeys,
     ATB_DATABASE_URL_FILE: files.databaseUrl,
     ATB_AUDIT_KEYS_FILE: files.auditKeys,
+    ATB_LOG_DIR: files.log.directory,
+    ATB_LOG_KEY_FILE: files.log.key,
     // A development stack is its own company, whatever identity this machine has.
     SPIFFE_ENDPOINT_SOCKET: '',
     ATB_TRUST_BUNDLE_FILE: files.caCertificate,
@@ -288,7 +301,12 @@ function devJson(stack: Stack, files: StateFiles): string {
     temporal: { address: stack.temporalAddress, namespace: NAMESPACE, ui_url: stack.temporalUiUrl ?? null },
     codec: { endpoint: stack.codecEndpoint, keys_file: files.codecKeys },
     policy: { bundle: files.policy.bundle, signing_key: files.policy.privateKey },
-    audit: { database_url_file: files.databaseUrl, keys_file: files.auditKeys },
+    audit: {
+      database_url_file: files.databaseUrl,
+      keys_file: files.auditKeys,
+      log: files.log.directory,
+      vkey_file: files.log.vkey,
+    },
     trust_bundle: files.caCertificate,
     identities: stack.identities,
   };

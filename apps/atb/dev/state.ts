@@ -15,6 +15,8 @@ export interface StateFiles {
   readonly databaseUrl: string;
   /** The master keys of the personal data in the audit log. */
   readonly auditKeys: string;
+  /** The sealed audit log, the key of its checkpoints, and what it is verified with. */
+  readonly log: { readonly directory: string; readonly key: string; readonly vkey: string };
   readonly tickets: string;
   readonly notifications: string;
   readonly identities: string;
@@ -39,6 +41,7 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
     },
     databaseUrl: at('database-url'),
     auditKeys: at('audit-keys.json'),
+    log: { directory: at('log'), key: at('log-key'), vkey: at('log-key.pub') },
     tickets: at('tickets.json'),
     notifications: at('notifications.jsonl'),
     identities: at('identities'),

@@ -1,0 +1,159 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { LogDirectory } from '../../../adapters/audit-log/log-directory';
+import { LogReader } from '../../../adapters/audit-log/log-reader';
+import { LogUrl } from '../../../adapters/audit-log/log-url';
+import { verifyLog } from '../../../adapters/audit-log/log-verifier';
+import { parseVerifierKey } from '../../../adapters/audit-log/note-key';
+import { canonicalJson } from '../../../domain/canonical-json';
+import { parseCheckpoint } from '../../../domain/checkpoint';
+import type { Checkpoint } from '../../../domain/checkpoint';
+import { AtbError } from '../../../domain/error';
+import { visible } from '../../../domain/foreign-text';
+import { isJsonObject } from '../../../domain/json';
+import { openNote } from '../../../domain/signed-note';
+import type { NoteVerifier } from '../../../domain/signed-note';
+import { noStack } from '../identity';
+import type { Surroundings } from '../output';
+import { UsageError } from '../refusal';
+import { inSession, withCommonOptions } from '../session';
+import type { CommonOptions, Session } from '../session';
+
+interface Options extends CommonOptions {
+  readonly log?: string;
+  readonly vkey?: string;
+  readonly trusted?: string;
+  readonly state?: string;
+  readonly events?: boolean;
+}
+
+type Verified = Pick<Checkpoint, 'size' | 'root'>;
+
+/** `atb audit verify`: proves a whole log from the outside, with nothing but its public key. */
+export function registerAuditVerify(audit: Command, surroundings: Surroundings): void {
+  withCommonOptions(audit.command('verify'))
+    .description('prove the whole sealed log: every event, tile and checkpoint')
+    .option('--log <folder or URL>', 'a log in the layout of C2SP tlog-tiles')
+    .option('--vkey <key or file>', 'its verifier key: name+id+base64')
+    .option('--trusted <file>', 'a checkpoint that is believed already: the log must extend it')
+    .option('--state <file>', 'where to keep how far it got, to go on from there')
+    .option('--events', 'hold each entry to the form of our events (the default for the log of this stack)')
+    .addHelpText(
+      'after',
+      `
+Nobody has to be believed for this: the log may be a copy, and the key is all that is needed. It ends with 0 where all
+holds, and with 1 where something does not; then it says what.
+
+Examples:
+  atb audit verify
+  atb audit verify --log ./copy --vkey audit.pub --trusted last-year.checkpoint
+  atb audit verify --log https://log.example/ --vkey 'log.example+1a2b3c4d+AS…'`,
+    )
+    .action(async (options: Options) => {
+      await inSession(surroundings, options, async (session) => {
+        const { reader, keys } = await logOf(session, options);
+        const trusted = await believed(options, keys);
+        const checkpoint = await verifyLog(reader, {
+          keys,
+          trusted,
+          onProgress: progress(session, options.state),
+          ...((options.events ?? options.log === undefined) && { onEntry: requireEvent }),
+        });
+        const { origin, size } = checkpoint;
+        const root = Buffer.from(checkpoint.root).toString('base64');
+        session.output.answer(
+          { origin, size, root, from: trusted?.size ?? 0 },
+          `the log ${visible(origin)} holds: ${size} entries, root ${root}` +
+            (trusted ? `, extending what was believed at ${trusted.size}` : ''),
+        );
+      });
+    });
+}
+
+async function logOf(
+  session: Session,
+  options: Options,
+): Promise<{ readonly reader: LogReader; readonly keys: readonly NoteVerifier[] }> {
+  const { stack, stateDirectory } = session.where;
+  const log = options.log ?? stack?.log;
+  const vkey = options.vkey ?? (options.log === undefined ? stack?.logKeyFile : undefined);
+  if (log === undefined) throw new UsageError(`${noStack(stateDirectory, 'the sealed log')}, or say --log`);
+  if (vkey === undefined) throw new UsageError('whose log is it? --vkey');
+  const store = /^https?:\/\//.test(log) ? new LogUrl(log) : new LogDirectory(log);
+  return { reader: new LogReader(store), keys: [await verifierKey(vkey)] };
+}
+
+/** From a file, or the key itself. */
+async function verifierKey(keyOrFile: string): Promise<NoteVerifier> {
+  const text = await readFile(keyOrFile, 'utf8').catch(() => keyOrFile);
+  try {
+    return parseVerifierKey(text.trim());
+  } catch (cause) {
+    throw new UsageError(`--vkey ${visible(keyOrFile)} is no verifier key, nor a file with one`, { cause });
+  }
+}
+
+/** The later one of the checkpoint that is trusted and of what an earlier run got to. */
+async function believed(options: Options, keys: readonly NoteVerifier[]): Promise<Verified | undefined> {
+  const trusted =
+    options.trusted === undefined
+      ? undefined
+      : parseCheckpoint(openNote(await fileOf(options.trusted), keys).text);
+  const earlier = options.state === undefined ? undefined : await readState(options.state);
+  return earlier && earlier.size > (trusted?.size ?? 0) ? earlier : trusted;
+}
+
+async function fileOf(file: string): Promise<Uint8Array> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new UsageError(`${file} cannot be read`, { cause });
+  }
+}
+
+async function readState(file: string): Promise<Verified | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new UsageError(`${file} cannot be read`, { cause });
+  }
+  try {
+    const { size, root } = parseCheckpoint(text);
+    return { size, root };
+  } catch (cause) {
+    throw new UsageError(`${file} is no state of an earlier run`, { cause });
+  }
+}
+
+function progress(session: Session, state: string | undefined) {
+  // One after the other: the last one told is the one that stays.
+  let writing = Promise.resolve();
+  return ({ size, root }: Verified, all: number) => {
+    session.output.note(`${size} of ${all} entries`);
+    if (state === undefined) return;
+    const text = `state of atb audit verify\n${size}\n${Buffer.from(root).toString('base64')}\n`;
+    writing = writing.then(async () => {
+      await writeFile(`${state}.new`, text);
+      await rename(`${state}.new`, state);
+    });
+  };
+}
+
+/** Throws `audit_log_malformed` for what is no event in RFC 8785 form. */
+function requireEvent(entry: Uint8Array, index: number): void {
+  const text = Buffer.from(entry).toString('utf8');
+  let event: unknown;
+  try {
+    event = JSON.parse(text);
+  } catch {
+    event = undefined;
+  }
+  if (!isJsonObject(event) || typeof event.id !== 'string' || typeof event.type !== 'string') {
+    throw new AtbError('audit_log_malformed', `entry ${index} is no event`);
+  }
+  if (canonicalJson(event) !== text) {
+    throw new AtbError('audit_log_malformed', `entry ${index} is not in RFC 8785 form`);
+  }
+}

@@ -1,0 +1,31 @@
+import { collectDefaultMetrics } from 'prom-client';
+import { isAtbError } from '../../domain/error';
+import { startAdminServer } from '../admin-server';
+import { shutdownAsked } from '../shutdown';
+import { logConfiguration } from './configuration';
+import { startLog } from './log';
+
+/** The log as a process of its own: it holds the key of the checkpoints, and no other power. */
+async function main(): Promise<void> {
+  const configuration = logConfiguration(process.env);
+  const log = await startLog(configuration, ({ message }) => {
+    process.stderr.write(`log: ${message}; it is tried again\n`);
+  });
+  collectDefaultMetrics({ register: log.metrics });
+  const { host, port } = configuration.admin;
+  const admin = await startAdminServer(host, port, () => Promise.resolve(log.isReady()), log.metrics);
+  try {
+    await Promise.race([shutdownAsked(), log.ended]);
+    await log.stop();
+    await log.ended;
+  } finally {
+    await admin.close();
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(
+    isAtbError(error) ? `log: ${error.message}\n` : `log: ${String((error as Error).stack)}\n`,
+  );
+  process.exitCode = 1;
+});
