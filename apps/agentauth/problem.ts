@@ -27,15 +27,20 @@ export class ProblemFilter implements ExceptionFilter {
   }
 
   private known(thrown: unknown, request: FastifyRequest): AtbError {
-    if (isAtbError(thrown)) return thrown;
+    if (isAtbError(thrown) && thrown.code !== 'internal') return thrown;
     const code = codeOfFramework(thrown);
     if (code !== undefined) return new AtbError(code, MESSAGES[code]);
-    this.log.error(
-      `${request.method} ${request.routeOptions.url ?? 'no route'} failed`,
-      thrown instanceof Error ? thrown.stack : String(thrown),
-    );
+    this.log.error(`${request.method} ${request.routeOptions.url ?? 'no route'} failed`, told(thrown));
+    if (isAtbError(thrown)) return thrown;
     return new AtbError('internal', 'something went wrong on our side; it was logged');
   }
+}
+
+/** An error with all that led to it. */
+function told(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const own = thrown.stack ?? thrown.message;
+  return thrown.cause === undefined ? own : `${own}\ncaused by ${told(thrown.cause)}`;
 }
 
 const MESSAGES = {
