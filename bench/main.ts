@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { AUDIT, benchAudit } from './audit';
+import { AUDIT_VERIFY, benchAuditVerify } from './audit-verify';
 import { benchIssuance, ISSUANCE } from './issuance';
 import { benchPolicy, POLICY } from './policy';
 import { SERVERS } from './report';
@@ -17,6 +18,7 @@ const BENCHES: readonly Bench[] = [
   { names: ISSUANCE, run: benchIssuance },
   { names: POLICY, run: benchPolicy },
   { names: AUDIT, run: benchAudit },
+  { names: AUDIT_VERIFY, run: benchAuditVerify },
   { names: SVID, run: benchSvid },
 ];
 const NAMES = BENCHES.flatMap(({ names }) => names);
