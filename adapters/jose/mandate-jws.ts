@@ -57,15 +57,22 @@ export function openMandate(
 export function verifyMandate(
   compact: string,
   keys: MandateVerificationKeys,
-  { now, clockSkewSeconds = 0, ...parties }: MandateParties & MandateTime,
+  { now, clockSkewSeconds, ...parties }: MandateParties & MandateTime,
 ): MandateClaims {
   const mandate = openMandate(compact, keys, parties);
+  requireInTime(mandate, { now, ...(clockSkewSeconds !== undefined && { clockSkewSeconds }) });
+  return mandate;
+}
+
+/** Throws `mandate_invalid` before the mandate's time, and `mandate_lapsed` after it. */
+export function requireInTime(
+  { nbf, exp }: Pick<MandateClaims, 'nbf' | 'exp'>,
+  { now, clockSkewSeconds = 0 }: MandateTime,
+): void {
   const seconds = now.getTime() / 1000;
   // Said this way round so that a clock that tells no number refuses.
-  if (!(seconds + clockSkewSeconds >= mandate.nbf)) throw invalid('it is not good yet');
-  if (!(seconds - clockSkewSeconds < mandate.exp))
-    throw new AtbError('mandate_lapsed', 'the mandate has lapsed');
-  return mandate;
+  if (!(seconds + clockSkewSeconds >= nbf)) throw invalid('it is not good yet');
+  if (!(seconds - clockSkewSeconds < exp)) throw new AtbError('mandate_lapsed', 'the mandate has lapsed');
 }
 
 /** The port's way to say it. */

@@ -5,12 +5,14 @@ import { Credentials } from '../../adapters/credential/credentials';
 import phrases from '../../adapters/guardrail/phrases.json';
 import { PhraseGuardrail } from '../../adapters/guardrail/phrases';
 import { JwksSource } from '../../adapters/jose/jwks-source';
+import { requireInTime } from '../../adapters/jose/mandate-jws';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { Svids } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
+import type { Clock } from '../../domain/ports';
 import { startAdminServer } from '../admin-server';
 import { ProcessRecord } from '../process-record';
 import { hasSvid, openIdentity } from '../identity';
@@ -35,6 +37,8 @@ export interface BrokerParts {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly onDefect: (error: unknown) => void;
   readonly resolver?: Resolver;
+  /** The system's, unless a test says otherwise. */
+  readonly clock?: Clock;
 }
 
 // An unknown key may cause one reading of the keys in this time.
@@ -94,10 +98,13 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     });
     const { issuer, audience, clockSkewSeconds } = configuration;
     const redemptions = new Redemptions({
-      clock: () => new Date(),
+      clock: parts.clock ?? (() => new Date()),
       svids: new Svids(identity),
       mandates: {
         verify: (compact, now) => jwks.verify(compact, { issuer, audience, now, clockSkewSeconds }),
+        requireInTime: (mandate, now) => {
+          requireInTime(mandate, { now, clockSkewSeconds });
+        },
       },
       connectors,
       orders,

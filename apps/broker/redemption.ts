@@ -269,6 +269,9 @@ export class Redemptions {
       );
       return permission;
     }
+    const now = this.ports.clock();
+    // A body that comes slowly gains no time.
+    this.ports.mandates.requireInTime(mandate, now);
     const claim: Claim = {
       claimId: useId,
       issuer: mandate.iss,
@@ -276,7 +279,7 @@ export class Redemptions {
       requestId: mandate.req,
       agent,
       connector: connector.id,
-      at: this.ports.clock(),
+      at: now,
     };
     const permission: Permission = { ...assessed, useId, claim };
     const event = this.eventOf(permission, 'poa_redeemed', 'redeemed', [], {

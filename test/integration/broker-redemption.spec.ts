@@ -1,19 +1,9 @@
 import { FINANCE_BOT, TestBroker } from '../support/broker';
-import type { HttpCaller } from '../support/http';
 
 let test: TestBroker;
-let bot: HttpCaller;
-
-const pay = async (
-  mandate: string,
-  body: unknown = { amount: 100 },
-  headers: Record<string, string> = {},
-  caller = bot,
-) => caller.post('/c/erp/payments', body, { authorization: `PoA ${mandate}`, ...headers });
 
 beforeAll(async () => {
   test = await TestBroker.start();
-  bot = await test.caller();
 });
 afterAll(() => test.stop());
 beforeEach(() => {
@@ -22,16 +12,15 @@ beforeEach(() => {
 
 describe('a call with a mandate', () => {
   it('reaches the system behind as it was approved, with the credential of the connector and without the mandate (attack 31)', async () => {
-    const answer = await pay(
-      await test.mint(),
-      { amount: 100, memo: 'rent' },
-      {
+    const answer = await test.pay(await test.mint(), {
+      body: { amount: 100, memo: 'rent' },
+      headers: {
         'idempotency-key': 'k-1',
         cookie: 'session=1',
         'x-forwarded-for': '10.0.0.1',
         'x-evil': 'yes',
       },
-    );
+    });
     expect(answer).toMatchObject({ status: 200, body: { done: true } });
     expect(test.seen).toHaveLength(1);
     const [seen] = test.seen;
@@ -49,7 +38,7 @@ describe('a call with a mandate', () => {
 
   it('is told in two events: the mark before, the outcome after, with the target that was called (attack 43)', async () => {
     const claims = await test.claims();
-    await pay(await test.keys.signer.sign(claims));
+    await test.pay(await test.keys.signer.sign(claims));
     await test.recorded(claims.req, 'poa_redemption_outcome');
     const [redeemed, outcome] = (await test.events()).filter(({ requestId }) => requestId === claims.req);
     expect(redeemed).toMatchObject({
@@ -73,8 +62,8 @@ describe('a call with a mandate', () => {
 
   it('works once', async () => {
     const mandate = await test.mint();
-    expect(await pay(mandate)).toMatchObject({ status: 200 });
-    expect(await pay(mandate)).toMatchObject({
+    expect(await test.pay(mandate)).toMatchObject({ status: 200 });
+    expect(await test.pay(mandate)).toMatchObject({
       status: 409,
       body: { code: 'poa_single_use_replay_blocked' },
     });

@@ -1,4 +1,6 @@
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, randomBytes, sign, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -27,7 +29,7 @@ import type { StoredAuditEvent } from '../../domain/audit-event';
 import { sha256Base64url } from '../../domain/digest';
 import type { MandateClaims } from '../../domain/mandate';
 import { HttpCaller } from './http';
-import type { TlsIdentity } from './http';
+import type { Answer, TlsIdentity } from './http';
 
 const ISSUER = 'spiffe://corp.example/agentauth';
 const AUDIENCE = 'spiffe://corp.example/broker';
@@ -61,14 +63,16 @@ export class TestBroker {
   answer: NonNullable<TestBrokerOptions['answer']>;
   private readonly callers: HttpCaller[] = [];
   private readonly others: Broker[] = [];
+  private bot: HttpCaller | undefined;
+  private privateKey: KeyObject | undefined;
   private ledger: PostgresLedger | undefined;
 
   private constructor(
     readonly directory: string,
     readonly ca: DevelopmentCa,
     readonly keys: MandateKeySet,
-    readonly postgres: EmbeddedPostgres,
-    private readonly identities: Map<string, TlsIdentity>,
+    public postgres: EmbeddedPostgres,
+    private readonly identities: Map<string, Promise<TlsIdentity>>,
     options: TestBrokerOptions,
   ) {
     this.answer =
@@ -79,6 +83,8 @@ export class TestBroker {
       });
   }
 
+  /** What the broker's clock says. */
+  now: () => Date = () => new Date();
   broker!: Broker;
   upstream!: Server;
   upstreamPort = 0;
@@ -172,7 +178,21 @@ export class TestBroker {
         this.defects.push(error);
       },
       ...(this.options.resolver && { resolver: this.options.resolver }),
+      clock: () => this.now(),
     });
+  }
+
+  /** After `postgres.stop()`: the same database, at the same place. */
+  async restartPostgres(): Promise<void> {
+    this.postgres = await startEmbeddedPostgres({
+      stateDirectory: join(this.directory, 'postgres'),
+      port: Number(new URL(this.postgres.url).port),
+    });
+  }
+
+  /** After a restart of the broker: the next payment is made over a new connection. */
+  forgetCaller(): void {
+    this.bot = undefined;
   }
 
   /** The variables for a broker in a process of its own. */
@@ -186,12 +206,10 @@ export class TestBroker {
   }
 
   /** The one identity of an agent in this test. */
-  async identity(spiffeId: string): Promise<TlsIdentity> {
-    const known = this.identities.get(spiffeId);
-    if (known) return known;
-    const identity = await this.svid(spiffeId);
-    this.identities.set(spiffeId, identity);
-    return identity;
+  identity(spiffeId: string): Promise<TlsIdentity> {
+    const known = this.identities.get(spiffeId) ?? this.svid(spiffeId);
+    this.identities.set(spiffeId, known);
+    return known;
   }
 
   async caller(spiffeId = FINANCE_BOT, url = this.broker.url): Promise<HttpCaller> {
@@ -211,7 +229,6 @@ export class TestBroker {
 
   async claims(changes: Partial<MandateClaims> = {}): Promise<MandateClaims> {
     const sub = changes.sub ?? FINANCE_BOT;
-    const { cert } = await this.identity(sub);
     const now = Math.floor(Date.now() / 1000);
     return {
       iss: ISSUER,
@@ -233,9 +250,53 @@ export class TestBroker {
       iat: now,
       nbf: now,
       exp: now + 120,
-      cnf: { 'x5t#S256': sha256Base64url(new X509Certificate(cert).raw) },
+      cnf: this.boundTo(await this.identity(sub)),
       ...changes,
     };
+  }
+
+  /** A payment with a mandate, by finance-bot unless told otherwise. */
+  async pay(
+    mandate: string,
+    {
+      body = { amount: 100 },
+      headers = {},
+      caller,
+    }: {
+      readonly body?: unknown;
+      readonly headers?: Record<string, string>;
+      readonly caller?: HttpCaller | undefined;
+    } = {},
+  ): Promise<Answer> {
+    this.bot ??= await this.caller();
+    return (caller ?? this.bot).post('/c/erp/payments', body, {
+      authorization: `PoA ${mandate}`,
+      ...headers,
+    });
+  }
+
+  /** A compact JWS with any header over any claims, truly signed by the mandate key unless told otherwise. */
+  forge(
+    header: object,
+    claims: unknown,
+    signed: (input: Buffer) => Buffer = (input) => this.signature(input),
+  ): string {
+    const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const input = `${part(header)}.${part(claims)}`;
+    return `${input}.${signed(Buffer.from(input)).toString('base64url')}`;
+  }
+
+  /** By the mandate key, over whatever. */
+  signature(input: string | Buffer): Buffer {
+    this.privateKey ??= createPrivateKey(
+      readFileSync(join(this.directory, 'keys', `mandate-key-${this.keys.signer.kid}.pem`)),
+    );
+    return sign(null, Buffer.from(input), this.privateKey);
+  }
+
+  /** The claim that binds a mandate to a certificate (RFC 8705 §3.1). */
+  boundTo({ cert }: TlsIdentity): MandateClaims['cnf'] {
+    return { 'x5t#S256': sha256Base64url(new X509Certificate(cert).raw) };
   }
 
   /** Sends bytes as they are over mTLS, and answers all that comes back until the connection ends or is quiet. */
@@ -352,7 +413,7 @@ function erpConnector(port: number): Record<string, unknown> {
     },
     egress: { allow: [{ host: 'localhost', port }], private_addresses: ['127.0.0.0/8', '::1/128'] },
     credentials: [{ header: 'Authorization', prefix: 'Bearer ', from: { file: '../credential' } }],
-    timeouts: { connect_ms: 1_000, first_byte_ms: 1_500, idle_ms: 1_500, total_ms: 5_000 },
+    timeouts: { connect_ms: 4_000, first_byte_ms: 1_500, idle_ms: 1_500, total_ms: 5_000 },
     limits: { request_bytes: 4_096, response_bytes: 100_000 },
     idempotency_key: 'forward',
     routes: [

@@ -4,6 +4,8 @@ import type { MandateClaims } from '../../../domain/mandate';
 /** Verifies form, type, signature, issuer, audience and time of a mandate. */
 export interface MandateVerifier {
   verify(compact: string, now: Date): Promise<MandateClaims>;
+  /** Its times alone. Throws `mandate_invalid`, `mandate_lapsed`. */
+  requireInTime(mandate: MandateClaims, now: Date): void;
 }
 
 const AUTHORIZATION = /^PoA ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
