@@ -94,6 +94,33 @@ describe('the audit log of a whole stack', () => {
     });
   }, 30_000);
 
+  it('proves one event in one file, which is verified with nothing else', async () => {
+    const requestId = await asked('crm.contact.read');
+    const id = `${requestId}/poa_issued`;
+    let proved = await atb('audit', 'prove', id);
+    while (proved.exitCode !== 0) {
+      expect(proved.stderr).toContain('the sealed log has no event');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      proved = await atb('audit', 'prove', id);
+    }
+    const file = join(stack.directory, 'issued.tlog-proof');
+    writeFileSync(file, proved.stdout);
+    const vkey = readFileSync(join(stack.directory, 'log-key.pub'), 'utf8').trim();
+    const checked = await atb('audit', 'check', file, '--vkey', vkey, '--json');
+    expect(checked.exitCode).toBe(0);
+    expect(JSON.parse(checked.stdout)).toMatchObject({ event: { id, type: 'poa_issued' } });
+
+    writeFileSync(
+      file,
+      proved.stdout.replace(/index (\d+)/, (_, index) => `index ${Number(index) + 1}`),
+    );
+    expect(await atb('audit', 'check', file, '--vkey', vkey)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('does not lead from its entry') as string,
+    });
+    expect((await atb('audit', 'check', '/dev/zero', '--vkey', vkey)).exitCode).toBe(64);
+  }, 30_000);
+
   it.each([
     [['--log', 'nowhere', '--vkey', 'log-key.pub'], 64],
     [['--log', 'nowhere'], 64],

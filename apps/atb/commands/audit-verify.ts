@@ -1,10 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { LogDirectory } from '../../../adapters/audit-log/log-directory';
-import { LogReader } from '../../../adapters/audit-log/log-reader';
-import { LogUrl } from '../../../adapters/audit-log/log-url';
 import { verifyLog } from '../../../adapters/audit-log/log-verifier';
-import { parseVerifierKey } from '../../../adapters/audit-log/note-key';
 import { canonicalJson } from '../../../domain/canonical-json';
 import { parseCheckpoint } from '../../../domain/checkpoint';
 import type { Checkpoint } from '../../../domain/checkpoint';
@@ -13,15 +9,14 @@ import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
 import { openNote } from '../../../domain/signed-note';
 import type { NoteVerifier } from '../../../domain/signed-note';
-import { noStack } from '../identity';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
-import { inSession, withCommonOptions } from '../session';
-import type { CommonOptions, Session } from '../session';
+import { inSession } from '../session';
+import type { Session } from '../session';
+import { sealedLog, withLogOptions } from './sealed-log';
+import type { LogOptions } from './sealed-log';
 
-interface Options extends CommonOptions {
-  readonly log?: string;
-  readonly vkey?: string;
+interface Options extends LogOptions {
   readonly trusted?: string;
   readonly state?: string;
   readonly events?: boolean;
@@ -31,10 +26,8 @@ type Verified = Pick<Checkpoint, 'size' | 'root'>;
 
 /** `atb audit verify`: proves a whole log from the outside, with nothing but its public key. */
 export function registerAuditVerify(audit: Command, surroundings: Surroundings): void {
-  withCommonOptions(audit.command('verify'))
+  withLogOptions(audit.command('verify'))
     .description('prove the whole sealed log: every event, tile and checkpoint')
-    .option('--log <folder or URL>', 'a log in the layout of C2SP tlog-tiles')
-    .option('--vkey <key or file>', 'its verifier key: name+id+base64')
     .option('--trusted <file>', 'a checkpoint that is believed already: the log must extend it')
     .option('--state <file>', 'where to keep how far it got, to go on from there')
     .option('--events', 'hold each entry to the form of our events (the default for the log of this stack)')
@@ -51,7 +44,7 @@ Examples:
     )
     .action(async (options: Options) => {
       await inSession(surroundings, options, async (session) => {
-        const { reader, keys } = await logOf(session, options);
+        const { reader, keys } = await sealedLog(session, options);
         const trusted = await believed(options, keys);
         const checkpoint = await verifyLog(reader, {
           keys,
@@ -68,29 +61,6 @@ Examples:
         );
       });
     });
-}
-
-async function logOf(
-  session: Session,
-  options: Options,
-): Promise<{ readonly reader: LogReader; readonly keys: readonly NoteVerifier[] }> {
-  const { stack, stateDirectory } = session.where;
-  const log = options.log ?? stack?.log;
-  const vkey = options.vkey ?? (options.log === undefined ? stack?.logKeyFile : undefined);
-  if (log === undefined) throw new UsageError(`${noStack(stateDirectory, 'the sealed log')}, or say --log`);
-  if (vkey === undefined) throw new UsageError('whose log is it? --vkey');
-  const store = /^https?:\/\//.test(log) ? new LogUrl(log) : new LogDirectory(log);
-  return { reader: new LogReader(store), keys: [await verifierKey(vkey)] };
-}
-
-/** From a file, or the key itself. */
-async function verifierKey(keyOrFile: string): Promise<NoteVerifier> {
-  const text = await readFile(keyOrFile, 'utf8').catch(() => keyOrFile);
-  try {
-    return parseVerifierKey(text.trim());
-  } catch (cause) {
-    throw new UsageError(`--vkey ${visible(keyOrFile)} is no verifier key, nor a file with one`, { cause });
-  }
 }
 
 /** The later one of the checkpoint that is trusted and of what an earlier run got to. */

@@ -6,6 +6,7 @@ import type { JsonObject } from '../../../domain/json';
 import { visible } from '../../../domain/foreign-text';
 import { table } from '../output';
 import type { Surroundings } from '../output';
+import { registerAuditProve } from './audit-prove';
 import { registerAuditVerify } from './audit-verify';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
@@ -29,6 +30,7 @@ const LIMIT = 100;
 export function registerAudit(program: Command, surroundings: Surroundings): void {
   const audit = program.command('audit').description('read the audit log');
   registerAuditVerify(audit, surroundings);
+  registerAuditProve(audit, surroundings);
   registerErase(audit, surroundings);
   withCommonOptions(audit.command('ls'))
     .description('list audit events, oldest first')
