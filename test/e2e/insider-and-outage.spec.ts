@@ -1,3 +1,7 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { askedMandateOf } from '../../domain/mandate-request';
+import type { PoaRequest } from '../../domain/mandate-request';
 import { poaRequestWorkflowId, verdictSignal } from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { TestStack } from '../support/stack';
@@ -17,6 +21,21 @@ const pending = async () =>
   String((await finance().post('/issue', { act: 'erp.order.create' })).body.request_id);
 const standing = async (id: string) => (await finance().get(`/requests/${id}`)).body;
 const collect = (id: string) => finance().post(`/requests/${id}/collect`);
+
+/** A request as AgentAuth would hand it over, with the certificate chain of somebody, but not by them. */
+function handmade(requestId: string, name: string, act: string): PoaRequest {
+  const certificate = new X509Certificate(readFileSync(stack.identity(name).cert));
+  return {
+    requestId,
+    asked: askedMandateOf({ act }),
+    evidence: {
+      kind: 'certificate',
+      chain: [certificate.raw.toString('base64')],
+      presentedAt: Math.floor(Date.now() / 1000),
+    },
+    forecast: 'issue',
+  };
+}
 
 async function until(id: string, type: string): Promise<string[]> {
   for (let tries = 0; tries < 100; tries++) {
@@ -57,6 +76,56 @@ describe('an insider with write access to the namespace', () => {
     expect(await stack.auditTypes('insider')).toEqual([]);
   });
 
+  it("gets nothing by starting a request with an agent's certificate chain, which anybody may know", async () => {
+    const client = await stack.insider();
+    const requestId = 'insider-with-a-chain';
+    const handle = await client.workflow.start('poaRequest', {
+      taskQueue: 'poa',
+      workflowId: poaRequestWorkflowId(requestId),
+      args: [handmade(requestId, 'agent/finance-bot', 'erp.order.create')],
+      // What an operator may write beside a workflow decides nothing.
+      memo: { state: 'approved', tier: 'low' },
+    });
+    await expect(handle.result()).rejects.toThrow();
+    expect(await stack.auditTypes(requestId)).toEqual([]);
+  });
+
+  it("gets no mandate by a person's chain either, even with the codec keys", async () => {
+    const client = await stack.sealedClient();
+    const requestId = 'insider-with-keys';
+    const handle = await client.workflow.start('poaRequest', {
+      taskQueue: 'poa',
+      workflowId: poaRequestWorkflowId(requestId),
+      args: [handmade(requestId, 'person/bob', 'crm.contact.read')],
+    });
+    await handle.result().catch(() => undefined);
+    const types = await stack.auditTypes(requestId);
+    expect(types).toContain('poa_denied');
+    expect(types).not.toContain('poa_issued');
+  });
+
+  it('gets nothing by a payload that was sealed for another workflow', async () => {
+    const [from, to] = [await pending(), await pending()];
+    const client = await stack.insider();
+    const sealed = await stack.sealedClient();
+    // Signed by the right person for the second request, and sealed for the first: where it is refused.
+    await sealed.workflow
+      .getHandle(poaRequestWorkflowId(from))
+      .signal(verdictSignal, { verdict: await bob.sign(to) });
+    await until(from, 'poa_verdict_refused');
+    const { events } = await client.workflow.getHandle(poaRequestWorkflowId(from)).fetchHistory();
+    const signaled = events?.find((event) => event.workflowExecutionSignaledEventAttributes);
+    await client.workflowService.signalWorkflowExecution({
+      namespace: 'atb',
+      workflowExecution: { workflowId: poaRequestWorkflowId(to) },
+      signalName: verdictSignal.name,
+      input: signaled?.workflowExecutionSignaledEventAttributes?.input ?? null,
+      requestId: 'moved',
+    });
+    expect(await until(to, 'poa_signal_rejected')).not.toContain('poa_verdict_recorded');
+    expect((await collect(to)).body).toMatchObject({ code: 'not_approved' });
+  });
+
   it('gets no second mandate by a reset to any point of the history (attack 8)', async () => {
     const id = await pending();
     await bob.give(id);
@@ -90,6 +159,15 @@ describe('an insider with write access to the namespace', () => {
     await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
     expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
     expect(await stack.auditTypes(id)).not.toContain('poa_issued');
+  });
+
+  it('gets nothing by cancelling: there is no mandate, and the log says what happened', async () => {
+    const id = await pending();
+    await bob.give(id);
+    await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).cancel();
+    expect(await until(id, 'poa_cancelled')).not.toContain('poa_issued');
+    expect(await standing(id)).toMatchObject({ state: 'cancelled' });
+    expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
   });
 });
 
