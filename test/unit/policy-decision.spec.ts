@@ -259,7 +259,11 @@ describe('the clock', () => {
 });
 
 const FACTS = '../shared/data/actions.json';
-(existsSync(FACTS) ? describe : describe.skip)("the customer's list of actions", () => {
+describe("the customer's list of actions", () => {
+  if (!existsSync(FACTS)) {
+    it.skip(`is all in the catalogue: there is no ${FACTS} beside this checkout`, () => undefined);
+    return;
+  }
   const facts = (JSON.parse(readFileSync(FACTS, 'utf8')) as { actions: Record<string, Partial<Action>> })
     .actions;
 
