@@ -36,6 +36,14 @@ COPY policy/dist policy/dist
 EXPOSE 8443 9464
 CMD ["node", "dist/apps/agentauth/main.js"]
 
+# Holds the key of the audit log's checkpoints, and reads the database: no port for anybody.
+FROM runtime AS log
+USER root
+RUN install --directory --owner=65532 --group=65532 /var/lib/atb-log
+USER 65532:65532
+EXPOSE 9468
+CMD ["node", "dist/apps/log/main.js"]
+
 # Holds the signing key, the policy and the audit writer: no public port.
 FROM runtime AS worker
 COPY policy/dist policy/dist

@@ -1,5 +1,6 @@
 import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseSignerKey } from '../../adapters/audit-log/note-key';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { createProgram, run } from '../../apps/atb/program';
 import { TestStack } from '../support/stack';
@@ -120,6 +121,17 @@ describe('the audit log of a whole stack', () => {
     });
     expect((await atb('audit', 'check', '/dev/zero', '--vkey', vkey)).exitCode).toBe(64);
   }, 30_000);
+
+  it('gets its key from one command, which replaces none that is there', async () => {
+    const out = join(stack.directory, 'another-log-key');
+    const made = await atb('audit', 'key', 'log.example', '--out', out);
+    expect(made).toMatchObject({ exitCode: 0, stdout: readFileSync(`${out}.pub`, 'utf8') });
+    expect(parseSignerKey(readFileSync(out, 'utf8').trim()).vkey).toBe(made.stdout.trim());
+    expect(statSync(out).mode & 0o777).toBe(0o600);
+    expect((await atb('audit', 'key', 'log.example', '--out', out)).exitCode).toBe(64);
+    expect((await atb('audit', 'key', 'two words', '--out', `${out}-2`)).exitCode).toBe(64);
+    expect(existsSync(`${out}-2`)).toBe(false);
+  });
 
   it.each([
     [['--log', 'nowhere', '--vkey', 'log-key.pub'], 64],

@@ -6,6 +6,7 @@ import type { JsonObject } from '../../../domain/json';
 import { visible } from '../../../domain/foreign-text';
 import { table } from '../output';
 import type { Surroundings } from '../output';
+import { registerAuditKey } from './audit-key';
 import { registerAuditProve } from './audit-prove';
 import { registerAuditVerify } from './audit-verify';
 import { UsageError } from '../refusal';
@@ -31,6 +32,7 @@ export function registerAudit(program: Command, surroundings: Surroundings): voi
   const audit = program.command('audit').description('read the audit log');
   registerAuditVerify(audit, surroundings);
   registerAuditProve(audit, surroundings);
+  registerAuditKey(audit, surroundings);
   registerErase(audit, surroundings);
   withCommonOptions(audit.command('ls'))
     .description('list audit events, oldest first')
