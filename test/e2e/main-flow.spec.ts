@@ -259,6 +259,23 @@ describe('high tier', () => {
     expect(wide.body).toMatchObject({ status: 403, code: 'limit_wider' });
   });
 
+  it('ends with one reject, whose reason stays, and no approval undoes it', async () => {
+    const id = await pending('finance-bot', PAYMENT);
+    await bob.give(id);
+    const late = await dave.sign(id);
+    const no = await carol.give(id, { verdict: 'reject', reason: 'the account is not known' });
+    expect(no.body).toMatchObject({ state: 'rejected' });
+    expect((await dave.submit(id, late)).body).toMatchObject({ code: 'request_finished' });
+    // Nor does the one who rejected, with another word.
+    expect((await carol.give(id)).status).toBeGreaterThanOrEqual(400);
+    expect((await stack.as('agent/finance-bot').get(`/requests/${id}`)).body).toMatchObject({
+      state: 'rejected',
+      verdicts: [{ verdict: 'approve' }, { verdict: 'reject', reason: 'the account is not known' }],
+    });
+    expect((await collect('finance-bot', id)).status).toBeGreaterThanOrEqual(400);
+    expect(await stack.auditTypes(id)).not.toContain('poa_issued_dual_control');
+  });
+
   it('counts only the nominated approvers', async () => {
     const id = await pending('finance-bot', { ...PAYMENT, approvers: [person('bob'), person('dave')] });
     expect((await carol.give(id)).body).toMatchObject({ code: 'verdict_not_nominated' });
