@@ -1,9 +1,8 @@
-import { ApplicationFailure } from '@temporalio/common';
-import { isAtbError, isRetryable } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
 import { admitRequest } from './admission';
 import { closeRequest } from './closing';
 import { escalate, remind } from './escalation';
+import { byCode } from './failure';
 import { introspectMandate } from './introspection';
 import { issueAtOnce } from './at-once';
 import { confirmCaller, issueMandate } from './issuance';
@@ -18,6 +17,8 @@ import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
 export type { ActivityPorts } from './ports';
+export { createProposalActivities } from './proposal';
+export type { ProposalPorts } from './proposal';
 
 /** The activities over their ports. Failures cross to the workflow by their code alone. */
 export function createActivities(all: ActivityPorts): Activities {
@@ -42,19 +43,4 @@ export function createActivities(all: ActivityPorts): Activities {
     roomOf: (limits) => step((ports) => roomOf(ports, limits)),
     introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),
   };
-}
-
-/** An AtbError becomes a failure whose `type` is its code; anything else is a defect, and worth another try. */
-async function byCode<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isAtbError(error)) throw error;
-    throw ApplicationFailure.create({
-      type: error.code,
-      message: error.message,
-      nonRetryable: !isRetryable(error.code),
-      ...(error.cause instanceof Error && { cause: error.cause }),
-    });
-  }
 }

@@ -75,6 +75,8 @@ const ASKED = {
   },
 } as const;
 
+const PROPOSAL = { proposal: NAME, kind: NAME, name: NAME };
+
 /** Where a call to the broker goes, without the values in it; the target is the one that is called (attack 43). */
 const DESTINATION = { connector: NAME, route: TEXT, method: NAME, target: TEXT, caller: SPIFFE_ID };
 const FINDINGS = {
@@ -198,6 +200,66 @@ export const AUDIT_EVENTS = {
     outcome: 'success',
     severity: 'medium',
     data: data({ jti: NAME }),
+  },
+  proposal_made: {
+    tells:
+      'A person proposed something that others have to sign off: a connector, a policy bundle, a change.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({ ...PROPOSAL, digest: DIGEST, statement_digest: DIGEST, policy_revision: NAME }),
+  },
+  sign_off_recorded: {
+    tells: 'A signed word on a proposal was verified and counts.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      ...PROPOSAL,
+      step: NAME,
+      verdict: { enum: ['approve', 'reject'] },
+      role: NAME,
+      jti: NAME,
+      statement_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
+  sign_off_refused: {
+    tells: 'A word on a proposal was refused, and changed nothing.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({ ...PROPOSAL, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
+  },
+  proposal_escalated: {
+    tells: 'A proposal climbed a rung of its escalation ladder, and more people are told.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ ...PROPOSAL, rung: COUNT, roles: NAMES }),
+  },
+  proposal_approved: {
+    tells: 'A proposal was signed off by everybody who has to: exactly this is in force.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({
+      ...PROPOSAL,
+      digest: DIGEST,
+      valid_until: orNull(EPOCH_SECONDS),
+      policy_revision: NAME,
+    }),
+  },
+  proposal_ended: {
+    tells: 'A proposal ended without having come into force.',
+    outcome: 'refused',
+    severity: 'low',
+    data: data({
+      ...PROPOSAL,
+      state: { enum: ['denied', 'rejected', 'expired', 'cancelled'] },
+      policy_revision: NAME,
+    }),
+  },
+  proposal_lapsed: {
+    tells: 'The time of something that was signed off is over, and nobody has signed it off again.',
+    outcome: 'failure',
+    severity: 'high',
+    data: data({ ...PROPOSAL, digest: DIGEST }),
   },
   identity_token_issued: {
     tells: 'An agent of a platform was given a token that names it as one of ours.',

@@ -108,6 +108,14 @@ const CONSEQUENCES = {
   verdict_second_from_person: { status: 409 },
   verdict_not_nominated: { status: 403 },
   release_not_due: { status: 409 },
+  // Proposals, and the words that sign them off.
+  proposal_by_unknown_person: { status: 403 },
+  proposal_finished: { status: 409 },
+  proposal_malformed: { status: 400 },
+  proposal_unknown: { status: 404 },
+  sign_off_not_due: { status: 409 },
+  sign_off_step_signed: { status: 409 },
+  sign_off_step_unknown: { status: 422 },
   // A request's state.
   already_issued: { status: 409 },
   mandate_lapsed: { status: 410 },
@@ -119,6 +127,7 @@ const CONSEQUENCES = {
   // Redeeming a mandate.
   call_malformed: { status: 400 },
   connector_closed: { status: 403 },
+  connector_not_signed_off: { status: 403 },
   connector_unknown: { status: 404 },
   credential_unavailable: { status: 503, retry: true },
   egress_not_allowed: { status: 502 },

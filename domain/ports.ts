@@ -3,6 +3,7 @@ import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity
 import type { JsonObject } from './json';
 import type { MandateClaims } from './mandate';
 import type { PolicyDecision, PolicyInput, Principal } from './policy';
+import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
 import type { StopDecision, StopInput } from './stop';
 import type { TicketFact } from './ticket';
@@ -24,6 +25,8 @@ export interface PolicyEngine {
   redemption(input: RedemptionInput): Promise<RedemptionDecision>;
   /** Whether somebody may stop or lift. */
   stop(input: StopInput): Promise<StopDecision>;
+  /** Where a proposal stands by its words. */
+  signOff(input: SignOffInput): Promise<SignOffDecision>;
   /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
   snapshot(): PolicyEngine;
   /** Tells of another policy, until the returned function is called. */
@@ -256,6 +259,66 @@ export interface SignedRequestOpener {
 /** Checks form and signature of a verdict. Throws `verdict_malformed`, `verdict_signature_invalid`. */
 export interface VerdictOpener {
   open(compact: string): Promise<SignedVerdict>;
+}
+
+/** Checks form and signature of a sign-off. Throws `verdict_malformed`, `verdict_signature_invalid`. */
+export interface SignOffOpener {
+  open(compact: string): SignedSignOff;
+}
+
+/** A proposal as the database knows it. */
+export interface ProposalEntry extends Proposed {
+  readonly id: string;
+  readonly author: string;
+  /** The statement by which it was proposed. */
+  readonly statement: string;
+  readonly proposedAt: Date;
+}
+
+/** A word's receipt. What is read back is what its audit event says. */
+export interface SignOffEntry {
+  readonly jti: string;
+  readonly proposalId: string;
+  readonly statement: string;
+  readonly by: string;
+  readonly receivedAt: Date;
+}
+
+export interface ProposalRecord {
+  /** Null where no audit event tells the same. */
+  readonly proposal: ProposalEntry | null;
+  readonly words: readonly SignOffEntry[];
+  /** What became of it, once it was decided. */
+  readonly end: ProposalEnd | null;
+}
+
+export type ProposalEnd = 'approved' | 'denied' | 'rejected' | 'expired' | 'cancelled';
+
+/** A connector that was signed off. */
+export interface ActiveConnector {
+  readonly name: string;
+  /** The digest of its configuration. */
+  readonly digest: string;
+  readonly proposalId: string;
+  readonly validUntil: Date | null;
+}
+
+/** Proposals and the words on them, each write insert-once and together with its event. Throws `audit_unavailable`. */
+export interface Proposals {
+  propose(entry: ProposalEntry, event: AuditEvent): Promise<void>;
+  /** Answers the first entry under that `jti`, which may be another's. */
+  recordSignOff(entry: SignOffEntry, event: AuditEvent): Promise<SignOffEntry>;
+  /** Records what was decided; answers it, which may have been decided otherwise before. */
+  conclude(id: string, end: ProposalEnd, event: AuditEvent): Promise<ProposalEnd>;
+  /** As `conclude`, approved: the connector is in force with this digest from then on, in place of any other. */
+  activate(id: string, connector: ActiveConnector, event: AuditEvent): Promise<ProposalEnd>;
+  /** As `conclude`, approved: the connector is in force no more. */
+  retire(id: string, name: string, event: AuditEvent): Promise<ProposalEnd>;
+  /** Records an event that establishes nothing else. */
+  append(event: AuditEvent): Promise<void>;
+  recordOf(id: string): Promise<ProposalRecord>;
+  /** Those in force. */
+  activeConnectors(): Promise<readonly ActiveConnector[]>;
 }
 
 /** Checks form, signature, issuer and audience of one of our own mandates, whatever its times. Throws `mandate_invalid`. */

@@ -17,6 +17,7 @@ const ENTRYPOINTS = [
   'atb/identity/answer',
   'atb/redemption/decision',
   'atb/revocation/decision',
+  'atb/sign_off/decision',
 ];
 const REVISION_CHARACTERS = 16;
 

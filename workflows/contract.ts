@@ -2,6 +2,7 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Answer, RequestStatus } from '../domain/request-status';
+import type { ProposalStatus, Proposed, SignOffAnswer } from '../domain/proposal';
 import type { CarriedOver } from './carried-over';
 
 /**
@@ -16,6 +17,7 @@ export const INTROSPECTION = 'introspection';
 export const TOKEN_EXCHANGE = 'tokenExchange';
 export const VELOCITY = 'velocity';
 export const READINESS = 'readiness';
+export const PROPOSAL = 'proposal';
 
 export function poaRequestWorkflowId(requestId: string): string {
   return `poa-request/${requestId}`;
@@ -53,6 +55,33 @@ export const decisionUpdate = defineUpdate<RequestStatus>('decision');
 export const verdictUpdate = defineUpdate<Answer, [VerdictSubmission]>('submitVerdict');
 export const collectUpdate = defineUpdate<Answer, [CallerSubmission]>('collect');
 export const withdrawUpdate = defineUpdate<Answer, [CallerSubmission]>('withdraw');
+
+/** What a proposal starts with: what is proposed, and the statement of whoever proposes it. */
+export interface ProposalInput {
+  readonly id: string;
+  readonly proposed: Proposed;
+  readonly statement: string;
+}
+
+export interface SignOffSubmission {
+  readonly statement: string;
+}
+
+export function proposalWorkflowId(id: string): string {
+  return `proposal/${id}`;
+}
+
+/** A proposal's id from its workflow's id, or undefined where the workflow is none. */
+export function proposalIdOf(workflowId: string): string | undefined {
+  return /^proposal\/(.+)$/.exec(workflowId)?.[1];
+}
+
+export type ProposalWorkflow = (input: ProposalInput) => Promise<ProposalStatus>;
+
+export const proposalQuery = defineQuery<ProposalStatus>('proposalStatus');
+/** Answers as soon as the proposal was looked at: it waits for nobody's word. */
+export const proposedUpdate = defineUpdate<SignOffAnswer>('proposed');
+export const signOffUpdate = defineUpdate<SignOffAnswer, [SignOffSubmission]>('signOff');
 
 /** Search attributes are stored in plain: no personal data goes here. */
 export const ATB_ACTION = defineSearchAttributeKey('AtbAction', 'KEYWORD');

@@ -4,3 +4,4 @@ export { readiness } from './readiness';
 export { revocation } from './revocation';
 export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';
+export { proposal } from './proposal';

@@ -1,12 +1,12 @@
 import type { KeyObject } from 'node:crypto';
 import { canonicalJson } from '../../domain/canonical-json';
-import { decodeBase64url } from '../../domain/compact-jws';
 import type { CompactJwsForm } from '../../domain/compact-jws';
 import { AtbError } from '../../domain/error';
 import type { Json, JsonObject } from '../../domain/json';
 import type { VerdictOpener } from '../../domain/ports';
 import { VERDICT_TYP } from '../../domain/verdict';
 import type { SignedVerdict, VerdictClaims } from '../../domain/verdict';
+import { hasOthers, NAME, statementClaims } from './statement-claims';
 import { openSvidSigned, signWithSvid } from './svid-signature';
 
 const FORM: CompactJwsForm = {
@@ -17,13 +17,8 @@ const FORM: CompactJwsForm = {
   code: 'verdict_malformed',
 };
 
-const MAX_REASON = 2000;
 const MAX_ATTESTS = 32;
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,128}$/;
-const JTI = /^[A-Za-z0-9._~-]{16,128}$/;
-/** Roles and facts are names in policy's data. */
-const NAME = /^[a-z][a-z0-9_]{0,63}$/;
-const SHA256_BYTES = 32;
 
 /**
  * Signs a verdict with the private key of an approver's SVID (ES256, ES384 or Ed25519, as the key is). `chain` is that
@@ -64,25 +59,14 @@ export const verdictOpener: VerdictOpener = {
 };
 
 function parseClaims(claims: JsonObject): VerdictClaims {
-  const { req, dig, verdict, role, reason, attests, iat, jti, ...unknown } = claims;
-  if (Object.keys(unknown).length > 0) throw malformed('it has a claim that does not belong there');
+  const { req, verdict, attests, ...others } = claims;
+  if (hasOthers(others)) throw malformed('it has a claim that does not belong there');
   if (typeof req !== 'string' || !REQUEST_ID.test(req)) throw malformed('its req is not the id of a request');
-  if (typeof dig !== 'string' || decodeBase64url(dig)?.length !== SHA256_BYTES) {
-    throw malformed('its dig is not a SHA-256 digest in base64url');
-  }
   if (verdict !== 'approve' && verdict !== 'reject' && verdict !== 'release') {
     throw malformed('its verdict is none of approve, reject, release');
   }
-  if (typeof role !== 'string' || !NAME.test(role)) throw malformed('its role is not the name of a role');
-  if (typeof reason !== 'string' || reason.length > MAX_REASON) {
-    throw malformed(`its reason is not a text of at most ${MAX_REASON} characters`);
-  }
-  if (typeof iat !== 'number' || !Number.isSafeInteger(iat) || iat < 0) {
-    throw malformed('its iat is not a whole number of seconds');
-  }
-  if (typeof jti !== 'string' || !JTI.test(jti))
-    throw malformed('its jti is not an id of 16 to 128 characters');
-  return { req, dig, verdict, role, reason, attests: parseAttests(attests), iat, jti };
+  const said = statementClaims(others, malformed);
+  return { req, verdict, attests: parseAttests(attests), ...said };
 }
 
 function parseAttests(attests: Json | undefined): readonly string[] {

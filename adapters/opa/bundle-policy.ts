@@ -8,6 +8,7 @@ import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-map
 import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import type { StopDecision, StopInput } from '../../domain/stop';
 import { openBundle } from './bundle';
 import type { PolicyRecorder } from './policy-recorder';
@@ -88,6 +89,10 @@ export class BundlePolicy implements PolicyEngine {
 
   stop(input: StopInput): Promise<StopDecision> {
     return this.current.stop(input);
+  }
+
+  signOff(input: SignOffInput): Promise<SignOffDecision> {
+    return this.current.signOff(input);
   }
 
   /** Stops watching; what was loaded goes on deciding. */

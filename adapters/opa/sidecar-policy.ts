@@ -9,6 +9,8 @@ import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { parseSignOffDecision, signOffInputJson } from '../../domain/proposal';
+import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
 import type { StopDecision, StopInput } from '../../domain/stop';
 import { PolicyListeners } from './policy-listeners';
@@ -65,6 +67,10 @@ abstract class Asking {
 
   async stop(input: StopInput): Promise<StopDecision> {
     return parseStopDecision((await this.ask('atb/revocation/decision', stopInputJson(input))).result);
+  }
+
+  async signOff(input: SignOffInput): Promise<SignOffDecision> {
+    return parseSignOffDecision((await this.ask('atb/sign_off/decision', signOffInputJson(input))).result);
   }
 
   /** Asks with the time of day in the time zone of the same revision that answers. */

@@ -11,6 +11,8 @@ import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy
 import type { PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { parseSignOffDecision, signOffInputJson } from '../../domain/proposal';
+import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
 import type { StopDecision, StopInput } from '../../domain/stop';
 import type { PolicyRecorder } from './policy-recorder';
@@ -91,6 +93,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async stop(input: StopInput): Promise<StopDecision> {
     return parseStopDecision(this.evaluate(stopInputJson(input), 'atb/revocation/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async signOff(input: SignOffInput): Promise<SignOffDecision> {
+    return parseSignOffDecision(this.evaluate(signOffInputJson(input), 'atb/sign_off/decision'));
   }
 
   /** The document that a rule gives, as it is. Throws `policy_unavailable`. */

@@ -27,6 +27,8 @@ import { openApiDocument } from './openapi';
 import { PoaRequests } from './poa-requests';
 import { policyProvider } from './policy';
 import { PollPace } from './poll-pace';
+import { Proposals } from './proposals';
+import { ProposalsController } from './proposals.controller';
 import { ProblemFilter } from './problem';
 import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
 import { RequestsController } from './requests.controller';
@@ -65,9 +67,11 @@ class AgentAuthModule {
         ApprovalsController,
         MandatesController,
         TokenController,
+        ProposalsController,
       ],
       providers: [
         { provide: PoaRequests, useValue: requests },
+        { provide: Proposals, useValue: new Proposals(client, configuration.decisionTimeoutMs) },
         { provide: BoundTokens, useValue: tokens },
         { provide: SignedRequests, useValue: new SignedRequests(svids, configuration.issuer) },
         { provide: PollPace, useValue: new PollPace(configuration.pollsPerInterval) },

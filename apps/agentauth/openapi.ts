@@ -1,5 +1,6 @@
 import { ERROR_CODES } from '../../domain/error';
 import { TIERS } from '../../domain/policy';
+import { PROPOSAL_KINDS } from '../../domain/proposal';
 import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -35,7 +36,52 @@ const idParameter = {
   schema: { ...text, pattern: '^[A-Za-z0-9_-]{27,64}$' },
 };
 
+const proposalParameter = { ...idParameter, schema: { ...text, maxLength: 128 } };
+const signOffStatement = {
+  ...text,
+  description:
+    'compact JWS, typ atb-sign-off+jwt, by the key of an X.509-SVID: on, dig, step, verdict, role, reason, iat, jti',
+};
+
 const SCHEMAS = {
+  Proposing: object(
+    {
+      kind: { enum: PROPOSAL_KINDS },
+      name: { ...text, pattern: '^[a-z0-9][a-z0-9_-]{0,62}$' },
+      content: { type: 'object', description: 'exactly what is signed off' },
+      statement: signOffStatement,
+    },
+    ['kind', 'name', 'content', 'statement'],
+  ),
+  Proposal: object({
+    proposal_id: text,
+    kind: { enum: PROPOSAL_KINDS },
+    name: text,
+    state: {
+      enum: ['pending', 'approved', 'denied', 'rejected', 'expired', 'lapsed', 'superseded', 'cancelled'],
+    },
+    digest: { ...text, description: 'base64url SHA-256 over the RFC 8785 form of {kind, name, content}' },
+    content: { type: 'object' },
+    author: text,
+    proposed_at: time,
+    words: {
+      type: 'array',
+      items: object({
+        step: text,
+        verdict: text,
+        by: text,
+        role: text,
+        reason: text,
+        received_at: time,
+        jti: text,
+      }),
+    },
+    outstanding: { type: 'array', items: object({ name: text, title: text, roles: texts }) },
+    waiting_on: texts,
+    ends_at: time,
+    policy_revision: text,
+    reasons: texts,
+  }),
   Issuance: {
     ...object(
       {
@@ -237,6 +283,36 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
             200: answer('the requests', object({ approvals: { type: 'array', items: ref('Status') } })),
             default: problem,
           },
+        },
+      },
+      '/proposals': {
+        post: {
+          summary:
+            'Propose what others have to sign off: a connector, its retirement, a policy bundle, a change',
+          requestBody: body(ref('Proposing')),
+          responses: { 201: answer('it waits for its sign-offs', ref('Proposal')), default: problem },
+        },
+        get: {
+          summary: 'All proposals, the newest first',
+          responses: {
+            200: answer('the proposals', object({ proposals: { type: 'array', items: ref('Proposal') } })),
+            default: problem,
+          },
+        },
+      },
+      '/proposals/{id}': {
+        get: {
+          summary: 'One proposal, with the words on it',
+          parameters: [proposalParameter],
+          responses: { 200: answer('the proposal', ref('Proposal')), default: problem },
+        },
+      },
+      '/proposals/{id}/sign-offs': {
+        post: {
+          summary: 'A signed word on a proposal',
+          parameters: [proposalParameter],
+          requestBody: body(object({ statement: signOffStatement }, ['statement'])),
+          responses: { 200: answer('it counts', ref('Proposal')), default: problem },
         },
       },
       '/revoke': {

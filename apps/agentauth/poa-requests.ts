@@ -2,19 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import {
   Connection,
-  isGrpcServiceError,
-  ServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
-  WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
-import { AtbError, isAtbError, isErrorCode } from '../../domain/error';
+import { AtbError } from '../../domain/error';
 import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
@@ -49,16 +45,12 @@ import {
 } from '../../workflows/contract';
 import type { PoaRequestWorkflow } from '../../workflows/contract';
 import type { CallerIdentity } from './caller-identity';
+import { failureOf, isGone, TemporalCalls } from './temporal-calls';
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
 const REQUEST_ID_BYTES = 20;
 // W3C Trace Context §3.2.2.3.
 const TRACE_ID_BYTES = 16;
-// gRPC status codes.
-const NOT_FOUND = 5;
-const DEADLINE_EXCEEDED = 4;
-const CANCELLED = 1;
-const RESOURCE_EXHAUSTED = 8;
 const FIRST_POLL_MS = 100;
 const SLOWEST_POLL_MS = 1_000;
 // GET /approvals lists so many of those that wait (the default cap of all), and asks so many where they stand.
@@ -81,15 +73,16 @@ export interface RecentRequest {
 }
 
 /** AgentAuth's one way to Temporal. It starts, asks and passes on; it decides nothing. */
-export class PoaRequests {
+export class PoaRequests extends TemporalCalls {
   /** Whether the worker is in this process (the fast shape). */
   private readonly sharesWorker: boolean;
 
   constructor(
-    private readonly client: Client,
+    client: Client,
     private readonly policy: PolicyEngine,
-    private readonly decisionTimeoutMs: number,
+    decisionTimeoutMs: number,
   ) {
+    super(client, decisionTimeoutMs, unknownRequest);
     // An eager start needs the worker's own connection; asked for on any other, it fails.
     this.sharesWorker = !(client.connection instanceof Connection);
   }
@@ -386,48 +379,6 @@ export class PoaRequests {
     if (!REQUEST_ID.test(requestId)) throw unknownRequest();
     return this.client.workflow.getHandle<PoaRequestWorkflow>(poaRequestWorkflowId(requestId));
   }
-
-  private async reaching<T>(call: () => Promise<T>, requestId?: string): Promise<T> {
-    try {
-      return await this.within(this.decisionTimeoutMs, call);
-    } catch (error) {
-      if (isAtbError(error)) throw error;
-      if (error instanceof WorkflowNotFoundError || isGone(error)) throw unknownRequest();
-      if (error instanceof WorkflowFailedError) throw failureOf(error.cause, requestId);
-      throw this.outOfReach(error, requestId);
-    }
-  }
-
-  /** Every call to Temporal has an end, long polls included. */
-  private within<T>(ms: number, call: () => Promise<T>): Promise<T> {
-    return this.client.connection.withDeadline(Date.now() + ms, call);
-  }
-
-  private outOfReach(error: unknown, requestId: string | undefined): AtbError {
-    const options = { cause: error, ...(requestId !== undefined && { requestId }) };
-    const code = grpcCodeOf(error);
-    if (
-      error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
-      code === DEADLINE_EXCEEDED ||
-      code === CANCELLED
-    ) {
-      return new AtbError(
-        'worker_unavailable',
-        'nobody answered in time; what was accepted goes on by itself',
-        options,
-      );
-    }
-    if (code === RESOURCE_EXHAUSTED)
-      return new AtbError('too_many_requests', 'too much at once; try again', options);
-    if (error instanceof ServiceError || code !== undefined) {
-      return new AtbError(
-        'temporal_unavailable',
-        'Temporal cannot be reached; try again with the same key',
-        options,
-      );
-    }
-    return new AtbError('internal', 'something went wrong on our side; it was logged', options);
-  }
 }
 
 /** One id for one caller and key; without a key, a new one. Knowing an id gives nothing: each call proves who asks. */
@@ -444,26 +395,4 @@ function requestIdFor(spiffeId: string, idempotencyKey: string | undefined): str
 
 function unknownRequest(): AtbError {
   return new AtbError('request_unknown', 'there is no such request, or it is not yours to see');
-}
-
-function failureOf(cause: unknown, requestId: string | undefined): AtbError {
-  const options = { cause, ...(requestId !== undefined && { requestId }) };
-  // A short workflow's step fails inside; its cause carries the code.
-  const failure =
-    cause instanceof ApplicationFailure ? cause : (cause as { cause?: unknown } | undefined)?.cause;
-  if (failure instanceof ApplicationFailure && failure.type != null && isErrorCode(failure.type)) {
-    return new AtbError(failure.type, failure.message, options);
-  }
-  return new AtbError('internal', 'something went wrong on our side; it was logged', options);
-}
-
-function grpcCodeOf(error: unknown): number | undefined {
-  if (isGrpcServiceError(error)) return error.code;
-  const { cause } = (error ?? {}) as { cause?: unknown };
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  return typeof code === 'number' ? code : undefined;
-}
-
-function isGone(error: unknown): boolean {
-  return grpcCodeOf(error) === NOT_FOUND;
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { ActivityPorts } from '../../activities';
+import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
@@ -7,8 +7,10 @@ import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandat
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
+import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
@@ -21,7 +23,7 @@ import type { WorkerConfiguration } from './configuration';
 import { openNotifications } from './notifications';
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
-export interface WorkerPorts extends ActivityPorts {
+export interface WorkerPorts extends ActivityPorts, ProposalPorts {
   readonly ledger: PostgresLedger;
   readonly jwks: MandateJwks;
   close(): Promise<void>;
@@ -38,7 +40,9 @@ export async function openWorkerPorts(
   const policy = await openPolicy(configuration.policy);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await requirePrepared(databaseUrl);
-  const ledger = new PostgresLedger(databaseUrl, await readCodecKeys(configuration.auditKeysFile));
+  const auditKeys = await readCodecKeys(configuration.auditKeysFile);
+  const ledger = new PostgresLedger(databaseUrl, auditKeys);
+  const proposals = new PostgresProposals(databaseUrl, auditKeys);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',
@@ -52,6 +56,8 @@ export async function openWorkerPorts(
   return {
     clock: () => new Date(),
     ledger,
+    proposals,
+    signOffs: { open: openSignOff },
     policy,
     svids: new Svids(trust),
     verdicts: verdictOpener,
@@ -74,6 +80,7 @@ export async function openWorkerPorts(
       record.close();
       trust.close();
       await policy.close();
+      await proposals.end();
       await ledger.end();
     },
   };

@@ -2,8 +2,8 @@ import { Injectable, Logger } from '@nestjs/common';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { Worker } from '@temporalio/worker';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
-import { createActivities } from '../../activities';
-import type { ActivityPorts } from '../../activities';
+import { createActivities, createProposalActivities } from '../../activities';
+import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { PolicyMoves } from './policy-moves';
@@ -14,7 +14,7 @@ export interface TemporalWorkerOptions {
   readonly connection: NativeConnection;
   readonly namespace: string;
   readonly codecKeys: CodecKeys;
-  readonly ports: ActivityPorts;
+  readonly ports: ActivityPorts & ProposalPorts;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
   /** Told when the worker stops by itself: without it nothing is decided, so the process must end. */
@@ -48,7 +48,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       connection,
       namespace,
       taskQueue: TASK_QUEUE,
-      activities: createActivities(ports),
+      activities: { ...createActivities(ports), ...createProposalActivities(ports) },
       dataConverter: sealedDataConverter(codecKeys, 'mark'),
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,

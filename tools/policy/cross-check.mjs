@@ -19,6 +19,7 @@ const CHECKS = [
   legalGrounds,
   context,
   velocity,
+  signOffs,
 ];
 
 /** A role that nobody holds can never be satisfied: whoever waits for it waits for ever. */
@@ -42,6 +43,25 @@ function roles({ directory, tiers, escalation }, fault) {
     person.roles.forEach((role, index) => {
       if (!has(directory.roles, role))
         fault(['directory', 'persons', id, 'roles', index], `${role} is no role`);
+    });
+  }
+}
+
+/** Each step leads to people, each step before it is one, and each kind of proposal is somebody's activity. */
+function signOffs({ directory, raci, sign_offs: kinds }, fault) {
+  const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
+  for (const [kind, { activity, steps }] of Object.entries(kinds)) {
+    if (!has(raci, activity))
+      fault(['sign_offs', kind, 'activity'], `${activity} is no activity of the RACI matrix`);
+    steps.forEach(({ roles: eligible, after }, index) => {
+      const at = ['sign_offs', kind, 'steps', index];
+      eligible.forEach((role, n) => {
+        if (!held.has(role)) fault([...at, 'roles', n], `nobody in the directory holds the role ${role}`);
+      });
+      const before = new Set(steps.slice(0, index).map(({ name }) => name));
+      after.forEach((name, n) => {
+        if (!before.has(name)) fault([...at, 'after', n], `${name} is no step before this one`);
+      });
     });
   }
 }

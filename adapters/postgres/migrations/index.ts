@@ -5,6 +5,7 @@ import { velocity } from './0020-velocity';
 import { notification } from './0035-notification';
 import { redemption } from './0040-redemption';
 import { usedProof } from './0050-used-proof';
+import { proposal } from './0080-proposal';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -16,4 +17,5 @@ export const MIGRATIONS: readonly Migration[] = [
   notification,
   redemption,
   usedProof,
+  proposal,
 ];

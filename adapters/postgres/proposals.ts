@@ -1,0 +1,249 @@
+import type { Pool } from 'pg';
+import type { AuditEvent } from '../../domain/audit-event';
+import { canonicalJson } from '../../domain/canonical-json';
+import { sha256Base64url } from '../../domain/digest';
+import { AtbError } from '../../domain/error';
+import type {
+  ActiveConnector,
+  ProposalEnd,
+  ProposalEntry,
+  ProposalRecord,
+  Proposals,
+  SignOffEntry,
+} from '../../domain/ports';
+import type { JsonObject } from '../../domain/json';
+import type { ProposalKind } from '../../domain/proposal';
+import { PersonalData } from '../audit-log/personal-data';
+import type { KeptEvent } from '../audit-log/personal-data';
+import type { CodecKeys } from '../temporal/codec-keys';
+import { openPool } from './pool';
+import { PostgresSubjectKeys } from './subject-keys';
+import { unavailable } from './unavailable';
+
+const POOL = { size: 4, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
+
+/** The event `$1` (its leaf, and what is personal), where the statement that it belongs to wrote something. */
+const eventWhere = (written: string) => `
+  insert into audit_event (leaf, personal) select ($1::text[])[1], ($1::text[])[2]
+  where exists (select from ${written}) on conflict (id) do nothing`;
+
+const PROPOSE = `
+  with proposed as (
+    insert into proposal (id, kind, name, content, author, statement, proposed_at)
+    values ($2, $3, $4, $5, $6, $7, $8::timestamptz) on conflict (id) do nothing returning 1
+  ) ${eventWhere('proposed')}`;
+
+const RECORD_SIGN_OFF = `
+  with recorded as (
+    insert into sign_off (jti, proposal_id, statement, by, received_at)
+    values ($2, $3, $4, $5, $6::timestamptz) on conflict (jti) do nothing returning 1
+  ) ${eventWhere('recorded')}`;
+
+/** A proposal has one end, and the first stays. */
+const CONCLUDED = `
+  concluded as (
+    update proposal set outcome = $3, decided_at = $4::timestamptz
+    where id = $2 and outcome is null returning 1
+  ), event as (${eventWhere('concluded')})`;
+
+const CONCLUDE = `with ${CONCLUDED} select exists (select from concluded) as fresh`;
+
+const ACTIVATE = `
+  with ${CONCLUDED}, active as (
+    insert into active_connector as held (name, digest, proposal_id, valid_until)
+    select $5, $6, $2, $7::timestamptz where exists (select from concluded)
+    on conflict (name) do update set digest = excluded.digest, proposal_id = excluded.proposal_id,
+      valid_until = excluded.valid_until, retired_at = null
+  ) select exists (select from concluded) as fresh`;
+
+const RETIRE = `
+  with ${CONCLUDED}, retired as (
+    update active_connector set retired_at = $4::timestamptz
+    where name = $5 and exists (select from concluded)
+  ) select exists (select from concluded) as fresh`;
+
+const PROPOSAL_OF = `
+  select p.*, made.leaf as made, made.personal as made_personal
+  from proposal p left join audit_event made on made.id = p.id || '/proposal_made' where p.id = $1`;
+
+const SIGN_OFFS_OF = `
+  select s.*, e.leaf, e.personal
+  from sign_off s join audit_event e on e.id = s.proposal_id || '/sign_off_recorded/' || s.jti
+  where s.proposal_id = $1 order by e.seq`;
+
+/** In force, and known to the log as exactly this: an edit of the table alone puts nothing in force. */
+const ACTIVE = `
+  select a.name, a.digest, a.proposal_id, a.valid_until from active_connector a
+  join audit_event e on e.id = a.proposal_id || '/proposal_approved'
+  where a.retired_at is null and audit_member(audit_member(e.leaf, 'data'), 'digest') = a.digest
+    and audit_member(audit_member(e.leaf, 'data'), 'name') = a.name`;
+
+/** Proposals in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
+export class PostgresProposals implements Proposals {
+  private readonly pool: Pool;
+  private readonly personal: PersonalData;
+
+  /** Without the audit keys nothing can be proposed or signed off; it can be read. */
+  constructor(url: string, auditKeys?: CodecKeys) {
+    this.pool = openPool(url, POOL);
+    this.personal = new PersonalData(auditKeys ? new PostgresSubjectKeys(this.pool, auditKeys) : null);
+  }
+
+  async propose(entry: ProposalEntry, event: AuditEvent): Promise<void> {
+    const { id, kind, name, content, author, statement, proposedAt } = entry;
+    await this.query('propose', PROPOSE, [
+      await this.kept(event),
+      ...[id, kind, name, canonicalJson(content), author, statement, proposedAt],
+    ]);
+  }
+
+  async recordSignOff(entry: SignOffEntry, event: AuditEvent): Promise<SignOffEntry> {
+    const { jti, proposalId, statement, by, receivedAt } = entry;
+    await this.query('record-sign-off', RECORD_SIGN_OFF, [
+      await this.kept(event),
+      ...[jti, proposalId, statement, by, receivedAt],
+    ]);
+    // Apart: what another wrote while this waited for it is newer than what the statement could see.
+    const [row] = await this.query<SignOffRow>('sign-off', 'select * from sign_off where jti = $1', [jti]);
+    if (!row) throw unavailable(new Error('the sign-off is neither written nor there'));
+    return entryOf(row);
+  }
+
+  conclude(id: string, end: ProposalEnd, event: AuditEvent): Promise<ProposalEnd> {
+    return this.concluded('conclude', CONCLUDE, id, end, event, []);
+  }
+
+  activate(id: string, connector: ActiveConnector, event: AuditEvent): Promise<ProposalEnd> {
+    const { name, digest, validUntil } = connector;
+    return this.concluded('activate', ACTIVATE, id, 'approved', event, [name, digest, validUntil]);
+  }
+
+  retire(id: string, name: string, event: AuditEvent): Promise<ProposalEnd> {
+    return this.concluded('retire', RETIRE, id, 'approved', event, [name]);
+  }
+
+  async append(event: AuditEvent): Promise<void> {
+    const text = `with one as (select 1) ${eventWhere('one')}`;
+    await this.query('append-one', text, [await this.kept(event)]);
+  }
+
+  async recordOf(id: string): Promise<ProposalRecord> {
+    const [row] = await this.query<ProposalRow>('proposal-of', PROPOSAL_OF, [id]);
+    if (!row) return { proposal: null, words: [], end: null };
+    const content = JSON.parse(row.content) as JsonObject;
+    const proposal: ProposalEntry = {
+      ...{ id, kind: row.kind, name: row.name, content, author: row.author },
+      ...{ statement: row.statement, proposedAt: row.proposed_at },
+    };
+    const [made] =
+      row.made === null ? [] : await this.personal.read([{ leaf: row.made, personal: row.made_personal }]);
+    const isTold =
+      made?.type === 'proposal_made' &&
+      made.time.getTime() === row.proposed_at.getTime() &&
+      made.data.statement_digest === sha256Base64url(row.statement);
+    return { proposal: isTold ? proposal : null, words: await this.told(id), end: row.outcome };
+  }
+
+  async activeConnectors(): Promise<readonly ActiveConnector[]> {
+    const rows = await this.query<ActiveRow>('active-connectors', ACTIVE, []);
+    return rows.map(({ name, digest, proposal_id: proposalId, valid_until: validUntil }) => ({
+      ...{ name, digest, proposalId, validUntil },
+    }));
+  }
+
+  async end(): Promise<void> {
+    await this.pool.end();
+  }
+
+  /** The words whose event tells the same; whose they are, their certificates say. */
+  private async told(id: string): Promise<readonly SignOffEntry[]> {
+    const rows = await this.query<SignOffRow & KeptEvent>('sign-offs-of', SIGN_OFFS_OF, [id]);
+    const events = await this.personal.read(rows);
+    return rows
+      .filter((row, index) => {
+        const event = events[index];
+        return (
+          event?.type === 'sign_off_recorded' &&
+          event.time.getTime() === row.received_at.getTime() &&
+          event.data.proposal === id &&
+          event.data.statement_digest === sha256Base64url(row.statement)
+        );
+      })
+      .map(entryOf);
+  }
+
+  private async concluded(
+    name: string,
+    text: string,
+    id: string,
+    end: ProposalEnd,
+    event: AuditEvent,
+    more: readonly unknown[],
+  ): Promise<ProposalEnd> {
+    const values = [await this.kept(event), id, end, event.time, ...more];
+    const [row] = await this.query<{ fresh: boolean }>(name, text, values);
+    if (row?.fresh === true) return end;
+    const [before] = await this.query<{ outcome: ProposalEnd | null }>(
+      'outcome-of',
+      'select outcome from proposal where id = $1',
+      [id],
+    );
+    if (before?.outcome == null) throw new AtbError('proposal_unknown', 'no such proposal was recorded');
+    return before.outcome;
+  }
+
+  /** As a parameter of a statement: the leaf, and what is personal. */
+  private async kept(event: AuditEvent): Promise<readonly (string | null)[]> {
+    const { leaf, personal } = await this.personal.kept(event);
+    return [leaf, personal];
+  }
+
+  private async query<Row extends object>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Row[]> {
+    try {
+      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+interface ProposalRow {
+  readonly kind: ProposalKind;
+  readonly name: string;
+  readonly content: string;
+  readonly author: string;
+  readonly statement: string;
+  readonly proposed_at: Date;
+  readonly outcome: ProposalEnd | null;
+  readonly made: string | null;
+  readonly made_personal: string | null;
+}
+
+interface SignOffRow {
+  readonly jti: string;
+  readonly proposal_id: string;
+  readonly statement: string;
+  readonly by: string;
+  readonly received_at: Date;
+}
+
+interface ActiveRow {
+  readonly name: string;
+  readonly digest: string;
+  readonly proposal_id: string;
+  readonly valid_until: Date | null;
+}
+
+function entryOf(row: SignOffRow): SignOffEntry {
+  return {
+    jti: row.jti,
+    proposalId: row.proposal_id,
+    statement: row.statement,
+    by: row.by,
+    receivedAt: row.received_at,
+  };
+}

@@ -1,0 +1,90 @@
+import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
+import { AtbError } from '../../domain/error';
+import type { JsonObject } from '../../domain/json';
+import type { PolicyEngine } from '../../domain/ports';
+import { parseProposed } from '../../domain/proposal';
+import type { ProposalStatus, SignOffAnswer } from '../../domain/proposal';
+import { jsonOf } from './body';
+import { Caller } from './caller';
+import type { CallerIdentity } from './caller-identity';
+import { Policy } from './policy';
+import { rfc3339 } from './presentation';
+import { Proposals } from './proposals';
+
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+/** What people sign off: connectors, policy bundles, changes. For people of the directory; others see nothing. */
+@Controller('proposals')
+export class ProposalsController {
+  constructor(
+    private readonly proposals: Proposals,
+    @Policy() private readonly policy: PolicyEngine,
+  ) {}
+
+  @Post()
+  @HttpCode(201)
+  async propose(@Caller() caller: CallerIdentity, @Body() body: unknown): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    const { statement, ...proposed } = jsonOf(body) as JsonObject;
+    return done(await this.proposals.propose(parseProposed(proposed), statementOf(statement)));
+  }
+
+  @Get()
+  async list(@Caller() caller: CallerIdentity): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    return { proposals: (await this.proposals.list()).map(proposalJson) };
+  }
+
+  @Get(':id')
+  async show(@Caller() caller: CallerIdentity, @Param('id') id: string): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    return proposalJson(await this.proposals.status(id));
+  }
+
+  @Post(':id/sign-offs')
+  @HttpCode(200)
+  async signOff(
+    @Caller() caller: CallerIdentity,
+    @Param('id') id: string,
+    @Body() body: unknown,
+  ): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    const { statement, ...unknown } = jsonOf(body);
+    const [more] = Object.keys(unknown);
+    if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
+    return done(await this.proposals.signOff(id, statementOf(statement)));
+  }
+
+  private async requirePerson({ spiffeId }: CallerIdentity): Promise<void> {
+    const { kind } = await this.policy.principal(spiffeId);
+    if (kind !== 'person') {
+      throw new AtbError('proposal_by_unknown_person', 'proposals are for people of the directory');
+    }
+  }
+}
+
+function statementOf(statement: unknown): string {
+  if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
+    throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
+  }
+  return statement;
+}
+
+function done(answer: SignOffAnswer): Record<string, unknown> {
+  if (answer.done) return proposalJson(answer.status);
+  throw new AtbError(answer.code, answer.message, { reasons: answer.reasons });
+}
+
+function proposalJson(status: ProposalStatus): Record<string, unknown> {
+  const { id, kind, name, state, digest, content, author } = status;
+  return {
+    ...{ proposal_id: id, kind, name, state, digest, content, author },
+    proposed_at: rfc3339(status.proposedAt),
+    words: status.words.map(({ receivedAt, ...word }) => ({ ...word, received_at: rfc3339(receivedAt) })),
+    outstanding: status.outstanding,
+    waiting_on: status.waitingOn,
+    ends_at: status.endsAt === null ? null : rfc3339(status.endsAt),
+    policy_revision: status.policyRevision,
+    reasons: status.reasons,
+  };
+}

@@ -1,0 +1,94 @@
+import type { Client } from '@temporalio/client';
+import {
+  isGrpcServiceError,
+  ServiceError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { AtbError, isAtbError, isErrorCode } from '../../domain/error';
+
+// gRPC status codes.
+const NOT_FOUND = 5;
+const DEADLINE_EXCEEDED = 4;
+const CANCELLED = 1;
+const RESOURCE_EXHAUSTED = 8;
+
+/** Calls to Temporal that always end, and whose failures are told in our words. */
+export abstract class TemporalCalls {
+  protected constructor(
+    protected readonly client: Client,
+    protected readonly decisionTimeoutMs: number,
+    /** What to say of a workflow that is not there. */
+    private readonly unknown: () => AtbError,
+  ) {}
+
+  /** One call to Temporal, with an end, its failures in our words. */
+  protected async reaching<T>(call: () => Promise<T>, requestId?: string): Promise<T> {
+    try {
+      return await this.within(this.decisionTimeoutMs, call);
+    } catch (error) {
+      if (isAtbError(error)) throw error;
+      if (error instanceof WorkflowNotFoundError || isGone(error)) throw this.unknown();
+      if (error instanceof WorkflowFailedError) throw failureOf(error.cause, requestId);
+      throw this.outOfReach(error, requestId);
+    }
+  }
+
+  /** Every call to Temporal has an end, long polls included. */
+  protected within<T>(ms: number, call: () => Promise<T>): Promise<T> {
+    return this.client.connection.withDeadline(Date.now() + ms, call);
+  }
+
+  /** What a failure of a call to Temporal means to a caller. */
+  protected outOfReach(error: unknown, requestId: string | undefined): AtbError {
+    const options = { cause: error, ...(requestId !== undefined && { requestId }) };
+    const code = grpcCodeOf(error);
+    if (
+      error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
+      code === DEADLINE_EXCEEDED ||
+      code === CANCELLED
+    ) {
+      return new AtbError(
+        'worker_unavailable',
+        'nobody answered in time; what was accepted goes on by itself',
+        options,
+      );
+    }
+    if (code === RESOURCE_EXHAUSTED)
+      return new AtbError('too_many_requests', 'too much at once; try again', options);
+    if (error instanceof ServiceError || code !== undefined) {
+      return new AtbError(
+        'temporal_unavailable',
+        'Temporal cannot be reached; try again with the same key',
+        options,
+      );
+    }
+    return new AtbError('internal', 'something went wrong on our side; it was logged', options);
+  }
+}
+
+/** The error behind a workflow or an update that failed. */
+export function failureOf(cause: unknown, requestId: string | undefined): AtbError {
+  const options = { cause, ...(requestId !== undefined && { requestId }) };
+  // A short workflow's step fails inside; its cause carries the code.
+  const failure =
+    cause instanceof ApplicationFailure ? cause : (cause as { cause?: unknown } | undefined)?.cause;
+  if (failure instanceof ApplicationFailure && failure.type != null && isErrorCode(failure.type)) {
+    return new AtbError(failure.type, failure.message, options);
+  }
+  return new AtbError('internal', 'something went wrong on our side; it was logged', options);
+}
+
+function grpcCodeOf(error: unknown): number | undefined {
+  if (isGrpcServiceError(error)) return error.code;
+  const { cause } = (error ?? {}) as { cause?: unknown };
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : undefined;
+}
+
+/** Whether the workflow is over, or never was. */
+export function isGone(error: unknown): boolean {
+  return grpcCodeOf(error) === NOT_FOUND;
+}

@@ -1,0 +1,235 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  proxyActivities,
+  setCurrentDetails,
+  setDefaultSignalHandler,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import type { ProposalActivities, ProposalStanding } from '../activities/proposal-types';
+import type { ErrorCode } from '../domain/error';
+import type { ProposalStatus, SignOffAnswer } from '../domain/proposal';
+import { isRefusedPayload } from '../domain/refused-payload';
+import { ATB_STATE, ATB_WAITING_ON, proposalQuery, proposedUpdate, signOffUpdate } from './contract';
+import type { ProposalInput } from './contract';
+import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { Turns } from './turns';
+
+const LONGEST_STATEMENT = 49_152;
+// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
+const MOST_REFUSED = 200;
+
+const steps = proxyActivities<ProposalActivities>({
+  startToCloseTimeout: '7 seconds',
+  // Insert-once in the database; `persistently` repeats with a timer between.
+  scheduleToCloseTimeout: '10 seconds',
+  retry: { maximumAttempts: 1 },
+});
+
+/**
+ * Something that people have to sign off (operating model §2.3, §2.4, §7), from the proposal to its end. What holds for
+ * a time only is watched until that time is over: then it is in force no more.
+ */
+export async function proposal(input: ProposalInput): Promise<ProposalStatus> {
+  if (isRefusedPayload(input)) throw ApplicationFailure.nonRetryable(input.reason, 'payload_refused');
+  return new ProposalProcedure(input).run();
+}
+
+class ProposalProcedure {
+  private status: ProposalStatus;
+  private standing: ProposalStanding | undefined;
+  private readonly turns = new Turns();
+  private refusal: SignOffAnswer | undefined;
+  private rung = 0;
+  private refused = 0;
+  private validUntil: number | null = null;
+
+  constructor(private readonly input: ProposalInput) {
+    const { id, proposed } = input;
+    this.status = {
+      ...proposed,
+      ...{ id, digest: null, author: null, proposedAt: epochSecondsNow() },
+      ...{ state: 'pending', words: [], outstanding: [], waitingOn: [], endsAt: null },
+      ...{ policyRevision: null, reasons: [] },
+    };
+    setHandler(proposalQuery, () => this.status);
+    setHandler(proposedUpdate, () => this.proposed());
+    setHandler(signOffUpdate, ({ statement }) => this.signOff(statement), { validator: requireStatement });
+    // A bare signal counts for nothing here; words come with an answer.
+    setDefaultSignalHandler(() => undefined);
+  }
+
+  async run(): Promise<ProposalStatus> {
+    await this.turns.take(() => this.admit());
+    try {
+      while (this.status.state === 'pending') await this.climbLadder();
+      if (this.status.state === 'approved' && this.validUntil !== null) await this.watchOver(this.validUntil);
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+      await CancellationScope.nonCancellable(() => this.cancelled());
+    }
+    await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+    return this.status;
+  }
+
+  private async admit(): Promise<void> {
+    const outcome = await this.step(() => steps.propose(this.input));
+    if (outcome.effect === 'refused') {
+      const { code, message, reasons } = outcome;
+      this.refusal = { done: false, code, message, reasons };
+      this.become({
+        state: 'denied',
+        reasons: outcome.reasons.length > 0 ? outcome.reasons : [outcome.code],
+      });
+      return;
+    }
+    this.take(outcome);
+  }
+
+  private async proposed(): Promise<SignOffAnswer> {
+    await condition(() => this.standing !== undefined || this.refusal !== undefined);
+    return this.refusal ?? { done: true, status: this.status };
+  }
+
+  private async signOff(statement: string): Promise<SignOffAnswer> {
+    await this.proposed();
+    return this.turns.take(async () => {
+      if (this.status.state !== 'pending') {
+        return refusedAs('proposal_finished', `the proposal is ${this.status.state}`);
+      }
+      if (this.refused >= MOST_REFUSED) {
+        return refusedAs('too_many_requests', 'too many sign-offs did not count');
+      }
+      try {
+        const { id, proposed } = this.input;
+        const outcome = await CancellationScope.nonCancellable(() =>
+          steps.signOff({ id, proposed, statement }),
+        );
+        if (isRefusedPayload(outcome)) throw notOurs(outcome);
+        if (outcome.effect === 'refused') {
+          this.refused += 1;
+          const { code, message, reasons } = outcome;
+          return { done: false, code, message, reasons };
+        }
+        this.take(outcome);
+      } catch (error) {
+        const code = retryableCodeOf(error);
+        if (code === undefined) throw error;
+        return refusedAs(code, 'what this needs cannot be reached now; try again');
+      }
+      if (this.standing?.effect !== 'wait') await this.conclude();
+      return { done: true, status: this.status };
+    });
+  }
+
+  private async conclude(): Promise<void> {
+    const conclusion = await this.step(() => steps.concludeProposal({ id: this.input.id }));
+    this.take(conclusion.standing);
+    if (conclusion.state === 'wait') return;
+    this.validUntil = conclusion.validUntil;
+    this.become({
+      state: conclusion.state,
+      ...{ outstanding: [], waitingOn: [], endsAt: conclusion.validUntil },
+      reasons: conclusion.state === 'rejected' ? ['rejected'] : [],
+    });
+  }
+
+  private async climbLadder(): Promise<void> {
+    const { standing } = this;
+    if (!standing) return;
+    const { proposedAt, waitingOn } = this.status;
+    if (this.rung === 0) await this.tell(waitingOn);
+    const next = standing.escalation[this.rung - 1];
+    const end = proposedAt + standing.expiresAfterSeconds;
+    const due = Math.min(end, next ? proposedAt + next.afterSeconds : end);
+    const moved = () => this.status.state !== 'pending';
+    if (await condition(moved, Math.max(0, (due - epochSecondsNow()) * 1000))) return;
+    await this.turns.take(async () => {
+      if (moved()) return;
+      if (next && due < end) await this.tell(next.roles);
+      else await this.end('expired', ['not_signed_off_in_time']);
+    });
+  }
+
+  private async tell(roles: readonly string[]): Promise<void> {
+    const { id, proposed } = this.input;
+    const rung = this.rung++;
+    await this.step(() => steps.escalateProposal({ id, proposed, rung, roles }));
+  }
+
+  /** Until its time is over: first those who would sign it off again are told, then it lapses. */
+  private async watchOver(validUntil: number): Promise<void> {
+    const { id, proposed } = this.input;
+    const roles = [...new Set(this.status.words.map(({ role }) => role))].sort();
+    const noticeAt = validUntil - (this.standing?.noticeSeconds ?? 0);
+    await condition(() => false, Math.max(0, (noticeAt - epochSecondsNow()) * 1000));
+    await this.step(() => steps.lapseProposal({ id, proposed, rung: 0, roles }));
+    await condition(() => false, Math.max(0, (validUntil - epochSecondsNow()) * 1000));
+    await this.step(() => steps.lapseProposal({ id, proposed, rung: 1, roles }));
+    this.become({ state: 'lapsed' });
+  }
+
+  private async cancelled(): Promise<void> {
+    // What is in force stays so: an operator who ends the workflow ends only the watching.
+    if (this.status.state !== 'pending') return;
+    await this.turns.take(() => this.end('cancelled', ['cancelled_by_operator']));
+  }
+
+  private async end(state: 'expired' | 'cancelled', reasons: readonly string[]): Promise<void> {
+    const { id, proposed } = this.input;
+    const ended = await this.step(() => steps.endProposal({ id, proposed, state, reasons }));
+    this.become({ state: ended, reasons, outstanding: [], waitingOn: [], endsAt: null });
+  }
+
+  private take(standing: ProposalStanding): void {
+    this.standing = standing;
+    const { author, digest, words, outstanding, waitingOn, policyRevision } = standing;
+    const endsAt = this.status.proposedAt + standing.expiresAfterSeconds;
+    this.become({ author, digest, words, outstanding, waitingOn, policyRevision, endsAt });
+  }
+
+  private become(change: Partial<ProposalStatus>): void {
+    const before = this.status;
+    this.status = { ...before, ...change };
+    const { state, waitingOn } = this.status;
+    if (before.state !== state || before.waitingOn.join() !== waitingOn.join()) {
+      upsertSearchAttributes([
+        { key: ATB_STATE, value: state },
+        { key: ATB_WAITING_ON, value: [...waitingOn] },
+      ]);
+    }
+    setCurrentDetails(details(this.status));
+  }
+
+  private step<T>(work: () => Promise<T>): Promise<T> {
+    return persistently(work, () => undefined);
+  }
+}
+
+/** Markdown for an operator. */
+function details({ kind, name, state, author, words, outstanding, waitingOn }: ProposalStatus): string {
+  return [
+    `**${state}** · ${kind.replaceAll('_', ' ')} \`${name}\`, proposed by \`${author ?? 'nobody known'}\``,
+    ...words.map(({ step, verdict, by, role }) => `- ${step}: ${verdict} by \`${by}\` (${role})`),
+    ...outstanding.map(({ title }) => `- missing: ${title}`),
+    ...(waitingOn.length > 0 ? [`Waits for ${waitingOn.join(', ')}.`] : []),
+  ].join('\n\n');
+}
+
+function refusedAs(code: ErrorCode, message: string): SignOffAnswer {
+  return { done: false, code, message, reasons: [] };
+}
+
+function requireStatement(submission: unknown): void {
+  if (isRefusedPayload(submission)) {
+    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
+  }
+  const { statement } = (submission ?? {}) as { statement?: unknown };
+  if (typeof statement !== 'string' || statement.length > LONGEST_STATEMENT) {
+    throw ApplicationFailure.nonRetryable('the sign-off is not a compact JWS', 'verdict_malformed');
+  }
+}
