@@ -1,13 +1,13 @@
 import 'reflect-metadata';
 import { readFile } from 'node:fs/promises';
-import { Client, Connection } from '@temporalio/client';
+import { Client } from '@temporalio/client';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
-import { isAtbError } from '../../domain/error';
 import { openPolicy, reportPolicy } from '../policy';
+import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
-import { connectionOptions } from '../temporal';
+import { clientConnection } from '../temporal';
 import { startAgentAuth } from './agentauth';
 import { agentAuthProcessConfiguration } from './configuration';
 import { metrics } from './metrics';
@@ -17,9 +17,9 @@ async function main(): Promise<void> {
   const configuration = agentAuthProcessConfiguration(process.env);
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
+  const connection = await clientConnection(configuration.temporal);
   const policy = await openPolicy(configuration.policy);
   reportPolicy(policy, metrics.registry);
-  const connection = await Connection.connect(await connectionOptions(configuration.temporal));
   const client = new Client({
     connection,
     namespace: configuration.temporal.namespace,
@@ -33,9 +33,4 @@ async function main(): Promise<void> {
   await connection.close();
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    isAtbError(error) ? `agentauth: ${error.message}\n` : `${String((error as Error).stack)}\n`,
-  );
-  process.exitCode = 1;
-});
+runProcess('agentauth', main);

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { isAtbError } from '../../domain/error';
+import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
 import { startBroker } from './broker';
 import { brokerConfiguration } from './configuration';
@@ -17,9 +17,4 @@ async function main(): Promise<void> {
   await broker.close();
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    isAtbError(error) ? `broker: ${error.message}\n` : `${String((error as Error).stack)}\n`,
-  );
-  process.exitCode = 1;
-});
+runProcess('broker', main);

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics } from 'prom-client';
-import { isAtbError } from '../../domain/error';
 import { startAdminServer } from '../admin-server';
+import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
 import { logConfiguration } from './configuration';
 import { startLog } from './log';
@@ -23,9 +23,4 @@ async function main(): Promise<void> {
   }
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    isAtbError(error) ? `log: ${error.message}\n` : `log: ${String((error as Error).stack)}\n`,
-  );
-  process.exitCode = 1;
-});
+runProcess('log', main);

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { migrate } from '../../adapters/postgres/schema';
-import { isAtbError } from '../../domain/error';
 import { Environment } from '../environment';
+import { runProcess } from '../process';
 
 /** Brings the database to this version and ends: the only process that holds the owner's account. */
 async function main(): Promise<void> {
@@ -11,9 +11,4 @@ async function main(): Promise<void> {
   await migrate((await readFile(ownerUrlFile, 'utf8')).trim());
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    isAtbError(error) ? `migration: ${error.message}\n` : `migration: ${String((error as Error).stack)}\n`,
-  );
-  process.exitCode = 1;
-});
+runProcess('migration', main);

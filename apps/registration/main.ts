@@ -1,4 +1,4 @@
-import { isAtbError } from '../../domain/error';
+import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
 import { registrationConfiguration } from './configuration';
 import { startRegistration } from './registration';
@@ -11,9 +11,4 @@ async function main(): Promise<void> {
   await registration.close();
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    isAtbError(error) ? `registration: ${error.message}\n` : `${String((error as Error).stack)}\n`,
-  );
-  process.exitCode = 1;
-});
+runProcess('registration', main);

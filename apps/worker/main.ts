@@ -1,14 +1,14 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
-import { isAtbError } from '../../domain/error';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { startAdminServer } from '../admin-server';
 import { reportPolicy } from '../policy';
+import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
-import { connectionOptions } from '../temporal';
 import { workerConfiguration } from './configuration';
+import { nativeConnection } from './connection';
 import { openWorkerPorts } from './ports';
 import { TemporalWorker } from './temporal-worker';
 import { WorkerModule } from './worker.module';
@@ -17,8 +17,8 @@ import { WorkerModule } from './worker.module';
 async function main(): Promise<void> {
   const configuration = workerConfiguration(process.env);
   Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
+  const connection = await nativeConnection(configuration.temporal);
   const ports = await openWorkerPorts(configuration);
-  const connection = await NativeConnection.connect(await connectionOptions(configuration.temporal));
   const application = await NestFactory.createApplicationContext(
     WorkerModule.register({
       connection,
@@ -51,9 +51,4 @@ async function main(): Promise<void> {
   await ports.close();
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    isAtbError(error) ? `atb worker: ${error.message}\n` : `${String((error as Error).stack)}\n`,
-  );
-  process.exitCode = 1;
-});
+runProcess('worker', main);

@@ -52,7 +52,7 @@ export class HttpCaller {
 
   /** The identity's files as dev.json names them. */
   static fromFiles(url: string, caFile: string, identity?: { readonly cert: string; readonly key: string }) {
-    return new HttpCaller(
+    return new this(
       url,
       readFileSync(caFile, 'utf8'),
       identity && { cert: readFileSync(identity.cert, 'utf8'), key: readFileSync(identity.key, 'utf8') },

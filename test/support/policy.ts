@@ -19,6 +19,7 @@ export interface PolicyData {
   };
   agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   requests: { collect_within_seconds: number };
+  velocity: { per: Record<string, number> }[];
   verdicts: { max_age_seconds: number; revoked_persons: string[]; revoked_certificates: string[] };
 }
 

@@ -134,10 +134,13 @@ async function bundleWith(jwtKeys: readonly object[], directory: string): Promis
   return { ATB_TRUST_BUNDLE_FILE: bundle };
 }
 
-/** The first of six free ports in a row, somewhere random, so that suites do not meet. */
+/**
+ * The first of six free ports in a row, somewhere random, so that suites do not meet, and below those that the system
+ * gives to outgoing connections: what is killed must find its port free when it comes back.
+ */
 export async function freePortBase(): Promise<number> {
   for (;;) {
-    const base = 20_000 + Math.floor(Math.random() * 30_000);
+    const base = 20_000 + Math.floor(Math.random() * 12_000);
     const free = await Promise.all(Object.values(portsFrom(base)).map((port) => isFree(port as number)));
     if (free.every(Boolean)) return base;
   }

@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Client } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
-import { generateSignerKey, parseSignerKey } from '../../../adapters/audit-log/note-key';
-import { writeNewMandateKeySet } from '../../../adapters/jose/mandate-keys';
 import { startEmbeddedPostgres } from '../../../adapters/postgres/embedded';
 import { migrate } from '../../../adapters/postgres/schema';
 import { obtainExecutable } from '../../../adapters/process/executable';
-import { createCodecKeys, readCodecKeys } from '../../../adapters/temporal/codec-keys';
+import { readCodecKeys } from '../../../adapters/temporal/codec-keys';
 import { startCodecServer, tokenAuthenticator } from '../../../adapters/temporal/codec-server';
 import { sealedDataConverter } from '../../../adapters/temporal/data-converter';
 import { startDevServer } from '../../../adapters/temporal/dev-server';
@@ -24,19 +21,15 @@ import { reportPolicy } from '../../policy';
 import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
 import { WorkerModule } from '../../worker/worker.module';
-import { AGENTAUTH_ID, BROKER_ID, EXAMPLE_TICKETS } from './example-company';
-import { developmentIdentities } from './identities';
+import { AGENTAUTH_ID } from './example-company';
 import type { DevelopmentIdentities } from './identities';
 import { requireFree } from './ports';
 import type { StackPorts } from './ports';
 import type { Progress } from './progress';
-import { signedPolicy } from './policy';
 import { selfCheck } from './self-check';
+import { developmentEnvironment, developmentSettings } from './settings';
 import { readOrCreate, removeQuietly, stateFiles, writePrivate } from './state';
 import type { StateFiles } from './state';
-
-// The name of the example company's log, in each of its checkpoints.
-const LOG_NAME = 'audit.corp.example';
 
 export interface StackOptions {
   readonly stateDirectory: string;
@@ -102,13 +95,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await requireFree(ports);
     const files = await stateFiles(options.stateDirectory);
     await removeQuietly(files.devJson);
-    const { identities, server } = await progress.step(
-      'keys and identities of the example company',
-      async () => {
-        await secrets(files);
-        await signedPolicy(files, options.environment?.ATB_POLICY_DIR ?? process.env.ATB_POLICY_DIR);
-        return developmentIdentities(files);
-      },
+    const { identities, server } = await progress.step('keys and identities of the example company', () =>
+      developmentSettings(files, options.environment?.ATB_POLICY_DIR ?? process.env.ATB_POLICY_DIR),
     );
     const codecToken = (
       await readOrCreate(files.codecToken, () => randomBytes(24).toString('base64url'))
@@ -136,7 +124,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
     const environment = {
       ...process.env,
-      ...stackEnvironment(options, files, temporal.address, server),
+      ...developmentEnvironment(files, ports, temporal.address, server),
       ...options.environment,
     };
     const worker = workerConfiguration(environment);
@@ -225,19 +213,6 @@ export function installTemporalRuntime(): void {
   Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
 }
 
-async function secrets(files: StateFiles): Promise<void> {
-  await createCodecKeys(files.codecKeys, new Date());
-  await createCodecKeys(files.auditKeys, new Date());
-  const logKey = await readOrCreate(files.log.key, () => `${generateSignerKey(LOG_NAME)}\n`);
-  await writePrivate(files.log.vkey, `${parseSignerKey(logKey.trim()).vkey}\n`);
-  if (!existsSync(mandateKeySetFile(files))) await writeNewMandateKeySet(files.keys);
-  await readOrCreate(files.tickets, () => `${JSON.stringify(EXAMPLE_TICKETS, null, 2)}\n`);
-}
-
-function mandateKeySetFile(files: StateFiles): string {
-  return join(files.keys, 'mandate-keys.json');
-}
-
 async function temporalServer(options: StackOptions, codecEndpoint: string) {
   const { temporalAddress, ports, progress } = options;
   if (temporalAddress !== undefined) {
@@ -259,40 +234,6 @@ async function temporalServer(options: StackOptions, codecEndpoint: string) {
   );
   await progress.step('a Temporal server', () => part.start());
   return { address: `127.0.0.1:${ports.temporal}`, uiUrl: `http://127.0.0.1:${ports.temporalUi}`, part };
-}
-
-function stackEnvironment(
-  { ports }: StackOptions,
-  files: StateFiles,
-  temporalAddress: string,
-  server: { readonly cert: string; readonly key: string },
-): Record<string, string> {
-  return {
-    ATB_TEMPORAL_ADDRESS: temporalAddress,
-    ATB_TEMPORAL_NAMESPACE: NAMESPACE,
-    ATB_CODEC_KEYS_FILE: files.codecKeys,
-    ATB_DATABASE_URL_FILE: files.databaseUrl,
-    ATB_AUDIT_KEYS_FILE: files.auditKeys,
-    ATB_LOG_DIR: files.log.directory,
-    ATB_LOG_KEY_FILE: files.log.key,
-    // A development stack is its own company, whatever identity this machine has.
-    SPIFFE_ENDPOINT_SOCKET: '',
-    ATB_TRUST_BUNDLE_FILE: files.caCertificate,
-    ATB_SIGNING_KEYS_FILE: mandateKeySetFile(files),
-    ATB_POLICY_BUNDLE_FILE: files.policy.bundle,
-    ATB_POLICY_PUBLIC_KEY_FILE: files.policy.publicKey,
-    ATB_TICKETS_FILE: files.tickets,
-    ATB_NOTIFICATIONS_FILE: files.notifications,
-    ATB_ISSUER: AGENTAUTH_ID,
-    ATB_AUDIENCE: BROKER_ID,
-    ATB_HOST: '127.0.0.1',
-    ATB_PORT: String(ports.agentauth),
-    ATB_ADMIN_HOST: '127.0.0.1',
-    ATB_ADMIN_PORT: String(ports.agentauthAdmin),
-    ATB_PUBLIC_URL: `https://localhost:${ports.agentauth}`,
-    ATB_TLS_CERT_FILE: server.cert,
-    ATB_TLS_KEY_FILE: server.key,
-  };
 }
 
 function devJson(stack: Stack, files: StateFiles): string {

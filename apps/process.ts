@@ -1,0 +1,19 @@
+import { isAtbError } from '../domain/error';
+
+/**
+ * Runs a process of ours to its end. One that cannot start, or fails, ends at once with exit code 1, whatever it has
+ * opened: a process that does nothing must not look alive to what would start it again.
+ */
+export function runProcess(name: string, main: () => Promise<void>): void {
+  main().catch((error: unknown) => {
+    const words = isAtbError(error) ? error.message : inFull(error);
+    process.stderr.write(`${name}: ${words}\n`, () => process.exit(1));
+  });
+}
+
+/** What Temporal's native part throws may have a stack without a word in it. */
+function inFull(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { stack = '', message } = error;
+  return stack.includes(message) ? stack : `${error.name}: ${message}\n${stack}`;
+}
