@@ -27,6 +27,7 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
     requestId: request.requestId,
     asked: request.asked,
     agent: caller.spiffeId,
+    climbed: [],
   };
   const decision = await decide(ports, identified, []);
   if (decision.effect !== 'deny' && decision.requirement.signedRequest && !caller.signed) {

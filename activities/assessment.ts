@@ -2,7 +2,14 @@ import { isErrorCode } from '../domain/error';
 import type { ErrorCode } from '../domain/error';
 import { toApprove } from '../domain/mandate-request';
 import type { AskedMandate } from '../domain/mandate-request';
-import type { AllowingDecision, DenyingDecision, PolicyDecision, VerdictFact } from '../domain/policy';
+import type {
+  AllowingDecision,
+  ClimbedRung,
+  DenyingDecision,
+  PolicyDecision,
+  VerdictFact,
+} from '../domain/policy';
+import type { RequestRecord } from '../domain/ports';
 import type { ActivityPorts } from './ports';
 import type { Assessment, Denial } from './types';
 
@@ -11,12 +18,22 @@ export interface IdentifiedRequest {
   readonly requestId: string;
   readonly asked: AskedMandate;
   readonly agent: string;
+  readonly climbed: readonly ClimbedRung[];
+}
+
+/** The rungs that the audit log knows: a history that tells of others makes nobody eligible. */
+export function climbedBy({ requestedAt, rungs }: RequestRecord): readonly ClimbedRung[] {
+  if (requestedAt === null) return [];
+  return rungs.map(({ rung, climbedAt }) => ({
+    rung,
+    waitedSeconds: epochSeconds(climbedAt) - epochSeconds(requestedAt),
+  }));
 }
 
 /** Asks policy about a request, with the ticket as it is now and the verdicts in hand. */
 export async function decide(
   ports: ActivityPorts,
-  { asked, agent }: IdentifiedRequest,
+  { asked, agent, climbed }: IdentifiedRequest,
   verdicts: readonly VerdictFact[],
 ): Promise<PolicyDecision> {
   return ports.policy.decide({
@@ -32,6 +49,7 @@ export async function decide(
       approvers: asked.approvers,
       ttlSeconds: asked.ttlSeconds,
       verdicts,
+      climbed,
       now: epochSeconds(ports.clock()),
     },
   });

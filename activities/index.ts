@@ -7,7 +7,7 @@ import { introspectMandate } from './introspection';
 import { issueAtOnce } from './at-once';
 import { confirmCaller, issueMandate } from './issuance';
 import type { ActivityPorts } from './ports';
-import { reclassify } from './reclassification';
+import { reassess, reclassify } from './reclassification';
 import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import type { Activities } from './types';
@@ -36,6 +36,7 @@ export function createActivities(all: ActivityPorts): Activities {
     escalate: (input) => step((ports) => escalate(ports, input), input.request),
     remind: (input) => step((ports) => remind(ports, input)),
     reclassify: (input) => step((ports) => reclassify(ports, input), input.request),
+    reassess: (input) => step((ports) => reassess(ports, input), input.request),
     recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input), input.request),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),

@@ -8,7 +8,7 @@ import type { AllowingDecision, PolicyDecision } from '../domain/policy';
 import { collectPath } from '../domain/signed-request';
 import { exceededInWords } from '../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
-import { assessmentOf, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
+import { assessmentOf, climbedBy, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest, deniedEvent } from './admission';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
@@ -46,7 +46,8 @@ export async function issueMandate(
   if (record.mandate) return await reissued(ports, record.mandate.claims);
   if (record.closed) throw new AtbError('request_finished', 'the request was closed before');
 
-  const identified: IdentifiedRequest = { requestId: request.requestId, asked: request.asked, agent };
+  const { requestId, asked } = request;
+  const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
   const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
   const { decision, counting } = await decideOn(ports, identified, verified);
   if (decision.effect === 'deny') {

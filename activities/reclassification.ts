@@ -2,12 +2,12 @@ import { AtbError } from '../domain/error';
 import type { AuditEvent } from '../domain/audit-event';
 import { askedDigest, deniedEvent } from './admission';
 import { tellAgent } from './agent-callback';
-import { assessmentOf, denialOf } from './assessment';
+import { assessmentOf, climbedBy, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { recordedVerdicts } from './evidence';
 import { decideOn, requireRecorded } from './issuance';
 import type { ActivityPorts } from './ports';
-import type { Reclassification, ReclassificationInput } from './types';
+import type { Reassessment, ReassessmentInput, Reclassification, ReclassificationInput } from './types';
 
 /**
  * Policy moved while people slept. Verdicts that still count stay, what is missing is asked for, and what is no longer
@@ -20,8 +20,9 @@ export async function reclassify(
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
   if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
-  const identified: IdentifiedRequest = { requestId: request.requestId, asked: request.asked, agent };
-  const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
+  const { requestId, asked } = request;
+  const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
+  const verified = await recordedVerdicts(ports, requestId, statements, record.verdicts);
   const { decision, counting } = await decideOn(ports, identified, verified);
   if (decision.effect === 'deny') {
     const denial = denialOf(agent, decision);
@@ -72,4 +73,29 @@ export async function reclassify(
     });
   }
   return { outcome: met ? 'met' : 'required', assessment: assessmentOf(ports, identified, decision), kept };
+}
+
+/**
+ * Who may approve is not the same when a rung was climbed, or somebody went away. What speaks against the request by
+ * now is left to the signing step: nothing ends here.
+ */
+export async function reassess(
+  ports: ActivityPorts,
+  { request, statements }: ReassessmentInput,
+): Promise<Reassessment> {
+  const record = await ports.ledger.recordOf(request.requestId);
+  const agent = requireRecorded(record, askedDigest(request));
+  if (record.closed || record.mandate) return null;
+  const { requestId, asked } = request;
+  const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
+  const verified = await recordedVerdicts(ports, requestId, statements, record.verdicts);
+  const { decision, counting } = await decideOn(ports, identified, verified);
+  if (decision.effect === 'deny') return null;
+  const met = decision.effect === 'issue';
+  if (met) await tellAgent(ports, request, { agent, state: 'approved', id: 'approved/reassessed' });
+  return {
+    outcome: met ? 'met' : 'required',
+    assessment: assessmentOf(ports, identified, decision),
+    kept: counting.map(({ statement }) => statement),
+  };
 }

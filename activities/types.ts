@@ -118,6 +118,14 @@ export type Reclassification =
     }
   | { readonly outcome: 'denied'; readonly denial: Denial };
 
+export interface ReassessmentInput {
+  readonly request: PoaRequest;
+  readonly statements: readonly string[];
+}
+
+/** Where a request that waits stands now; null where nothing that people could be told changed. */
+export type Reassessment = Exclude<Reclassification, { readonly outcome: 'denied' }> | null;
+
 export interface ClosingInput {
   readonly request: PoaRequest;
   readonly agent: string | null;
@@ -172,6 +180,8 @@ export interface Activities {
   remind(input: EscalationInput): Promise<void>;
   /** Asks another policy about a request that waits: keeps what still counts, asks for what is missing, or denies. */
   reclassify(input: ReclassificationInput): Promise<Reclassification>;
+  /** Asks policy again who may approve a request that waits: a rung was climbed, or a day has passed. */
+  reassess(input: ReassessmentInput): Promise<Reassessment>;
   /** Records a signal that is no sealed, signed verdict: a security event. */
   recordRejectedSignal(input: RejectedSignalInput): Promise<void>;
   /** Checks that the caller is the requesting agent; answers null, or the refusal. */

@@ -1,6 +1,6 @@
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
-import { assessmentOf, codeOf, decide } from './assessment';
+import { assessmentOf, climbedBy, codeOf, decide } from './assessment';
 import type { DenyingDecision } from '../domain/policy';
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest } from './admission';
@@ -36,6 +36,7 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     requestId: request.requestId,
     asked: request.asked,
     agent: record.request.subject,
+    climbed: climbedBy(record),
   };
   const before = await recordedVerdicts(ports, request.requestId, input.counted, record.verdicts);
   const { decision, assessment } = await judged(ports, identified, before, verified);

@@ -105,7 +105,7 @@ function asking(engine: PolicyEngine, questions: readonly PolicyInput[]): () => 
 
 function questionOf({ input }: PolicyCase): PolicyInput {
   const context = input.context as JsonObject;
-  const { ticket_fact, requires_dual_control, ttl_seconds, verdicts, ...same } = context;
+  const { ticket_fact, requires_dual_control, ttl_seconds, verdicts, climbed, ...same } = context;
   return {
     subject: input.subject,
     action: input.action,
@@ -117,6 +117,9 @@ function questionOf({ input }: PolicyCase): PolicyInput {
       verdicts: (verdicts as readonly JsonObject[]).map(({ issued_at, received_at, ...verdict }) => ({
         ...verdict,
         ...{ issuedAt: issued_at, receivedAt: received_at },
+      })),
+      climbed: (climbed as readonly JsonObject[]).map(({ rung, waited_seconds }) => ({
+        ...{ rung, waitedSeconds: waited_seconds },
       })),
     },
   } as unknown as PolicyInput;

@@ -30,6 +30,14 @@ export interface VerdictFact {
   readonly receivedAt: number;
 }
 
+/** A rung of its escalation ladder that a request climbed, by the audit log. */
+export interface ClimbedRung {
+  /** 1 for the first. */
+  readonly rung: number;
+  /** How long after it was asked. */
+  readonly waitedSeconds: number;
+}
+
 /** What policy is asked. It knows nothing else, the time included. */
 export interface PolicyInput {
   readonly subject: { readonly id: string };
@@ -46,6 +54,7 @@ export interface PolicyInput {
     readonly ttlSeconds: number | null;
     /** In order of receipt. */
     readonly verdicts: readonly VerdictFact[];
+    readonly climbed: readonly ClimbedRung[];
     /** Epoch seconds. */
     readonly now: number;
   };
@@ -187,6 +196,7 @@ export function policyInputJson(
         issued_at: verdict.issuedAt,
         received_at: verdict.receivedAt,
       })),
+      climbed: context.climbed.map(({ rung, waitedSeconds }) => ({ rung, waited_seconds: waitedSeconds })),
       now: context.now,
       time: localTimeJson(context.now, timeZone),
     },

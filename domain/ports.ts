@@ -84,6 +84,8 @@ export interface RequestRecord {
   readonly closed: boolean;
   /** Those whose audit event tells the same in every particular: the log is sealed, a table beside it is not. */
   readonly verdicts: readonly VerdictEntry[];
+  /** The rungs of the escalation ladder that it climbed, by their audit events, in their order. */
+  readonly rungs: readonly { readonly rung: number; readonly climbedAt: Date }[];
   readonly mandate: MandateEntry | null;
 }
 

@@ -6,6 +6,7 @@ import {
   continueAsNew,
   inWorkflowContext,
   isCancellation,
+  patched,
   proxyActivities,
   proxyLocalActivities,
   setDefaultSignalHandler,
@@ -43,6 +44,9 @@ import { Turns } from './turns';
 
 // A certificate chain and a reason of 2,000 characters fit several times.
 const LONGEST_STATEMENT = 32_768;
+
+// Versions of this procedure, by the names of what histories before them do not have.
+const LOOKS_AGAIN = 'looks-again-who-may-approve';
 
 /**
  * The short path, before anybody can send anything: local, so that it costs no further trip to the server.
@@ -366,6 +370,7 @@ class RequestProcedure {
     if (left || !stillHere()) return;
     if (reminder !== undefined) {
       await this.remind(++this.remindersSent, status.waitingOn, pendingSince);
+      await this.lookAgain();
       return;
     }
     const { nextRung } = status;
@@ -376,7 +381,36 @@ class RequestProcedure {
       return;
     }
     await this.tell(this.rung++, nextRung.roles, pendingSince);
+    await this.lookAgain();
     if (stillHere() && this.assessment) this.stillWait(this.assessment);
+  }
+
+  /**
+   * A rung may make others eligible, and so may a day that passed. One try: what it cannot reach must not keep the next
+   * rung, and each verdict and the signing step ask policy anyway.
+   */
+  private async lookAgain(): Promise<void> {
+    if (!patched(LOOKS_AGAIN)) return;
+    await this.turns.take(async () => {
+      if (this.status.state !== 'pending') return;
+      const outcome = await this.orNothing(() =>
+        later.reassess({ request: this.request, statements: this.statements }),
+      );
+      if (outcome?.outcome !== 'required' && outcome?.outcome !== 'met') return;
+      this.keep(outcome.kept);
+      if (outcome.outcome === 'required') this.stillWait(outcome.assessment);
+      else this.approve((this.assessment = outcome.assessment));
+    });
+  }
+
+  /** What a step answers; null where it could not reach what it needs. */
+  private async orNothing<T>(step: () => Promise<T>): Promise<T | null> {
+    try {
+      return await step();
+    } catch (error) {
+      if (isCancellation(error) || retryableCodeOf(error) === undefined) throw error;
+      return null;
+    }
   }
 
   /** When those who are awaited are reminded, if that is due before the next rung. */

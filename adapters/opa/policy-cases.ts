@@ -49,6 +49,7 @@ const PLAIN: JsonObject = {
   approvers: [],
   ttl_seconds: null,
   verdicts: [],
+  climbed: [],
   now: NOW,
   time: { weekday: 3, minute_of_day: 720, date: '2026-03-04' },
 };
@@ -78,6 +79,11 @@ function situationsOf(action: JsonObject, people: readonly [string, Json][]): Re
       params,
       ...ticket,
       verdicts: verdictsOf(people, Object.keys(member(action, 'params'))),
+    },
+    'the whole ladder climbed': {
+      params,
+      ...ticket,
+      climbed: [1, 2, 3].map((rung) => ({ rung, waited_seconds: 1_000_000 })),
     },
     'limits that are a list': { params, ...ticket, limits: [] },
   };

@@ -133,7 +133,10 @@ const RECORD_OF = `
     (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000,
        e.leaf, e.personal) order by v.received_at, v.jti)
      from verdict v join audit_event e on e.id = r.request_id || '/poa_verdict_recorded/' || v.jti
-     where v.request_id = r.request_id) as verdicts
+     where v.request_id = r.request_id) as verdicts,
+    (select json_agg(json_build_array(audit_member(audit_member(e.leaf, 'data'), 'rung')::integer,
+       audit_member(e.leaf, 'time')) order by e.seq)
+     from audit_event e where e.request_id = r.request_id and e.type = 'poa_escalated') as rungs
   from poa_request r where r.request_id = $1`;
 
 const ERASE = `
@@ -271,8 +274,10 @@ export class PostgresLedger implements Ledger {
       jti: string | null;
       claims: string | null;
       verdicts: readonly VerdictColumns[] | null;
+      rungs: readonly (readonly [number, string])[] | null;
     }>('record-of', RECORD_OF, [requestId]);
-    if (!row) return { request: null, requestedAt: null, closed: false, verdicts: [], mandate: null };
+    if (!row)
+      return { request: null, requestedAt: null, closed: false, verdicts: [], rungs: [], mandate: null };
     return {
       request: {
         requestId,
@@ -283,6 +288,7 @@ export class PostgresLedger implements Ledger {
       requestedAt: row.requested_at === null ? null : new Date(row.requested_at),
       closed: row.closed_at !== null,
       verdicts: await this.told(requestId, row.verdicts ?? []),
+      rungs: (row.rungs ?? []).map(([rung, time]) => ({ rung, climbedAt: new Date(time) })),
       mandate:
         row.jti === null || row.claims === null
           ? null

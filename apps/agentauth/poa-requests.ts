@@ -102,6 +102,7 @@ export class PoaRequests extends TemporalCalls {
         approvers: asked.approvers,
         ttlSeconds: asked.ttlSeconds,
         verdicts: [],
+        climbed: [],
         now: Math.floor(Date.now() / 1000),
       },
     });

@@ -277,7 +277,7 @@ nominated_for_now(_) if approvals_complete
 
 # --- Escalation (operating model §5) ---
 
-severity := data.escalation[tier.priority]
+severity := requirement.severity
 
 rungs := [{"after_seconds": severity.response_seconds * (i + 1), "roles": roles} | some i, roles in severity.ladder]
 

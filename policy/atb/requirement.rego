@@ -8,7 +8,18 @@ action := classification.action
 
 tier := classification.tier
 
-roles := {role | some role in tier.approver_roles}
+roles := {role | some role in tier.approver_roles} | widened
+
+# Rungs that the audit log knows make those whom they told eligible, if the tier says so of their role (operating model
+# §5). That enough time passed is looked at here: whoever moves a request's clock must not thereby move who may approve.
+widened contains role if {
+	some climbed in input.context.climbed
+	climbed.waited_seconds + data.verdicts.clock_skew_seconds >= severity.response_seconds * climbed.rung
+	some role in severity.ladder[climbed.rung - 1]
+	role in tier.escalated_roles
+}
+
+severity := data.escalation[tier.priority]
 
 release_roles := {role | some role in tier.release_roles}
 

@@ -213,6 +213,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
         requestedAt: null,
         closed: false,
         verdicts: [],
+        rungs: [],
         mandate: null,
       });
     });
@@ -224,6 +225,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
         requestedAt: NOON,
         closed: false,
         verdicts: [],
+        rungs: [],
         mandate: null,
       });
       expect(await typesOf(request.requestId)).toEqual(['poa_requested']);
@@ -247,6 +249,27 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       };
       await ledger.admit(request, event, ROOM);
       expect((await ledger.recordOf(request.requestId)).requestedAt).toBeNull();
+    });
+
+    it("remembers the rungs that its events tell of, in their order, and no other request's", async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const rung = (of: string, number: number, time: Date) =>
+        ledger.append(
+          anEvent('poa_escalated', of, {
+            id: `${of}/poa_escalated/0/${number}`,
+            time,
+            data: { rung: number },
+          }),
+        );
+      await rung(requestId, 1, NOON);
+      await rung(requestId, 2, SOON);
+      await rung(requestId, 1, SOON);
+      await rung((await admitted()).requestId, 3, NOON);
+      expect((await ledger.recordOf(requestId)).rungs).toEqual([
+        { rung: 1, climbedAt: NOON },
+        { rung: 2, climbedAt: SOON },
+      ]);
     });
 
     it.each([

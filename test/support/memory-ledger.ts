@@ -131,7 +131,8 @@ export class MemoryLedger implements Ledger {
   recordOf(requestId: string): Promise<RequestRecord> {
     return this.atomically(() => {
       const row = this.requests.get(requestId);
-      if (!row) return { request: null, requestedAt: null, closed: false, verdicts: [], mandate: null };
+      if (!row)
+        return { request: null, requestedAt: null, closed: false, verdicts: [], rungs: [], mandate: null };
       return {
         request: structuredClone(row.request),
         requestedAt: this.toldAt(row.request),
@@ -140,6 +141,9 @@ export class MemoryLedger implements Ledger {
           .filter((verdict) => verdict.requestId === requestId && this.isTold(verdict))
           .sort((a, b) => a.receivedAt.getTime() - b.receivedAt.getTime() || (a.jti < b.jti ? -1 : 1))
           .map((verdict) => structuredClone(verdict)),
+        rungs: this.log
+          .filter((event) => event.requestId === requestId && event.type === 'poa_escalated')
+          .map(({ data, time }) => ({ rung: data.rung as number, climbedAt: time })),
         mandate: row.mandate && mandateOf(requestId, row.mandate),
       };
     });

@@ -179,6 +179,7 @@ describe('recorded requests', () => {
       approvers: [],
       ttlSeconds: null,
       verdicts: [],
+      climbed: [],
       now: 1_772_625_600,
       ...more,
     },

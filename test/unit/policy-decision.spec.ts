@@ -35,7 +35,7 @@ function decide(name: string, context: Context = {}, agent = EXPLORER): Promise<
     action: { name },
     context: {
       ...{ params: {}, limits: {}, leg: LEG, ticket: null, ticketFact: null, requiresDualControl: false },
-      ...{ approvers: [], ttlSeconds: null, verdicts: [], now: NOON },
+      ...{ approvers: [], ttlSeconds: null, verdicts: [], climbed: [], now: NOON },
       ...context,
     },
   });

@@ -61,6 +61,26 @@ describe('the escalation ladder (operating model §5)', () => {
     ]);
   });
 
+  it('lets those decide whom a rung told, once it told them, and shows them the request', async () => {
+    const heidi = new Approver(stack, 'person/heidi', 'team_lead');
+    const id = await pending('sap.payment.execute');
+    const waiting = async () =>
+      ((await stack.as('person/heidi').get('/approvals')).body.approvals as { request_id: string }[]).some(
+        ({ request_id }) => request_id === id,
+      );
+    expect(await waiting()).toBe(false);
+    for (let tries = 0; tries < 40 && !(await waiting()); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect((await finance().get(`/requests/${id}`)).body).toMatchObject({
+      eligible_approvers: expect.arrayContaining(['spiffe://corp.example/person/heidi']),
+      waiting_on: expect.arrayContaining(['team_lead']),
+    });
+    await heidi.give(id, { reason: 'the others are away' });
+    await bob.give(id);
+    expect((await finance().post(`/requests/${id}/collect`)).body).toMatchObject({ state: 'issued' });
+  });
+
   it('does not start anew with each verdict', async () => {
     const id = await pending('sap.payment.execute');
     const before = (await finance().get(`/requests/${id}`)).body.expires_at;

@@ -34,6 +34,7 @@ function roles({ directory, tiers, escalation }, fault) {
   };
   for (const [name, tier] of Object.entries(tiers)) {
     need(tier.approver_roles, ['tiers', name, 'approver_roles']);
+    need(tier.escalated_roles ?? [], ['tiers', name, 'escalated_roles']);
     need(tier.release_roles, ['tiers', name, 'release_roles']);
   }
   for (const [severity, { ladder }] of Object.entries(escalation)) {

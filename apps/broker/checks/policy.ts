@@ -45,6 +45,7 @@ export async function checkPolicy(ports: PolicyPorts, use: LiveUse): Promise<Red
         approvers: [],
         ttlSeconds: null,
         verdicts: [],
+        climbed: [],
         now: Math.floor(now.getTime() / 1000),
       },
     },
