@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../domain/audit-event';
+import { addressees } from './addressees';
 import type { ActivityPorts } from './ports';
 import type { EscalationInput } from './types';
 
@@ -24,7 +25,7 @@ export async function escalate(ports: ActivityPorts, input: EscalationInput): Pr
     id,
     kind: rung > 0 ? 'escalated' : 'approval_wanted',
     requestId: request.requestId,
-    roles,
+    ...(await addressees(ports, roles)),
     facts: {
       action: request.asked.act,
       agent,
@@ -37,13 +38,13 @@ export async function escalate(ports: ActivityPorts, input: EscalationInput): Pr
 }
 
 /** A second word to those who were asked already: no rung, and so no event. */
-export function remind({ notifier }: ActivityPorts, input: EscalationInput): Promise<void> {
+export async function remind(ports: ActivityPorts, input: EscalationInput): Promise<void> {
   const { request, agent, tier, rung, roles, pendingSince } = input;
-  return notifier.notify({
+  await ports.notifier.notify({
     id: `${request.requestId}/reminded/${pendingSince}/${rung}`,
     kind: 'reminder',
     requestId: request.requestId,
-    roles,
+    ...(await addressees(ports, roles)),
     facts: { action: request.asked.act, agent, tier, ticket: request.asked.ticket, justification: null },
     text: `${tier} ${request.asked.act} for ${agent} still waits for ${roles.join(', ')}: atb show ${request.requestId}`,
   });

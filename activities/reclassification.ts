@@ -1,5 +1,6 @@
 import { AtbError } from '../domain/error';
 import type { AuditEvent } from '../domain/audit-event';
+import { addressees } from './addressees';
 import { askedDigest, deniedEvent } from './admission';
 import { tellAgent } from './agent-callback';
 import { assessmentOf, climbedBy, denialOf } from './assessment';
@@ -61,7 +62,7 @@ export async function reclassify(
       id: event.id,
       kind: 'approval_wanted',
       requestId: request.requestId,
-      roles: decision.waitingOn,
+      ...(await addressees(ports, decision.waitingOn)),
       facts: {
         action: request.asked.act,
         agent,

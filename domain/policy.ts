@@ -195,6 +195,7 @@ export function policyInputJson(
         reasoned: verdict.reasoned,
         issued_at: verdict.issuedAt,
         received_at: verdict.receivedAt,
+        received_on: localTimeJson(verdict.receivedAt, timeZone)?.date ?? null,
       })),
       climbed: context.climbed.map(({ rung, waitedSeconds }) => ({ rung, waited_seconds: waitedSeconds })),
       now: context.now,
@@ -273,6 +274,21 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       }),
     ),
   };
+}
+
+/** Whom to tell beside those who hold these roles. `now` is epoch seconds. */
+export interface DeputiesQuestion {
+  readonly roles: readonly string[];
+  readonly now: number;
+}
+
+export function deputiesInputJson({ roles, now }: DeputiesQuestion, timeZone: string | null): JsonObject {
+  return { roles, context: { time: localTimeJson(now, timeZone) } };
+}
+
+/** Reads an answer of `atb/directory/deputies`: SPIFFE IDs. Throws `policy_unavailable`. */
+export function parseDeputies(value: unknown): readonly string[] {
+  return texts(value, 'deputies');
 }
 
 /** Reads an answer of `atb/directory/principal`. Throws `policy_unavailable`. */

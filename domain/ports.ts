@@ -2,7 +2,7 @@ import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { JsonObject } from './json';
 import type { MandateClaims } from './mandate';
-import type { PolicyDecision, PolicyInput, Principal } from './policy';
+import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
 import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
 import type { StopDecision, StopInput } from './stop';
@@ -19,6 +19,8 @@ export interface PolicyEngine {
   readonly revision: string;
   decide(input: PolicyInput): Promise<PolicyDecision>;
   principal(id: string): Promise<Principal>;
+  /** Who stands in today for people of some roles who are away. */
+  deputies(question: DeputiesQuestion): Promise<readonly string[]>;
   /** Whose token it is that another issuer gave. */
   identity(question: IdentityQuestion): Promise<IdentityAnswer>;
   /** Once more, on the live request, when a mandate is redeemed. */
@@ -175,6 +177,8 @@ export interface Notification {
   readonly kind: string;
   readonly requestId: string;
   readonly roles: readonly string[];
+  /** SPIFFE IDs of those who stand in for people of these roles who are away. */
+  readonly deputies?: readonly string[];
   /** In our own words, without anything that an agent wrote. */
   readonly text: string;
   /** What templates may show beside it. Values may be an agent's text: each channel escapes them. */

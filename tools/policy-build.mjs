@@ -14,6 +14,7 @@ import { dataFiles, readPolicyData } from './policy/data.mjs';
 const ENTRYPOINTS = [
   'atb/poa/decision',
   'atb/directory/principal',
+  'atb/directory/deputies',
   'atb/identity/answer',
   'atb/redemption/decision',
   'atb/revocation/decision',

@@ -123,16 +123,16 @@ export class NotificationDelivery implements Notifier {
     return [...new Set(this.routesOf(notification).map(({ channel }) => channel))];
   }
 
-  /** Each role by its own routes; one without any, and a notification for no role, by those for everybody. */
-  private routesOf({ roles }: Notification): readonly Route[] {
+  /** Each role and deputy by its own routes; one without any, and a notification for nobody, by those for everybody. */
+  private routesOf({ roles, deputies = [] }: Notification): readonly Route[] {
     const { routes } = this.system;
-    const named = (role: string) => routes.filter((route) => route.roles.includes(role));
-    const everybody = named(EVERYBODY);
-    if (roles.length === 0) return everybody;
-    return roles.flatMap((role) => {
-      const own = named(role);
-      return own.length > 0 ? own : everybody;
-    });
+    const everybody = routes.filter((route) => route.roles.includes(EVERYBODY));
+    const called = [
+      ...roles.map((role) => routes.filter((route) => route.roles.includes(role))),
+      ...deputies.map((id) => routes.filter((route) => route.persons.includes(id))),
+    ];
+    if (called.length === 0) return everybody;
+    return called.flatMap((own) => (own.length > 0 ? own : everybody));
   }
 
   private channelTo(name: string, target: ChannelTarget, templates: Templates): Channel {
@@ -156,8 +156,9 @@ export class NotificationDelivery implements Notifier {
   }
 }
 
-function webhookPayload({ requestId, roles, text, facts }: Notification): Record<string, unknown> {
-  return { request_id: requestId, roles, text, facts };
+function webhookPayload(notification: Notification): Record<string, unknown> {
+  const { requestId, roles, deputies = [], text, facts } = notification;
+  return { request_id: requestId, roles, deputies, text, facts };
 }
 
 /** Where the request stands, and nothing that is worth stealing: the agent collects the mandate with its own key. */

@@ -26,6 +26,8 @@ export type ChannelTarget =
 export interface Route {
   /** `*` is everybody who has no route of their own. */
   readonly roles: readonly string[];
+  /** SPIFFE IDs of deputies who are told by this route. */
+  readonly persons: readonly string[];
   readonly channel: string;
   /** Addresses, for a mail channel. */
   readonly to: readonly string[];
@@ -59,7 +61,8 @@ interface NotificationFile {
     >
   >;
   readonly routes: readonly {
-    readonly roles: readonly string[];
+    readonly roles?: readonly string[];
+    readonly persons?: readonly string[];
     readonly channel: string;
     readonly to?: readonly string[];
   }[];
@@ -114,14 +117,18 @@ const SCHEMA = {
       routes: {
         type: 'array',
         minItems: 1,
-        items: object(
-          {
-            roles: { type: 'array', items: TEXT, minItems: 1 },
-            channel: TEXT,
-            to: { type: 'array', items: ADDRESS, minItems: 1 },
-          },
-          ['roles', 'channel'],
-        ),
+        items: {
+          ...object(
+            {
+              roles: { type: 'array', items: TEXT, minItems: 1 },
+              persons: { type: 'array', items: { type: 'string', pattern: '^spiffe://' }, minItems: 1 },
+              channel: TEXT,
+              to: { type: 'array', items: ADDRESS, minItems: 1 },
+            },
+            ['channel'],
+          ),
+          anyOf: [{ required: ['roles'] }, { required: ['persons'] }],
+        },
       },
       agents: {
         type: 'object',
@@ -174,7 +181,9 @@ export async function readNotificationSystem(file: string): Promise<Notification
       }
     }),
   );
-  const routes = written.routes.map(({ roles, channel, to = [] }) => ({ roles, channel, to }));
+  const routes = written.routes.map(({ roles = [], persons = [], channel, to = [] }) => ({
+    ...{ roles, persons, channel, to },
+  }));
   for (const { channel, to } of routes) {
     const target = Object.hasOwn(channels, channel) ? channels[channel] : undefined;
     if (!target) throw fault(file, `a route leads to ${channel}, which is no channel`);

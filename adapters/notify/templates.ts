@@ -60,7 +60,7 @@ export class Templates {
     format: 'txt' | 'html',
     escape: (text: string) => string,
   ): string {
-    const { kind, roles, requestId, text, facts } = notification;
+    const { kind, roles, deputies = [], requestId, text, facts } = notification;
     const source =
       this.sources.get(`${kind}.${format}`) ?? this.sources.get(`${DEFAULT_KIND}.${format}`) ?? '';
     const view = {
@@ -72,6 +72,7 @@ export class Templates {
       ),
       kind,
       roles: roles.join(', '),
+      deputies: deputies.join(', '),
       request_id: requestId,
       lines: text.split('\n').map(short),
       link: this.linkTo(notification) ?? '',

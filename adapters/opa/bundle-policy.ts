@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
-import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
+import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
@@ -77,6 +77,10 @@ export class BundlePolicy implements PolicyEngine {
 
   principal(id: string): Promise<Principal> {
     return this.current.principal(id);
+  }
+
+  deputies(question: DeputiesQuestion): Promise<readonly string[]> {
+    return this.current.deputies(question);
   }
 
   identity(question: IdentityQuestion): Promise<IdentityAnswer> {

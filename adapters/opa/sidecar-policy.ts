@@ -4,8 +4,14 @@ import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
-import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
-import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
+import {
+  deputiesInputJson,
+  parseDeputies,
+  parsePolicyDecision,
+  parsePrincipal,
+  policyInputJson,
+} from '../../domain/policy';
+import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
@@ -52,6 +58,13 @@ abstract class Asking {
 
   async principal(id: string): Promise<Principal> {
     return parsePrincipal((await this.ask('atb/directory/principal', { id })).result);
+  }
+
+  async deputies(question: DeputiesQuestion): Promise<readonly string[]> {
+    const { result } = await this.askInZone('atb/directory/deputies', (zone) =>
+      deputiesInputJson(question, zone),
+    );
+    return parseDeputies(result);
   }
 
   async identity(question: IdentityQuestion): Promise<IdentityAnswer> {

@@ -6,8 +6,14 @@ import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
-import { parsePolicyDecision, parsePrincipal, policyInputJson } from '../../domain/policy';
-import type { PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
+import {
+  deputiesInputJson,
+  parseDeputies,
+  parsePolicyDecision,
+  parsePrincipal,
+  policyInputJson,
+} from '../../domain/policy';
+import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
@@ -76,6 +82,12 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async principal(id: string): Promise<Principal> {
     return parsePrincipal(this.evaluate({ id }, 'atb/directory/principal'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async deputies(question: DeputiesQuestion): Promise<readonly string[]> {
+    const input = deputiesInputJson(question, this.timeZone);
+    return parseDeputies(this.evaluate(input, 'atb/directory/deputies'));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

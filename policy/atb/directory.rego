@@ -13,6 +13,9 @@ trust_domain(id) := split(trim_prefix(id, "spiffe://"), "/")[0] if startswith(id
 
 roles(id) := {role | some role in person(id).roles}
 
+# Somebody's own, and those of whom they stand in for on that day.
+roles_on(id, date) := roles(id) | {role | some principal in stands_in_for(id, date); some role in roles(principal)}
+
 # A principal, their deputies and the aliases of each count as one, however long the chain of them is.
 linked[id] contains principal_of(person.deputy_for) if some id, person in data.directory.persons
 
@@ -52,8 +55,38 @@ default may_revoke_any := false
 may_revoke_any if person(input.id).team in data.directory.teams_that_may_revoke
 
 # Whoever is away today is not waited for; what they sign all the same counts.
-away(id) if {
+away(id) if away_on(id, today)
+
+away_on(id, date) if {
+	is_string(date)
 	some absence in person(id).absent
-	absence.from <= input.context.time.date
-	input.context.time.date <= absence.until
+	absence.from <= date
+	date <= absence.until
 }
+
+default today := null
+
+today := input.context.time.date
+
+# Whom a deputy stands in for on a day: their principal who is away, and, where that one is a deputy too, theirs.
+stands_in_for(id, date) := graph.reachable(away_principals(date), {principal_of(id)}) - {principal_of(id)}
+
+away_principals(date) := away_today if date == today
+
+away_principals(date) := away_principals_on(date) if date != today
+
+away_today := away_principals_on(today)
+
+# Everybody is in it, as graph.reachable knows no node that is not.
+away_principals_on(date) := {id: {principal_of(somebody.deputy_for) | away_on(somebody.deputy_for, date)} |
+	some id, somebody in data.directory.persons
+}
+
+# Who is to be told beside those who hold some roles: whoever stands in for one of them today, and is not away too.
+deputies := sort([id |
+	some id, _ in away_today
+	not away(id)
+	some principal in stands_in_for(id, today)
+	some role in roles(principal)
+	role in input.roles
+])

@@ -261,7 +261,7 @@ waiting_on := set() if nothing_outstanding
 eligible_approvers contains id if {
 	not nothing_outstanding
 	some id, _ in data.directory.persons
-	count(directory.roles(id) & waiting_on) > 0
+	count(directory.roles_on(id, directory.today) & waiting_on) > 0
 	directory.person(id)
 	not directory.on_requesters_side(id, input.subject.id)
 	not verdicts.approver(id)
@@ -272,6 +272,11 @@ eligible_approvers contains id if {
 nominated_for_now(_) if count(nominated) == 0
 
 nominated_for_now(id) if id in nominated
+
+nominated_for_now(id) if {
+	some principal in directory.stands_in_for(id, directory.today)
+	principal in nominated
+}
 
 nominated_for_now(_) if approvals_complete
 

@@ -49,8 +49,11 @@ stands(verdict) if {
 faults[i] contains "verdict_role_not_held" if {
 	some i, verdict in list
 	directory.person(verdict.by)
-	not verdict.role in directory.roles(verdict.by)
+	not verdict.role in directory.roles_on(verdict.by, received_on(verdict))
 }
+
+# A deputy's word is judged by the day on which it came: it outlives the absence, as it outlives a certificate.
+received_on(verdict) := object.get(verdict, "received_on", null)
 
 faults[i] contains "verdict_role_not_eligible" if {
 	some i, verdict in list
@@ -88,6 +91,9 @@ faults[i] contains "verdict_not_nominated" if {
 	verdict.verdict == "approve"
 	count(requirement.nominated) > 0
 	not verdict.by in requirement.nominated
+	every principal in directory.stands_in_for(verdict.by, received_on(verdict)) {
+		not principal in requirement.nominated
+	}
 }
 
 # A no needs no reason to end a request: only a yes must be explained.

@@ -117,6 +117,7 @@ describe('a signed webhook (Standard Webhooks)', () => {
       data: {
         request_id: notification.requestId,
         roles: ['compliance'],
+        deputies: [],
         text: notification.text,
         facts: notification.facts,
         decide_at: `https://atb.corp.example/requests/${notification.requestId}`,
@@ -232,7 +233,33 @@ describe('the routes', () => {
     expect(await urls([])).toEqual(['/every']);
   });
 
+  it("lead to the deputy of somebody away as well, by name, and otherwise to everybody's", async () => {
+    const heidi = 'spiffe://corp.example/person/heidi';
+    const told = await delivery({
+      channels: {
+        legal: { ...hook, url: `${server.url}/legal` },
+        heidi: { ...hook, url: `${server.url}/heidi` },
+        every: { ...hook, url: `${server.url}/every` },
+      },
+      routes: [
+        { roles: ['legal'], channel: 'legal' },
+        { persons: [heidi], channel: 'heidi' },
+        { roles: ['*'], channel: 'every' },
+      ],
+    });
+    const urls = async (deputies: string[]) => {
+      server.received.length = 0;
+      await told.notify(aNotification({ roles: ['legal'], deputies }));
+      await told.tellDue();
+      return server.received.map(({ url }) => url).sort();
+    };
+    expect(await urls([heidi])).toEqual(['/heidi', '/legal']);
+    expect(JSON.parse(server.received[0]?.body ?? '')).toMatchObject({ data: { deputies: [heidi] } });
+    expect(await urls(['spiffe://corp.example/person/ivan'])).toEqual(['/every', '/legal']);
+  });
+
   it.each([
+    ['to nobody', { routes: [{ channel: 'hook' }, { roles: ['*'], channel: 'hook' }] }],
     ['without a route for everybody', { routes: [{ roles: ['legal'], channel: 'hook' }] }],
     ['with a route to no channel', { routes: [{ roles: ['*'], channel: 'hok' }] }],
     ['with a route to `constructor`', { routes: [{ roles: ['*'], channel: 'constructor' }] }],

@@ -36,9 +36,22 @@ export async function changedPolicy(change: (data: PolicyData) => void): Promise
   return folder;
 }
 
-/** The built policy with its clocks set otherwise, by data alone. Answers the folder. */
-export function policyWithClocks(responseSeconds: number, collectWithinSeconds: number): Promise<string> {
+/** Makes somebody be away, from long ago until long hence: `frank` for example. */
+export function sendAway(data: PolicyData, name: string): void {
+  const id = `spiffe://corp.example/person/${name}`;
+  Object.assign(data.directory.persons[id] ?? {}, {
+    absent: [{ from: '2020-01-01', until: '2099-12-31' }],
+  });
+}
+
+/** The built policy with its clocks set otherwise, by data alone, and what else is changed. Answers the folder. */
+export function policyWithClocks(
+  responseSeconds: number,
+  collectWithinSeconds: number,
+  change: (data: PolicyData) => void = () => undefined,
+): Promise<string> {
   return changedPolicy((data) => {
+    change(data);
     for (const severity of Object.values(data.escalation)) severity.response_seconds = responseSeconds;
     data.requests.collect_within_seconds = collectWithinSeconds;
   });

@@ -161,7 +161,7 @@ export class WorkerSteps {
   }
 
   newCredential(spiffeId: string, profile: Partial<SvidProfile> = {}, ca = this.ca): Promise<Credential> {
-    return credentialOf(ca, { spiffeId, ttlHours: 24, ...profile });
+    return credentialOf(ca, { spiffeId, ttlHours: 72, ...profile });
   }
 
   async requestOf(asking: Asking): Promise<PoaRequest> {

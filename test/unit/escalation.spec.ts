@@ -1,3 +1,5 @@
+import { localTimeJson } from '../../domain/local-time';
+import { sendAway } from '../support/policy';
 import { PAYMENT, person, WorkerSteps } from '../support/worker-steps';
 import type { Asked } from '../support/worker-steps';
 
@@ -100,5 +102,54 @@ describe('a request that is looked at again', () => {
       kept: [],
       assessment: { outstanding: { approvals: 2 } },
     });
+  });
+});
+
+describe('somebody away', () => {
+  const heidis = (asked: Asked) => steps.statement(asked, 'heidi', 'legal');
+
+  it('is stood in for by their deputy, who is told, and whose word is still good after the absence', async () => {
+    const today = localTimeJson(steps.now.getTime() / 1000, 'Europe/Berlin')?.date as string;
+    await steps.movePolicy((data) => {
+      Object.assign(data.directory.persons[person('frank')] ?? {}, {
+        absent: [{ from: today, until: today }],
+      });
+    });
+    const asked = await steps.ask(PAYMENT);
+    expect(asked.assessment.eligibleApprovers).toContain(person('heidi'));
+    await climb(asked, 0, asked.assessment.waitingOn);
+    expect(steps.told.at(-1)).toMatchObject({ kind: 'approval_wanted', deputies: [person('heidi')] });
+    const counted = await steps.counted(
+      asked,
+      await heidis(asked),
+      await steps.statement(asked, 'bob', 'compliance'),
+    );
+    steps.later(24 * HOUR);
+    expect(await steps.record(asked, await heidis(asked), counted)).toMatchObject({
+      code: 'verdict_role_not_held',
+    });
+    expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'issued' });
+  });
+
+  it('and their deputy are one person, whoever of them signs (attack 6)', async () => {
+    await steps.movePolicy((data) => {
+      sendAway(data, 'frank');
+    });
+    const asked = await steps.ask(PAYMENT);
+    const [first = ''] = await steps.counted(asked, await heidis(asked));
+    expect(await steps.record(asked, await steps.statement(asked, 'frank', 'legal'), [first])).toMatchObject({
+      code: 'verdict_second_from_person',
+    });
+  });
+
+  it('is waited for no more when a request is looked at again', async () => {
+    const asked = await steps.ask(PAYMENT);
+    expect(asked.assessment.eligibleApprovers).toContain(person('frank'));
+    await steps.movePolicy((data) => {
+      sendAway(data, 'frank');
+    });
+    const again = await reassessed(asked);
+    expect(again?.assessment.eligibleApprovers).not.toContain(person('frank'));
+    expect(again?.assessment.eligibleApprovers).toContain(person('heidi'));
   });
 });

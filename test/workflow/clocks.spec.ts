@@ -9,7 +9,7 @@ import {
   poaRequestWorkflowId,
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
-import { policyWithClocks } from '../support/policy';
+import { policyWithClocks, sendAway } from '../support/policy';
 import { TestStack } from '../support/stack';
 
 const RESPONSE_SECONDS = 2;
@@ -20,7 +20,10 @@ let bob: Approver;
 
 beforeAll(async () => {
   stack = await TestStack.start({
-    ATB_POLICY_DIR: await policyWithClocks(RESPONSE_SECONDS, COLLECT_WITHIN_SECONDS),
+    // Frank is away; heidi is his deputy.
+    ATB_POLICY_DIR: await policyWithClocks(RESPONSE_SECONDS, COLLECT_WITHIN_SECONDS, (data) => {
+      sendAway(data, 'frank');
+    }),
   });
   bob = new Approver(stack, 'person/bob', 'compliance');
 }, 120_000);
@@ -64,18 +67,16 @@ describe('the escalation ladder (operating model §5)', () => {
   it('lets those decide whom a rung told, once it told them, and shows them the request', async () => {
     const heidi = new Approver(stack, 'person/heidi', 'team_lead');
     const id = await pending('sap.payment.execute');
-    const waiting = async () =>
-      ((await stack.as('person/heidi').get('/approvals')).body.approvals as { request_id: string }[]).some(
-        ({ request_id }) => request_id === id,
-      );
-    expect(await waiting()).toBe(false);
-    for (let tries = 0; tries < 40 && !(await waiting()); tries++) {
+    const shown = async () => (await finance().get(`/requests/${id}`)).body;
+    expect((await heidi.give(id)).body).toMatchObject({ code: 'verdict_role_not_eligible' });
+    for (let tries = 0; tries < 40; tries++) {
+      if (((await shown()).waiting_on as string[]).includes('team_lead')) break;
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    expect((await finance().get(`/requests/${id}`)).body).toMatchObject({
-      eligible_approvers: expect.arrayContaining(['spiffe://corp.example/person/heidi']),
-      waiting_on: expect.arrayContaining(['team_lead']),
-    });
+    expect((await shown()).eligible_approvers).toContain('spiffe://corp.example/person/heidi');
+    expect((await stack.as('person/heidi').get('/approvals')).body.approvals).toContainEqual(
+      expect.objectContaining({ request_id: id }),
+    );
     await heidi.give(id, { reason: 'the others are away' });
     await bob.give(id);
     expect((await finance().post(`/requests/${id}/collect`)).body).toMatchObject({ state: 'issued' });
@@ -89,6 +90,36 @@ describe('the escalation ladder (operating model §5)', () => {
       state: 'pending',
       expires_at: before,
     });
+  });
+});
+
+it("waits for the deputy of somebody away, in their role, tells the deputy, and takes the deputy's word", async () => {
+  const heidi = new Approver(stack, 'person/heidi', 'legal');
+  const id = await pending('sap.payment.execute');
+  const { body } = await stack.as('person/heidi').get('/approvals');
+  const [request] = (body.approvals as { request_id: string; eligible_approvers: string[] }[]).filter(
+    ({ request_id }) => request_id === id,
+  );
+  expect(request?.eligible_approvers).toContain('spiffe://corp.example/person/heidi');
+  expect(request?.eligible_approvers).not.toContain('spiffe://corp.example/person/frank');
+  const told = await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8');
+  expect(JSON.parse(told.split('\n').find((line) => line.includes(id)) ?? '')).toMatchObject({
+    kind: 'approval_wanted',
+    deputies: ['spiffe://corp.example/person/heidi'],
+  });
+  await heidi.give(id, { reason: 'for frank' });
+  // What frank signs all the same is the word of the same person (attack 6).
+  const frank = new Approver(stack, 'person/frank', 'legal');
+  expect((await frank.give(id)).body).toMatchObject({ code: 'verdict_second_from_person' });
+  await bob.give(id);
+  const { mandate } = (await finance().post(`/requests/${id}/collect`)).body;
+  const [, claims = ''] = String(mandate).split('.');
+  expect(JSON.parse(Buffer.from(claims, 'base64url').toString())).toMatchObject({
+    leg: {
+      dual_control: {
+        approvers: expect.arrayContaining([{ id: 'spiffe://corp.example/person/heidi', type: 'legal' }]),
+      },
+    },
   });
 });
 
