@@ -5,6 +5,7 @@ import { projectRoot } from '../../adapters/process/project-root';
 import { registerApprovals } from './commands/approvals';
 import { registerAudit } from './commands/audit';
 import { registerCollect } from './commands/collect';
+import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
 import { registerIntrospect } from './commands/introspect';
 import { registerLogin } from './commands/login';
@@ -12,6 +13,7 @@ import { registerLs } from './commands/ls';
 import { registerNotifications } from './commands/notifications';
 import { registerPlan } from './commands/plan';
 import { registerPolicy } from './commands/policy';
+import { registerProposals } from './commands/proposals';
 import { registerRequest } from './commands/request';
 import { registerRevoke } from './commands/revoke';
 import { registerShow } from './commands/show';
@@ -39,6 +41,8 @@ const REGISTRATIONS = [
   registerVerify,
   registerAudit,
   registerPolicy,
+  registerProposals,
+  registerConnector,
   registerTemplate,
   registerSvid,
   registerNotifications,

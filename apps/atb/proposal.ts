@@ -1,0 +1,235 @@
+import { randomBytes } from 'node:crypto';
+import { signSignOff } from '../../adapters/jose/sign-off-statement';
+import { visible } from '../../domain/foreign-text';
+import { isJsonObject } from '../../domain/json';
+import type { Json, JsonObject } from '../../domain/json';
+import { parseProposed, PROPOSE, proposalSubject } from '../../domain/proposal';
+import type { Proposed, SignOffClaims } from '../../domain/proposal';
+import { proposalDigest } from '../../domain/proposal-digest';
+import { EXIT } from './exit';
+import type { ExitCode } from './exit';
+import { localPolicyData } from './policy-data';
+import { Unreachable, UsageError } from './refusal';
+import type { CommonOptions, Session } from './session';
+import { shortName } from './words';
+
+const JTI_BYTES = 16;
+
+export interface SigningOptions extends CommonOptions {
+  readonly role?: string;
+  readonly reason?: string;
+  readonly yes?: boolean;
+}
+
+export interface SignOffOptions extends SigningOptions {
+  readonly step?: string;
+  readonly reject?: boolean;
+}
+
+/** A proposal as AgentAuth shows it. */
+export interface ShownProposal extends Proposed {
+  readonly id: string;
+  readonly state: string;
+  readonly author: string | null;
+  readonly outstanding: readonly {
+    readonly name: string;
+    readonly title: string;
+    readonly roles: readonly string[];
+  }[];
+  readonly words: readonly {
+    readonly step: string;
+    readonly verdict: string;
+    readonly by: string;
+    readonly reason: string;
+  }[];
+  readonly waitingOn: readonly string[];
+  readonly endsAt: string | null;
+}
+
+/** Proposes something, with your signature; answers what AgentAuth says. */
+export async function propose(
+  session: Session,
+  proposed: Proposed,
+  options: SigningOptions,
+): Promise<ShownProposal> {
+  const held = localPolicyData().rolesOf(session.svid().spiffeId);
+  const statement = await signed(session, proposed, {
+    ...{ on: proposalSubject(proposed), step: PROPOSE, verdict: 'approve' },
+    ...{ role: roleAmong(held, options.role), reason: await reasonOf(session, options) },
+  });
+  const { body } = await session.client().post('/proposals', { ...proposedJson(proposed), statement });
+  return parseProposal(body);
+}
+
+/** Shows a proposal, asks, signs exactly what was shown, and sends it. */
+export async function signOff(session: Session, id: string, options: SignOffOptions): Promise<ExitCode> {
+  const { ask } = session.surroundings;
+  if (options.yes !== true && !ask) {
+    throw new UsageError(
+      'there is no terminal to ask at; look at it with "atb proposal show", then say --yes',
+    );
+  }
+  const shown = await proposalOf(session, id);
+  session.output.note(proposalInWords(shown));
+  const held = localPolicyData().rolesOf(session.svid().spiffeId);
+  const step = stepOf(shown, held, options.step);
+  const role = roleAmong(
+    held.filter((name) => step.roles.includes(name)),
+    options.role,
+  );
+  const verdict = options.reject === true ? 'reject' : 'approve';
+  const reason = await reasonOf(session, options);
+  session.output.note(`\n${verdict.toUpperCase()} "${step.title}" as ${role}: ${visible(reason)}`);
+  if (
+    options.yes !== true &&
+    !/^y(es)?$/i.test(((await ask?.('\nSign this with your key? [y/N] ')) ?? '').trim())
+  ) {
+    session.output.note('nothing was signed');
+    return EXIT.refused;
+  }
+  const statement = await signed(session, shown, { on: id, step: step.name, verdict, role, reason });
+  const { body } = await session.client().post(`${proposalPath(id)}/sign-offs`, { statement });
+  const now = parseProposal(body);
+  session.output.answer(body, standingInWords(now));
+  return EXIT.done;
+}
+
+export async function proposalOf(session: Session, id: string): Promise<ShownProposal> {
+  return parseProposal((await session.client().get(proposalPath(id))).body);
+}
+
+/** All that this kind of proposal has to show. */
+export async function proposalsOf(
+  session: Session,
+  kinds: readonly string[],
+): Promise<readonly ShownProposal[]> {
+  const { body } = await session.client().get('/proposals');
+  const listed = Array.isArray(body.proposals) ? (body.proposals as readonly unknown[]) : [];
+  return listed.map(parseProposal).filter(({ kind }) => kinds.length === 0 || kinds.includes(kind));
+}
+
+/** What somebody is asked to sign, in words: what exactly, who wants it, who said what, and what is missing. */
+export function proposalInWords(shown: ShownProposal): string {
+  const { kind, name, author, words } = shown;
+  return [
+    `${kind.replaceAll('_', ' ')} ${name}, proposed by ${author === null ? 'nobody known' : shortName(author)}`,
+    '',
+    ...leaves(shown.content).map(([place, value]) => `  ${visible(place)} = ${visible(value)}`),
+    '',
+    ...words.map(
+      ({ step, verdict, by, reason }) => `  ${step}: ${verdict} by ${shortName(by)}: ${visible(reason)}`,
+    ),
+    standingInWords(shown),
+  ].join('\n');
+}
+
+export function standingInWords({ id, state, outstanding, waitingOn, endsAt }: ShownProposal): string {
+  return [
+    `${id} is ${state}${endsAt === null ? '' : `, until ${endsAt}`}`,
+    ...outstanding.map(({ title, roles }) => `  missing: ${title} (${roles.join(' or ')})`),
+    ...(waitingOn.length > 0 ? [`  waits for ${waitingOn.join(', ')}`] : []),
+  ].join('\n');
+}
+
+/** Every value in a document with its place, a line each: somebody's text, of which nothing may pass for another line. */
+function leaves(value: Json, place = ''): readonly (readonly [string, string])[] {
+  if (typeof value !== 'object' || value === null) return [[place, String(value)]];
+  const members = Object.entries(value as Readonly<Record<string, Json>>);
+  if (members.length === 0) return [[place, Array.isArray(value) ? '(an empty list)' : '(nothing)']];
+  return members.flatMap(([name, member]) => leaves(member, place === '' ? name : `${place}.${name}`));
+}
+
+/** A proposal's id as a path segment. Throws `UsageError`, so that nothing but an id ever gets into a URL. */
+function proposalPath(id: string): string {
+  if (!/^[a-z0-9_-]+\.[a-z0-9_-]+\.[A-Za-z0-9_-]+$/.test(id))
+    throw new UsageError('that is not the id of a proposal');
+  return `/proposals/${id}`;
+}
+
+async function signed(
+  session: Session,
+  proposed: Proposed,
+  said: Pick<SignOffClaims, 'on' | 'step' | 'verdict' | 'role' | 'reason'>,
+): Promise<string> {
+  const svid = session.svid();
+  return signSignOff(svid.privateKey, svid.chain, {
+    ...said,
+    dig: proposalDigest(proposed),
+    iat: Math.floor(session.now.getTime() / 1000),
+    jti: randomBytes(JTI_BYTES).toString('base64url'),
+  });
+}
+
+async function reasonOf(session: Session, { reason, yes }: SigningOptions): Promise<string> {
+  const said =
+    reason ??
+    (yes === true ? '' : await session.surroundings.ask?.('\nWhy? (it is signed with your word) ')) ??
+    '';
+  if (said.trim() === '') throw new UsageError('your reason is signed with your word: --reason TEXT');
+  return said.trim();
+}
+
+/** The one step that somebody with these roles can take now. Throws `UsageError` where it is not clear. */
+function stepOf(
+  { outstanding, state }: ShownProposal,
+  held: readonly string[],
+  said: string | undefined,
+): ShownProposal['outstanding'][number] {
+  if (state !== 'pending') throw new UsageError(`the proposal is ${state}`);
+  const named = outstanding.filter(({ name }) => name === said);
+  const fitting =
+    said === undefined ? outstanding.filter(({ roles }) => roles.some((role) => held.includes(role))) : named;
+  const [step, ...others] = fitting;
+  if (step !== undefined && others.length === 0) return step;
+  const names = outstanding.map(({ name, title }) => `--step ${name} (${title})`).join(', ');
+  throw new UsageError(`which step do you sign? ${names}`);
+}
+
+function roleAmong(held: readonly string[], said: string | undefined): string {
+  const [role, ...others] = said === undefined ? held : [said];
+  if (role !== undefined && others.length === 0) return role;
+  throw new UsageError(
+    role === undefined
+      ? 'in which role do you speak? --role ROLE'
+      : `you have several roles that fit; say which: ${held.map((name) => `--role ${name}`).join(', ')}`,
+  );
+}
+
+function proposedJson({ kind, name, content }: Proposed): JsonObject {
+  return { kind, name, content };
+}
+
+/** Reads what AgentAuth shows. Throws `Unreachable` where it is something else. */
+function parseProposal(value: unknown): ShownProposal {
+  if (!isJsonObject(value)) return notShown();
+  const { proposal_id: id, kind, name, content, state, author, ends_at: endsAt } = value;
+  if (typeof id !== 'string' || typeof state !== 'string') return notShown();
+  return {
+    ...parseProposed({ kind: kind ?? null, name: name ?? null, content: content ?? null }),
+    ...{ id, state, author: typeof author === 'string' ? author : null },
+    outstanding: objects(value.outstanding).map((step) => ({
+      ...{ name: text(step.name), title: text(step.title), roles: texts(step.roles) },
+    })),
+    words: objects(value.words).map(({ step, verdict, by, reason }) => ({
+      ...{ step: text(step), verdict: text(verdict), by: text(by), reason: text(reason) },
+    })),
+    waitingOn: texts(value.waiting_on),
+    endsAt: typeof endsAt === 'string' ? endsAt : null,
+  };
+}
+
+function objects(value: Json | undefined): readonly JsonObject[] {
+  return Array.isArray(value) ? (value as readonly Json[]).filter(isJsonObject) : notShown();
+}
+
+function texts(value: Json | undefined): readonly string[] {
+  return Array.isArray(value) ? (value as readonly Json[]).map(text) : notShown();
+}
+
+function text(value: Json | undefined): string {
+  return typeof value === 'string' ? value : notShown();
+}
+
+function notShown(): never {
+  throw new Unreachable('AgentAuth answered with something that is no proposal');
+}
