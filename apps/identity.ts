@@ -13,7 +13,7 @@ import type { JwtBundleSource, OwnIdentity, SpiffeError, X509BundleSource } from
 import { AtbError } from '../domain/error';
 import type { Environment } from './environment';
 
-interface FromWorkloadApi {
+export interface FromWorkloadApi {
   /** As SPIFFE_ENDPOINT_SOCKET has it. */
   readonly workloadApi: string;
 }
@@ -181,7 +181,7 @@ function report(error: SpiffeError): void {
 }
 
 /** What is wrong with a file at the start is wrong with the configuration. */
-async function atStart<T>(open: () => Promise<T>): Promise<T> {
+export async function atStart<T>(open: () => Promise<T>): Promise<T> {
   try {
     return await open();
   } catch (error) {

@@ -31,6 +31,7 @@ export type { OwnIdentity, X509SourceOptions } from './x509-source';
 export { JwtBundleWatch } from './jwt-bundle-watch';
 export { BundleFiles } from './bundle-files';
 export { SvidFiles } from './svid-files';
+export { lookAgain, orThrow } from './file-watch';
 export type { FileWatchOptions } from './file-watch';
 export {
   PeerVerifier,

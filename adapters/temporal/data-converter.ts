@@ -5,11 +5,11 @@ import type { OnRefusal } from './sealed-codec';
 import { SealedCodec } from './sealed-codec';
 
 /** The data converter of every ATB client (`throw`) and worker (`mark`, see OnRefusal). */
-export function sealedDataConverter(keys: CodecKeys, onRefusal: OnRefusal): DataConverter {
+export function sealedDataConverter(keys: CodecKeys, onRefusal: OnRefusal) {
   return {
     payloadCodecs: [new SealedCodec(keys, onRefusal)],
     failureConverterPath: require.resolve('./failure-converter'),
-  };
+  } satisfies DataConverter;
 }
 
 /** As `sealedDataConverter`, for a client that has a key file. Throws `configuration_invalid`. */

@@ -17,11 +17,11 @@ async function main(): Promise<void> {
   const configuration = agentAuthProcessConfiguration(process.env);
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
-  const connection = await clientConnection(configuration.temporal);
+  const temporal = await clientConnection(configuration.temporal);
   const policy = await openPolicy(configuration.policy);
   reportPolicy(policy, metrics.registry);
   const client = new Client({
-    connection,
+    connection: temporal.connection,
     namespace: configuration.temporal.namespace,
     dataConverter: await sealedDataConverterFrom(configuration.codecKeysFile),
   });
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   await shutdownAsked();
   await agentauth.close();
   await policy.close();
-  await connection.close();
+  await temporal.close();
 }
 
 runProcess('agentauth', main);

@@ -8,8 +8,8 @@ import { reportPolicy } from '../policy';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
 import { workerConfiguration } from './configuration';
-import { nativeConnection } from './connection';
 import { openWorkerPorts } from './ports';
+import { TemporalConnection } from './temporal-connection';
 import { TemporalWorker } from './temporal-worker';
 import { WorkerModule } from './worker.module';
 
@@ -17,7 +17,7 @@ import { WorkerModule } from './worker.module';
 async function main(): Promise<void> {
   const configuration = workerConfiguration(process.env);
   Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
-  const connection = await nativeConnection(configuration.temporal);
+  const connection = await TemporalConnection.open(configuration.temporal);
   const ports = await openWorkerPorts(configuration);
   const application = await NestFactory.createApplicationContext(
     WorkerModule.register({

@@ -1,10 +1,10 @@
 import { Logger } from '@nestjs/common';
 import { Client, WorkflowNotFoundError } from '@temporalio/client';
-import type { NativeConnection } from '@temporalio/worker';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { PolicyEngine } from '../../domain/ports';
 import { POA_REQUEST, policyMovedSignal } from '../../workflows/contract';
+import type { TemporalConnection } from './temporal-connection';
 
 const TRY_AGAIN_MS = 10_000;
 
@@ -14,7 +14,6 @@ const TRY_AGAIN_MS = 10_000;
  */
 export class PolicyMoves {
   private readonly log = new Logger(PolicyMoves.name);
-  private readonly client: Client;
   private unhear: () => void = () => undefined;
   private again: NodeJS.Timeout | undefined;
   private telling: Promise<void> = Promise.resolve();
@@ -22,13 +21,10 @@ export class PolicyMoves {
 
   constructor(
     private readonly policy: PolicyEngine,
-    connection: NativeConnection,
-    namespace: string,
-    codecKeys: CodecKeys,
-  ) {
-    const dataConverter = sealedDataConverter(codecKeys, 'throw');
-    this.client = new Client({ connection, namespace, dataConverter });
-  }
+    private readonly connection: TemporalConnection,
+    private readonly namespace: string,
+    private readonly codecKeys: CodecKeys,
+  ) {}
 
   start(): void {
     this.unhear = this.policy.onChange(({ change }) => {
@@ -56,11 +52,16 @@ export class PolicyMoves {
       `WorkflowType = '${POA_REQUEST}' AND ExecutionStatus = 'Running' AND AtbState IN ('pending', 'approved') ` +
       `AND AtbPolicyRevision != '${revision}'`;
     try {
+      const client = new Client({
+        connection: this.connection.current,
+        namespace: this.namespace,
+        dataConverter: sealedDataConverter(this.codecKeys, 'throw'),
+      });
       let told = 0;
-      for await (const { workflowId } of this.client.workflow.list({ query })) {
+      for await (const { workflowId } of client.workflow.list({ query })) {
         if (this.closed) return;
         try {
-          await this.client.workflow.getHandle(workflowId).signal(policyMovedSignal, { revision });
+          await client.workflow.getHandle(workflowId).signal(policyMovedSignal, { revision });
           told += 1;
         } catch (error) {
           // Over by now: what visibility lists is a little behind.

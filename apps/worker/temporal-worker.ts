@@ -1,17 +1,17 @@
 import { Injectable, Logger } from '@nestjs/common';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { Worker } from '@temporalio/worker';
-import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
+import { bundleWorkflowCode, Runtime, Worker } from '@temporalio/worker';
+import type { NativeConnection, WorkerOptions, WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { createActivities, createProposalActivities } from '../../activities';
 import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { PolicyMoves } from './policy-moves';
+import type { TemporalConnection } from './temporal-connection';
 import { TASK_QUEUE } from '../../workflows/contract';
 
 export interface TemporalWorkerOptions {
-  /** The process's one connection: a client on the same object makes eager start possible. */
-  readonly connection: NativeConnection;
+  readonly connection: TemporalConnection;
   readonly namespace: string;
   readonly codecKeys: CodecKeys;
   readonly ports: ActivityPorts & ProposalPorts;
@@ -25,54 +25,102 @@ export interface TemporalWorkerOptions {
 const SHUTDOWN_GRACE = '10 seconds';
 
 /** Options shared by the service and by the replay of recorded histories. */
-export function workflowOptions(): Pick<WorkerOptions, 'workflowsPath' | 'bundlerOptions'> {
+export function workflowOptions(): Required<Pick<WorkerOptions, 'workflowsPath' | 'bundlerOptions'>> {
   const workflowsPath = require.resolve('../../workflows');
   // Evaluated once for all workflows rather than once for each: none of our modules has state at its top level.
   return { workflowsPath, bundlerOptions: { preloadModules: [workflowsPath] } };
+}
+
+interface Serving {
+  readonly worker: Worker;
+  readonly ended: Promise<void>;
 }
 
 /** The Temporal worker as a Nest provider: it polls from bootstrap until shutdown. */
 @Injectable()
 export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly log = new Logger(TemporalWorker.name);
-  private worker: Worker | undefined;
-  private running: Promise<void> = Promise.resolve();
+  private bundle: WorkflowBundleWithSourceMap | undefined;
+  private serving: Serving | undefined;
+  private moving: Promise<void> = Promise.resolve();
+  private stay: () => void = () => undefined;
+  private stopping = false;
   private moves: PolicyMoves | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {}
 
   async onApplicationBootstrap(): Promise<void> {
     const { connection, namespace, codecKeys, ports } = this.options;
-    this.worker = await Worker.create({
-      ...workflowOptions(),
+    const starting = this.serve(connection.current).then((serving) => {
+      this.serving = serving;
+    });
+    this.moving = starting;
+    this.stay = connection.onRenewal((renewed) => {
+      this.moving = this.moving.catch(() => undefined).then(() => this.moveTo(renewed));
+      return this.moving;
+    });
+    await starting;
+    this.moves = new PolicyMoves(ports.policy, connection, namespace, codecKeys);
+    this.moves.start();
+  }
+
+  /** True while workflow tasks are taken. */
+  get isRunning(): boolean {
+    return this.serving?.worker.getState() === 'RUNNING';
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    this.stay();
+    await this.moves?.close();
+    await this.moving.catch(() => undefined);
+    if (this.serving) await stop(this.serving);
+  }
+
+  private async serve(connection: NativeConnection): Promise<Serving> {
+    const { namespace, codecKeys, ports } = this.options;
+    const dataConverter = sealedDataConverter(codecKeys, 'mark');
+    const { workflowsPath, bundlerOptions } = workflowOptions();
+    this.bundle ??= await bundleWorkflowCode({
+      workflowsPath,
+      ...bundlerOptions,
+      failureConverterPath: dataConverter.failureConverterPath,
+      logger: Runtime.instance().logger,
+    });
+    const worker = await Worker.create({
+      workflowBundle: this.bundle,
       connection,
       namespace,
       taskQueue: TASK_QUEUE,
       activities: { ...createActivities(ports), ...createProposalActivities(ports) },
-      dataConverter: sealedDataConverter(codecKeys, 'mark'),
+      dataConverter,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentLocalActivityExecutions: this.options.maxConcurrentWorkflowTasks,
       maxCachedWorkflows: this.options.maxCachedWorkflows,
       shutdownGraceTime: SHUTDOWN_GRACE,
     });
-    this.running = this.worker.run();
-    this.moves = new PolicyMoves(ports.policy, connection, namespace, codecKeys);
-    this.moves.start();
-    this.running.catch((error: unknown) => {
+    const ended = worker.run();
+    ended.catch((error: unknown) => {
       this.log.error('the worker stopped by itself', error instanceof Error ? error.stack : String(error));
       this.options.onFatal(error);
     });
+    return { worker, ended };
   }
 
-  /** True while workflow tasks are taken. */
-  get isRunning(): boolean {
-    return this.worker?.getState() === 'RUNNING';
+  /**
+   * Another worker takes over before this one stops taking work. Handing the connection to the same worker would not do:
+   * a poll that is under way stays on the old one, and would try it again for ever where it breaks.
+   */
+  private async moveTo(connection: NativeConnection): Promise<void> {
+    const before = this.serving;
+    if (this.stopping || !before) return;
+    this.serving = await this.serve(connection);
+    await stop(before);
   }
+}
 
-  async onApplicationShutdown(): Promise<void> {
-    await this.moves?.close();
-    if (this.worker?.getState() === 'RUNNING') this.worker.shutdown();
-    await this.running;
-  }
+async function stop({ worker, ended }: Serving): Promise<void> {
+  if (worker.getState() === 'RUNNING') worker.shutdown();
+  await ended;
 }

@@ -1,7 +1,9 @@
 import { JwksSource } from '../../adapters/jose/jwks-source';
 import { agentAuthConfiguration } from '../../apps/agentauth/configuration';
 import { brokerConfiguration } from '../../apps/broker/configuration';
+import { Environment } from '../../apps/environment';
 import { registrationConfiguration } from '../../apps/registration/configuration';
+import { temporalConfiguration } from '../../apps/temporal';
 import { workerConfiguration } from '../../apps/worker/configuration';
 import { isAtbError } from '../../domain/error';
 
@@ -87,6 +89,29 @@ describe('a setting with a typo in it means nothing, least of all open (attack 3
   it('an identity from two places', () => {
     const both = { ...AGENTAUTH, ATB_TLS_CERT_FILE: 'c', ATB_TLS_KEY_FILE: 'k', ATB_TRUST_BUNDLE_FILE: 'b' };
     expect(faults(() => agentAuthConfiguration(both))).toHaveLength(3);
+  });
+});
+
+describe('the certificate for Temporal', () => {
+  const temporal = (variables: Record<string, string>) => {
+    const environment = new Environment({ ATB_TEMPORAL_ADDRESS: 'temporal:7233', ...variables });
+    return faults(() => {
+      temporalConfiguration(environment);
+      environment.finish('this test');
+    });
+  };
+
+  it.each([
+    [{ ATB_TEMPORAL_TLS: 'svid' }, ['SPIFFE_ENDPOINT_SOCKET']],
+    [
+      { ATB_TEMPORAL_TLS: 'files' },
+      ['ATB_TEMPORAL_TLS_CERT_FILE', 'ATB_TEMPORAL_TLS_KEY_FILE', 'ATB_TEMPORAL_TLS_CA_FILE'],
+    ],
+    [{ ATB_TEMPORAL_TLS_CERT_FILE: 'c' }, ['ATB_TEMPORAL_TLS_KEY_FILE', 'ATB_TEMPORAL_TLS_CA_FILE']],
+    [{ ATB_TEMPORAL_TLS: 'spiffe' }, ['ATB_TEMPORAL_TLS']],
+    [{ ATB_TEMPORAL_TLS: 'svid', ...SOCKET }, []],
+  ])('%j lacks %j', (variables, missing) => {
+    expect(temporal(variables)).toEqual(missing);
   });
 });
 

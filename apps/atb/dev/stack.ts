@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Client } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { startEmbeddedPostgres } from '../../../adapters/postgres/embedded';
 import { migrate } from '../../../adapters/postgres/schema';
 import { obtainExecutable } from '../../../adapters/process/executable';
@@ -20,6 +20,7 @@ import { startLog } from '../../log/log';
 import { reportPolicy } from '../../policy';
 import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
+import { TemporalConnection } from '../../worker/temporal-connection';
 import { WorkerModule } from '../../worker/worker.module';
 import { AGENTAUTH_ID } from './example-company';
 import type { DevelopmentIdentities } from './identities';
@@ -129,7 +130,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
     const worker = workerConfiguration(environment);
     const codecKeys = await readCodecKeys(files.codecKeys);
-    const connection = await NativeConnection.connect({ address: temporal.address });
+    const connection = await TemporalConnection.open({ address: temporal.address, tls: undefined });
     undo.push(() => connection.close());
     const log = await startLog(logConfiguration(environment), () => undefined);
     log.ended.catch(options.onFatal);
@@ -156,7 +157,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     undo.push(() => workerPart.stop());
 
     const client = new Client({
-      connection,
+      connection: connection.current,
       namespace: NAMESPACE,
       dataConverter: sealedDataConverter(codecKeys, 'throw'),
     });
