@@ -174,6 +174,7 @@ const CONSEQUENCES = {
   audit_log_malformed: { status: 422 },
   checkpoint_malformed: { status: 422 },
   checkpoint_untrusted: { status: 422 },
+  object_lock_missing: { status: 500 },
   // Ours.
   configuration_invalid: { status: 500 },
   evidence_mismatch: { status: 500 },

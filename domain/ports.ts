@@ -165,6 +165,19 @@ export interface LogStore {
   replaceCheckpoint(bytes: Uint8Array): Promise<void>;
 }
 
+/** Where the copy of a sealed log lies that nobody can change or remove before its time: write once, read many. */
+export interface WormStore extends Pick<LogStore, 'read'> {
+  /** Throws `object_lock_missing` where it would not hold what is put into it. */
+  requireLock(): Promise<void>;
+  /**
+   * Writes once, and answers when the copy was found there, whole, and locked at least until then. Throws
+   * `audit_log_diverged` where something else is there, and `object_lock_missing` where it is not locked.
+   */
+  create(path: string, bytes: Uint8Array, retainUntil: Date): Promise<void>;
+  /** Puts a new checkpoint on top of those before it, each of which stays for its time. */
+  replaceCheckpoint(bytes: Uint8Array, retainUntil: Date): Promise<void>;
+}
+
 /** The customer's ticket system. Null means that it knows no such ticket. Throws `ticket_system_unavailable`. */
 export interface TicketSystem {
   lookUp(ticket: string): Promise<TicketFact | null>;

@@ -24,7 +24,7 @@ const env = {
   ATB_CHAOS_KILLS: values.kills,
   ATB_CHAOS_SEED: values.seed,
 };
-for (const name of ['temporal', 'opa'])
+for (const name of ['temporal', 'opa', 'versitygw'])
   env[variableOf(name)] = await obtainExecutable(name, { onProgress: report });
 const jest = ['--selectProjects', 'e2e', '--testPathPatterns', `chaos-${positionals[0] ?? 'approvals'}`];
 const { code } = await run(process.execPath, [program('jest', 'bin/jest.js'), ...jest], { env, show: true });

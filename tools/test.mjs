@@ -64,8 +64,8 @@ const SUITES = {
   unit: { run: jest('unit') },
   workflow: { needs: ['temporal'], run: jest('workflow') },
   replay: { run: jest('replay') },
-  integration: { needs: ['temporal', 'opa'], run: jest('integration') },
-  e2e: { needs: ['temporal', 'opa', 'spire-server', 'spire-agent'], run: jest('e2e') },
+  integration: { needs: ['temporal', 'opa', 'versitygw'], run: jest('integration') },
+  e2e: { needs: ['temporal', 'opa', 'spire-server', 'spire-agent', 'versitygw'], run: jest('e2e') },
 };
 
 function outcomeOf({ code, stdout, stderr }) {

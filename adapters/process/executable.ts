@@ -10,7 +10,14 @@ import { projectRoot } from './project-root';
 const run = promisify(execFile);
 
 export type ExecutableName =
-  'temporal' | 'opa' | 'regal' | 'temporal-server' | 'temporal-sql-tool' | 'spire-server' | 'spire-agent';
+  | 'temporal'
+  | 'opa'
+  | 'regal'
+  | 'temporal-server'
+  | 'temporal-sql-tool'
+  | 'spire-server'
+  | 'spire-agent'
+  | 'versitygw';
 
 /** Told of each step, and now and then of the time a long one has taken: a line for people, without a newline. */
 export type Progress = (line: string) => void;
@@ -96,6 +103,14 @@ const EXECUTABLES: Readonly<Record<ExecutableName, Executable>> = {
     versionArguments: ['--version'],
     pinned: false,
     sources: [{ from: 'go', module: 'spire', importPath: 'github.com/spiffe/spire/cmd/spire-agent' }],
+  },
+  versitygw: {
+    variable: 'ATB_VERSITYGW',
+    version: '1.8.0',
+    versionArguments: ['--version'],
+    // It does not know its own version unless it is a release's.
+    pinned: false,
+    sources: [{ from: 'go', module: 'versitygw', importPath: 'github.com/versity/versitygw/cmd/versitygw' }],
   },
 };
 

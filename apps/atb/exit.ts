@@ -166,6 +166,7 @@ const EXIT_OF_CODE = {
   audit_log_malformed: EXIT.refused,
   checkpoint_malformed: EXIT.refused,
   checkpoint_untrusted: EXIT.refused,
+  object_lock_missing: EXIT.unavailable,
   configuration_invalid: EXIT.unavailable,
   evidence_mismatch: EXIT.unavailable,
   internal: EXIT.unavailable,

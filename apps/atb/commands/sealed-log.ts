@@ -4,7 +4,9 @@ import { LogDirectory } from '../../../adapters/audit-log/log-directory';
 import { LogReader } from '../../../adapters/audit-log/log-reader';
 import { LogUrl } from '../../../adapters/audit-log/log-url';
 import { parseVerifierKey } from '../../../adapters/audit-log/note-key';
+import { isAtbError } from '../../../domain/error';
 import { visible } from '../../../domain/foreign-text';
+import type { LogStore } from '../../../domain/ports';
 import type { NoteVerifier } from '../../../domain/signed-note';
 import { noStack } from '../identity';
 import { UsageError } from '../refusal';
@@ -18,7 +20,10 @@ export interface LogOptions extends CommonOptions {
 
 export function withLogOptions(command: Command): Command {
   return withCommonOptions(command)
-    .option('--log <folder or URL>', 'a log in the layout of C2SP tlog-tiles')
+    .option(
+      '--log <folder or URL>',
+      'a log in the layout of C2SP tlog-tiles: https://…, or s3://bucket/prefix',
+    )
     .option('--vkey <key or file>', 'its verifier key: name+id+base64');
 }
 
@@ -30,8 +35,20 @@ export async function sealedLog(
   const { stack, stateDirectory } = session.where;
   const log = options.log ?? stack?.log;
   if (log === undefined) throw new UsageError(`${noStack(stateDirectory, 'the sealed log')}, or say --log`);
-  const store = /^https?:\/\//.test(log) ? new LogUrl(log) : new LogDirectory(log);
-  return { reader: new LogReader(store), keys: await logKeys(session, options) };
+  const keys = await logKeys(session, options);
+  return { reader: new LogReader(await storeAt(log, session)), keys };
+}
+
+async function storeAt(log: string, { surroundings }: Session): Promise<Pick<LogStore, 'read'>> {
+  if (/^https?:\/\//.test(log)) return new LogUrl(log);
+  if (!log.startsWith('s3://')) return new LogDirectory(log);
+  // Only now: no other command should wait for the S3 client to load.
+  const { LogBucket } = await import('../../../adapters/audit-log/log-bucket.js');
+  try {
+    return LogBucket.at(log, surroundings.environment);
+  } catch (cause) {
+    throw isAtbError(cause) ? new UsageError(cause.message, { cause }) : cause;
+  }
 }
 
 /** The keys that checkpoints must be signed with: those of this stack's log unless told. Throws `UsageError`. */
