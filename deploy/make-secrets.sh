@@ -10,8 +10,9 @@ done
   printf 'postgresql://atb:%s@postgres:5432/atb' "$(cat atb_db_password)" >atb_database_owner_url
 [ -s atb_database_url ] ||
   printf 'postgresql://atb_service:%s@postgres:5432/atb' "$(cat atb_service_db_password)" >atb_database_url
+[ -e log_store_credentials ] || : >log_store_credentials
 printf 'ATB_OPA_TOKEN=%s\n' "$(cat opa_token)" >opa.env
 # A container reads them as another account; who may list this folder is for the host to say.
 chmod 644 opa_token opa.env postgres_password temporal_db_password atb_db_password atb_service_db_password \
-  atb_database_owner_url atb_database_url
+  atb_database_owner_url atb_database_url log_store_credentials
 chmod 700 .

@@ -1,14 +1,4 @@
-import {
-  GetObjectCommand,
-  GetObjectLockConfigurationCommand,
-  HeadObjectCommand,
-  ListObjectVersionsCommand,
-  PutObjectCommand,
-  PutObjectRetentionCommand,
-  S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3';
-import type { HeadObjectCommandOutput, ObjectVersion, PutObjectCommandInput } from '@aws-sdk/client-s3';
+import type { HeadObjectCommandOutput, ObjectVersion, PutObjectCommandInput, S3 } from '@aws-sdk/client-s3';
 import { sha256 } from '../../domain/digest';
 import { AtbError, isAtbError } from '../../domain/error';
 import { CHECKPOINT_PATH } from '../../domain/log-tile';
@@ -34,7 +24,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
  */
 export class LogBucket implements WormStore {
   private constructor(
-    private readonly client: S3Client,
+    private readonly client: S3,
     private readonly bucket: string,
     private readonly prefix: string,
   ) {}
@@ -44,14 +34,17 @@ export class LogBucket implements WormStore {
    * AWS_ENDPOINT_URL_S3, and AWS_ACCESS_KEY_ID or AWS_SHARED_CREDENTIALS_FILE or the machine's role. Throws
    * `configuration_invalid`.
    */
-  static at(url: string, environment: Variables): LogBucket {
+  static async at(url: string, environment: Variables): Promise<LogBucket> {
     const [, bucket, path = ''] = S3_URL.exec(url) ?? [];
     if (bucket === undefined) throw new AtbError('configuration_invalid', `${url} is not s3://bucket/prefix`);
-    const endpoint = environment.AWS_ENDPOINT_URL_S3 ?? environment.AWS_ENDPOINT_URL;
-    const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = environment;
-    const sessionToken = environment.AWS_SESSION_TOKEN;
-    const client = new S3Client({
-      region: environment.AWS_REGION ?? 'us-east-1',
+    const set = (name: string) => (environment[name] === '' ? undefined : environment[name]);
+    const endpoint = set('AWS_ENDPOINT_URL_S3') ?? set('AWS_ENDPOINT_URL');
+    const [accessKeyId, secretAccessKey] = [set('AWS_ACCESS_KEY_ID'), set('AWS_SECRET_ACCESS_KEY')];
+    const sessionToken = set('AWS_SESSION_TOKEN');
+    // Only now: the command line should not wait for it to load where it is not needed.
+    const { S3: Client } = await import('@aws-sdk/client-s3');
+    const client = new Client({
+      region: set('AWS_REGION') ?? 'us-east-1',
       ...(endpoint && { endpoint: requireSafe(endpoint) }),
       // Every S3 understands it, and stores of one's own seldom have a name for each bucket.
       forcePathStyle: true,
@@ -73,10 +66,7 @@ export class LogBucket implements WormStore {
   async requireLock(): Promise<void> {
     const configuration = await this.asked('the object lock of the bucket', async (abortSignal) => {
       try {
-        const answer = await this.client.send(
-          new GetObjectLockConfigurationCommand({ Bucket: this.bucket }),
-          { abortSignal },
-        );
+        const answer = await this.client.getObjectLockConfiguration({ Bucket: this.bucket }, { abortSignal });
         return answer.ObjectLockConfiguration;
       } catch (error) {
         if (isStatus(error, 404)) return undefined;
@@ -123,15 +113,15 @@ export class LogBucket implements WormStore {
     condition: Pick<PutObjectCommandInput, 'IfNoneMatch'>,
   ): Promise<string | undefined> {
     return this.asked(path, async (abortSignal) => {
-      const put = new PutObjectCommand({
+      const put = {
         ...{ ...this.at(path), Body: bytes, ContentType: 'application/octet-stream' },
         // Whatever arrives changed is refused, and the sum is kept with it.
         ...{ ChecksumAlgorithm: 'SHA256' as const, ChecksumSHA256: base64(sha256(bytes)) },
         ...{ ObjectLockMode: 'COMPLIANCE' as const, ObjectLockRetainUntilDate: wholeSecond(retainUntil) },
         ...condition,
-      });
+      };
       try {
-        return (await this.client.send(put, { abortSignal })).VersionId;
+        return (await this.client.putObject(put, { abortSignal })).VersionId;
       } catch (error) {
         // It was written before.
         if (condition.IfNoneMatch !== undefined && isStatus(error, 412)) return undefined;
@@ -158,11 +148,11 @@ export class LogBucket implements WormStore {
     if (isLockedUntil(kept, retainUntil)) return;
     // Written by a run that was told a shorter time, or put there without a lock: longer is always allowed.
     await this.asked(path, (abortSignal) =>
-      this.client.send(
-        new PutObjectRetentionCommand({
+      this.client.putObjectRetention(
+        {
           ...{ ...this.at(path), VersionId: versionId ?? kept.VersionId },
           Retention: { Mode: 'COMPLIANCE', RetainUntilDate: wholeSecond(retainUntil) },
-        }),
+        },
         { abortSignal },
       ),
     );
@@ -174,7 +164,7 @@ export class LogBucket implements WormStore {
   private head(path: string, versionId: string | undefined): Promise<HeadObjectCommandOutput> {
     const head = { ...this.at(path), ...(versionId && { VersionId: versionId }) };
     return this.asked(path, (abortSignal) =>
-      this.client.send(new HeadObjectCommand({ ...head, ChecksumMode: 'ENABLED' }), { abortSignal }),
+      this.client.headObject({ ...head, ChecksumMode: 'ENABLED' }, { abortSignal }),
     );
   }
 
@@ -191,9 +181,9 @@ export class LogBucket implements WormStore {
     mostBytes: number,
     abortSignal: AbortSignal,
   ): Promise<Uint8Array | null> {
-    const get = new GetObjectCommand({ ...this.at(path), ...(versionId && { VersionId: versionId }) });
+    const get = { ...this.at(path), ...(versionId && { VersionId: versionId }) };
     try {
-      const { Body: body } = await this.client.send(get, { abortSignal });
+      const { Body: body } = await this.client.getObject(get, { abortSignal });
       const chunks: Uint8Array[] = [];
       let length = 0;
       for await (const chunk of body as AsyncIterable<Uint8Array>) {
@@ -204,7 +194,7 @@ export class LogBucket implements WormStore {
       }
       return Buffer.concat(chunks);
     } catch (error) {
-      if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return null;
+      if ((error as Error).name === 'NoSuchKey') return null;
       throw error;
     }
   }
@@ -215,8 +205,8 @@ export class LogBucket implements WormStore {
     const found: ObjectVersion[] = [];
     let marker: { KeyMarker?: string | undefined; VersionIdMarker?: string | undefined } = {};
     for (let page = 0; page < MOST_VERSION_PAGES; page++) {
-      const list = new ListObjectVersionsCommand({ Bucket, Prefix: Key, ...marker });
-      const answer = await this.client.send(list, { abortSignal });
+      const list = { Bucket, Prefix: Key, ...marker };
+      const answer = await this.client.listObjectVersions(list, { abortSignal });
       found.push(...(answer.Versions ?? []).filter((version) => version.Key === Key));
       // In the order of names: what follows is of longer ones.
       if (!answer.IsTruncated || answer.NextKeyMarker !== Key) return found;
@@ -234,10 +224,10 @@ export class LogBucket implements WormStore {
       return await ask(AbortSignal.timeout(OPERATION_TIMEOUT_MS));
     } catch (cause) {
       if (isAtbError(cause)) throw cause;
-      const { name } = cause as Error;
+      const { name, code } = cause as NodeJS.ErrnoException;
       throw new AtbError(
         'audit_unavailable',
-        `the bucket ${this.bucket} did not answer for ${what}: ${name}`,
+        `the bucket ${this.bucket} did not answer for ${what}: ${code ?? name}`,
         { cause },
       );
     }
@@ -262,7 +252,8 @@ function wholeSecond(time: Date): Date {
 }
 
 function isStatus(error: unknown, status: number): boolean {
-  return error instanceof S3ServiceException && error.$metadata.httpStatusCode === status;
+  const { $metadata: answer } = error as { readonly $metadata?: { readonly httpStatusCode?: number } };
+  return answer?.httpStatusCode === status;
 }
 
 function base64(bytes: Uint8Array): string {

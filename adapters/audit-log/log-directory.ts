@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AtbError } from '../../domain/error';
-import { CHECKPOINT_PATH } from '../../domain/log-tile';
+import { bundlePath, CHECKPOINT_PATH, TILE_WIDTH, tilePath } from '../../domain/log-tile';
 import type { LogStore } from '../../domain/ports';
 
 const READ_ONLY = 0o444;
@@ -58,6 +59,25 @@ export class LogDirectory implements LogStore {
   async replaceCheckpoint(bytes: Uint8Array): Promise<void> {
     const name = join(this.root, CHECKPOINT_PATH);
     await this.written(name, bytes, (whole) => rename(whole, name));
+  }
+
+  /**
+   * Removes partial tiles and bundles that a full one has taken the place of between two sizes (C2SP tlog-tiles: a log
+   * may do so once the full one is there).
+   */
+  async prune(from: number, to: number): Promise<void> {
+    for (let level = 0, span = TILE_WIDTH; span <= to; level++, span *= TILE_WIDTH) {
+      for (let index = Math.floor(from / span); index < Math.floor(to / span); index++) {
+        const tile = tilePath({ level, index, width: TILE_WIDTH });
+        for (const path of level === 0 ? [tile, bundlePath(index, TILE_WIDTH)] : [tile]) {
+          const full = join(this.root, path);
+          if (!existsSync(full)) continue;
+          await rm(`${full}.p`, { recursive: true, force: true }).catch((cause: unknown) => {
+            throw new AtbError('audit_unavailable', `${path}.p cannot be removed`, { cause });
+          });
+        }
+      }
+    }
   }
 
   private async written(

@@ -1,6 +1,6 @@
 import { formatCheckpoint } from '../../domain/checkpoint';
 import type { Checkpoint } from '../../domain/checkpoint';
-import { AtbError } from '../../domain/error';
+import { AtbError, isAtbError } from '../../domain/error';
 import { bundlePath, formatBundle, TILE_WIDTH, tilePath } from '../../domain/log-tile';
 import { equalHashes, EMPTY_ROOT, hashLeaf } from '../../domain/merkle-tree';
 import type { AuditLeaves, LogStore } from '../../domain/ports';
@@ -9,6 +9,7 @@ import type { NoteSigner } from '../../domain/signed-note';
 import { TiledTree } from '../../domain/tiled-tree';
 import type { TileHashes } from '../../domain/tiled-tree';
 import { LogReader } from './log-reader';
+import type { SealedCheckpoint } from './log-reader';
 
 export interface PublisherOptions {
   readonly leaves: AuditLeaves;
@@ -26,53 +27,89 @@ export interface PublisherOptions {
 export class LogPublisher {
   private readonly reader: LogReader;
   private tree = new TiledTree();
+  private before: Promise<unknown> = Promise.resolve();
+  private elsewhere: Checkpoint | null = null;
 
   constructor(private readonly options: PublisherOptions) {
     this.reader = new LogReader(options.store);
   }
 
   /**
-   * Publishes what was recorded by now. Answers the last checkpoint, and whether there is more to publish. Throws
-   * `audit_log_diverged` where the database is not what was sealed: restored from an old copy, or changed. Then nothing
-   * is signed until a person has looked.
+   * From here on nothing is signed that does not extend a checkpoint which was found in a copy of the log: the database
+   * and the log's own folder may both have been restored from an older one.
    */
-  async publish(): Promise<Checkpoint> {
+  extendOnly(checkpoint: Checkpoint): void {
+    this.elsewhere = checkpoint;
+  }
+
+  /**
+   * Publishes what was recorded by now. Answers the last checkpoint; null where nothing was ever recorded. Throws
+   * `audit_log_diverged` where the database is not what was sealed: restored from an old copy, or changed. Then nothing
+   * is signed until a person has looked. Asked while it is at it, it does it again afterwards.
+   */
+  publish(): Promise<SealedCheckpoint | null> {
+    const next = this.before.then(() => this.round());
+    this.before = next.catch(() => undefined);
+    return next;
+  }
+
+  private async round(): Promise<SealedCheckpoint | null> {
     const size = await this.options.leaves.size();
     let last = await this.stored();
-    if (last.size > size) {
+    const sealedSize = Math.max(last?.size ?? 0, this.elsewhere?.size ?? 0);
+    if (sealedSize > size) {
       throw new AtbError(
         'audit_log_diverged',
-        `the log was sealed at ${last.size} entries, and the database has ${size}: it was restored from an older copy`,
+        `the log was sealed at ${sealedSize} entries, and the database has ${size}: it was restored from an older copy`,
       );
     }
-    while (last.size < size) {
-      last = await this.extend(last, Math.min(size, last.size + this.options.checkpointEntries));
+    if (this.elsewhere) await this.requireExtension(this.elsewhere);
+    this.elsewhere = null;
+    while ((last?.size ?? 0) < size) {
+      const at = last?.size ?? 0;
+      last = await this.extend(at, Math.min(size, at + this.options.checkpointEntries));
     }
     return last;
   }
 
   /** The stored checkpoint, with `tree` at it. */
-  private async stored(): Promise<Checkpoint> {
-    const { signer } = this.options;
-    const stored = await this.reader.checkpoint([signer]);
-    if (!stored) {
-      this.tree = new TiledTree();
-      return { origin: signer.name, size: 0, root: EMPTY_ROOT };
-    }
-    if (this.tree.size !== stored.size || !equalHashes(this.tree.root(), stored.root)) {
-      this.tree = await this.reader.treeOf(stored);
+  private async stored(): Promise<SealedCheckpoint | null> {
+    const stored = await this.reader.checkpoint([this.options.signer]);
+    const { size, root } = stored ?? { size: 0, root: EMPTY_ROOT };
+    if (this.tree.size !== size || !equalHashes(this.tree.root(), root)) {
+      this.tree = await this.reader.treeOf({ size, root });
     }
     return stored;
   }
 
-  private async extend(last: Checkpoint, size: number): Promise<Checkpoint> {
+  /** Before anything is written: whether what is sealed here, with what the database has, comes by that checkpoint. */
+  private async requireExtension({ size, root }: Checkpoint): Promise<void> {
+    if (this.tree.size >= size) {
+      const isOurs = await this.reader.treeOf({ size, root }).then(
+        () => true,
+        (error: unknown) => {
+          if (isAtbError(error) && error.code === 'audit_log_malformed') return false;
+          throw error;
+        },
+      );
+      if (!isOurs) throw forked(size);
+      return;
+    }
+    const tree = TiledTree.of(this.tree.size, this.edge());
+    for await (const { leaf } of this.options.leaves.read(tree.size, size)) {
+      tree.append(hashLeaf(leaf), () => undefined);
+    }
+    if (tree.size !== size || !equalHashes(tree.root(), root)) throw forked(size);
+  }
+
+  private async extend(sealedSize: number, size: number): Promise<SealedCheckpoint> {
     const { leaves, store, signer } = this.options;
     // From the start of the last bundle: its sealed entries are compared, and the rest of it is written with them.
-    const start = last.size === 0 ? 0 : Math.floor((last.size - 1) / TILE_WIDTH) * TILE_WIDTH;
+    const start = sealedSize === 0 ? 0 : Math.floor((sealedSize - 1) / TILE_WIDTH) * TILE_WIDTH;
     const sealed =
-      last.size === 0
+      sealedSize === 0
         ? []
-        : await this.reader.tile({ level: 0, index: start / TILE_WIDTH, width: last.size - start });
+        : await this.reader.tile({ level: 0, index: start / TILE_WIDTH, width: sealedSize - start });
     const full: TileHashes[] = [];
     const tree = TiledTree.of(this.tree.size, this.edge());
     let bundle: Uint8Array[] = [];
@@ -91,7 +128,7 @@ export class LogPublisher {
       bundle.push(leaf);
       at += 1;
       if (bundle.length === TILE_WIDTH) {
-        if (at > last.size) await flush();
+        if (at > sealedSize) await flush();
         else bundle = [];
       }
     }
@@ -101,9 +138,10 @@ export class LogPublisher {
       await store.create(tilePath(tile), Buffer.concat(tile.hashes));
     }
     const next = { origin: signer.name, size, root: tree.root() };
-    await store.replaceCheckpoint(Buffer.from(signNote(formatCheckpoint(next), signer)));
+    const note = Buffer.from(signNote(formatCheckpoint(next), signer));
+    await store.replaceCheckpoint(note);
     this.tree = tree;
-    return next;
+    return { ...next, note };
   }
 
   private edge(): (readonly Uint8Array[])[] {
@@ -111,6 +149,13 @@ export class LogPublisher {
     for (const { level, hashes } of this.tree.partialTiles()) edge[level] = hashes;
     return edge;
   }
+}
+
+function forked(size: number): AtbError {
+  return new AtbError(
+    'audit_log_diverged',
+    `the log has another history than its copy, which has ${size} entries: one of them was restored from an older copy, or changed`,
+  );
 }
 
 function diverged(what: string): AtbError {

@@ -21,14 +21,15 @@ import { edgeOf, subtreeRoot, TiledTree } from '../../domain/tiled-tree';
 const TILE_BYTES = TILE_WIDTH * HASH_BYTES;
 const TILE_HEIGHT = 8;
 
+/** A checkpoint with the signed note that it comes from. */
+export type SealedCheckpoint = Checkpoint & { readonly note: Uint8Array };
+
 /** Reads a log in the layout of C2SP tlog-tiles. What it throws says which part is wrong. */
 export class LogReader {
   constructor(private readonly store: Pick<LogStore, 'read'>) {}
 
   /** The checkpoint, signed by one of the keys; null where the log has none. Throws `checkpoint_*`. */
-  async checkpoint(
-    keys: readonly NoteVerifier[],
-  ): Promise<(Checkpoint & { readonly note: Uint8Array }) | null> {
+  async checkpoint(keys: readonly NoteVerifier[]): Promise<SealedCheckpoint | null> {
     const note = await this.store.read(CHECKPOINT_PATH, MAX_NOTE_BYTES);
     return note && { ...parseCheckpoint(openNote(note, keys).text), note };
   }

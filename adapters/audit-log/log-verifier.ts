@@ -5,16 +5,19 @@ import { equalHashes, hashLeaf } from '../../domain/merkle-tree';
 import type { NoteVerifier } from '../../domain/signed-note';
 import { subtreeRoot, TiledTree } from '../../domain/tiled-tree';
 import type { TileHashes } from '../../domain/tiled-tree';
-import type { LogReader } from './log-reader';
+import type { LogReader, SealedCheckpoint } from './log-reader';
 
-export interface VerifyOptions {
-  readonly keys: readonly NoteVerifier[];
+export interface TreeOptions {
   /** What is believed already: the log must extend it, and nothing before it is read again. */
   readonly trusted?: Pick<Checkpoint, 'size' | 'root'> | undefined;
   /** Told now and then, with a tree that can be trusted from then on. */
   readonly onProgress?: (verified: Pick<Checkpoint, 'size' | 'root'>, size: number) => void;
   /** Told each entry, in order. Throws what is wrong with it. */
   readonly onEntry?: (entry: Uint8Array, index: number) => void;
+}
+
+export interface VerifyOptions extends TreeOptions {
+  readonly keys: readonly NoteVerifier[];
 }
 
 const PROGRESS_ENTRIES = 65_536;
@@ -26,10 +29,20 @@ const PROGRESS_ENTRIES = 65_536;
  */
 export async function verifyLog(
   reader: LogReader,
-  { keys, trusted, onProgress, onEntry }: VerifyOptions,
-): Promise<Checkpoint> {
+  { keys, ...options }: VerifyOptions,
+): Promise<SealedCheckpoint> {
   const checkpoint = await reader.checkpoint(keys);
   if (!checkpoint) throw new AtbError('audit_log_malformed', 'the log has no checkpoint');
+  await verifyTree(reader, checkpoint, options);
+  return checkpoint;
+}
+
+/** The same, against a checkpoint that is known already. */
+export async function verifyTree(
+  reader: LogReader,
+  checkpoint: Pick<Checkpoint, 'size' | 'root'>,
+  { trusted, onProgress, onEntry }: TreeOptions,
+): Promise<void> {
   if (trusted && trusted.size > checkpoint.size) {
     throw wrong(`it is truncated: it had ${trusted.size} entries, and says that it has ${checkpoint.size}`);
   }
@@ -62,7 +75,6 @@ export async function verifyLog(
     );
   }
   onProgress?.({ size: tree.size, root: tree.root() }, checkpoint.size);
-  return checkpoint;
 }
 
 async function trustedTree(

@@ -1,13 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
+import { LogBucket } from '../../adapters/audit-log/log-bucket';
 import { LogDirectory } from '../../adapters/audit-log/log-directory';
+import { LogMirror } from '../../adapters/audit-log/log-mirror';
 import { LogPublisher } from '../../adapters/audit-log/log-publisher';
+import { LogReader } from '../../adapters/audit-log/log-reader';
+import type { SealedCheckpoint } from '../../adapters/audit-log/log-reader';
 import { parseSignerKey } from '../../adapters/audit-log/note-key';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import type { AtbError } from '../../domain/error';
 import { isAtbError } from '../../domain/error';
 import type { LogConfiguration } from './configuration';
+import { mirrorMetrics, sealingMetrics } from './metrics';
 
 export interface Log {
   readonly metrics: Registry;
@@ -19,67 +24,121 @@ export interface Log {
   stop(): Promise<void>;
 }
 
+/** The longest pause before a copy that failed is tried again. */
+const LONGEST_PAUSE_SECONDS = 300;
+
 /**
- * Seals the audit log, round by round. Where the database or the store is out of reach it tries again in the next round;
- * where they tell different stories it ends: a person has to look.
+ * Seals the audit log, round by round, and copies what is sealed to where nobody can change it. Where the database, the
+ * folder or the copy's store is out of reach it tries again; the copy never keeps the sealing waiting. Where they tell
+ * different stories it ends: a person has to look.
  */
 export async function startLog(
   configuration: Omit<LogConfiguration, 'admin'>,
   onTrouble: (error: AtbError) => void,
 ): Promise<Log> {
   const signer = parseSignerKey((await readFile(configuration.keyFile, 'utf8')).trim());
+  const directory = new LogDirectory(configuration.directory);
+  const registry = new Registry();
+  /** Tells what may be over the next time; throws what is not. */
+  const passing = (error: unknown): void => {
+    if (!isAtbError(error) || error.code !== 'audit_unavailable') throw error;
+    onTrouble(error);
+  };
+
+  const { mirror: copying } = configuration;
+  const mirror =
+    copying &&
+    new LogMirror({
+      ...{ local: directory, worm: await LogBucket.at(copying.url, copying.environment), keys: [signer] },
+      ...{ retentionYears: copying.retentionYears, now: () => new Date() },
+    });
+  // Before anything is signed: this folder and the database may both be older than the copy.
+  let copied: SealedCheckpoint | null = null;
+  try {
+    copied = (await mirror?.last()) ?? null;
+  } catch (error) {
+    passing(error);
+  }
+  let sealedSize = (await new LogReader(directory).checkpoint([signer]))?.size ?? 0;
+  let copiedSize = copied?.size ?? 0;
+
   const leaves = new PostgresAuditLeaves((await readFile(configuration.databaseUrlFile, 'utf8')).trim());
   const publisher = new LogPublisher({
-    ...{ leaves, store: new LogDirectory(configuration.directory), signer },
-    checkpointEntries: configuration.checkpointEvents,
+    ...{ leaves, store: directory, signer, checkpointEntries: configuration.checkpointEvents },
   });
-  const metrics = new Registry();
-  const size = new Gauge({
-    name: 'atb_log_size',
-    help: 'Events in the last checkpoint',
-    registers: [metrics],
-  });
-  const sealedAt = new Gauge({
-    name: 'atb_log_sealed_timestamp_seconds',
-    help: 'When all that was recorded was last found to be sealed',
-    registers: [metrics],
-  });
-  const failed = new Counter({
-    name: 'atb_log_rounds_failed_total',
-    help: 'Rounds that ended without a checkpoint, the database or the store being out of reach',
-    registers: [metrics],
-  });
+  if (copied) publisher.extendOnly(copied);
   const stopping = new AbortController();
-  let ready = false;
+  const pause = (seconds: number) =>
+    sleep(seconds * 1_000, undefined, { signal: stopping.signal }).catch(() => undefined);
 
-  const round = async () => {
+  const sealed = sealingMetrics(registry);
+  let ready = false;
+  const seal = async () => {
     try {
-      size.set((await publisher.publish()).size);
-      sealedAt.setToCurrentTime();
+      const size = (await publisher.publish())?.size ?? 0;
+      if (!mirror) await directory.prune(sealedSize, size);
+      sealedSize = size;
+      sealed.size.set(size);
+      sealed.sealedAt.setToCurrentTime();
       ready = true;
     } catch (error) {
       ready = false;
-      if (!isAtbError(error) || error.code !== 'audit_unavailable') throw error;
-      failed.inc();
-      onTrouble(error);
+      sealed.failed.inc();
+      passing(error);
     }
   };
-  const rounds = async () => {
-    try {
-      while (!stopping.signal.aborted) {
-        await round();
-        await sleep(configuration.checkpointSeconds * 1_000, undefined, { signal: stopping.signal }).catch(
-          () => undefined,
-        );
+  const sealing = async () => {
+    while (!stopping.signal.aborted) {
+      await seal();
+      await pause(configuration.checkpointSeconds);
+    }
+    await seal();
+  };
+
+  const copyingTo = async (to: LogMirror, seconds: number) => {
+    const metrics = mirrorMetrics(registry, () => Math.max(0, sealedSize - copiedSize));
+    /** Answers whether the copy is up to date. */
+    const copy = async (): Promise<boolean> => {
+      try {
+        // In this order: what is recorded after the copy was looked at is no less than what the copy has.
+        const last = await to.last();
+        const next = await publisher.publish();
+        if (next) await to.copy(last, next);
+        copiedSize = next?.size ?? 0;
+        metrics.size.set(copiedSize);
+        metrics.copiedAt.setToCurrentTime();
+        await directory.prune(last?.size ?? 0, copiedSize);
+        return true;
+      } catch (error) {
+        metrics.failed.inc();
+        passing(error);
+        return false;
       }
-      await round();
-    } finally {
-      await leaves.end();
+    };
+    let failures = 0;
+    while (!stopping.signal.aborted) {
+      failures = (await copy()) ? 0 : failures + 1;
+      await pause(Math.min(seconds * 2 ** failures, Math.max(seconds, LONGEST_PAUSE_SECONDS)));
     }
+    if (failures === 0) await copy();
   };
-  const ended = rounds();
+
+  const halves = [sealing(), ...(mirror ? [copyingTo(mirror, copying.seconds)] : [])];
+  const ended = (async () => {
+    const outcomes = await Promise.allSettled(
+      halves.map((half) =>
+        half.catch((error: unknown) => {
+          stopping.abort();
+          throw error;
+        }),
+      ),
+    );
+    await leaves.end();
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure) throw failure.reason as Error;
+  })();
   return {
-    metrics,
+    metrics: registry,
     isReady: () => ready,
     ended,
     async stop() {

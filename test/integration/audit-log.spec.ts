@@ -28,21 +28,10 @@ import { hashLeaf } from '../../domain/merkle-tree';
 import type { AuditLeaves } from '../../domain/ports';
 import { signNote } from '../../domain/signed-note';
 import { TestDatabase } from '../support/database';
+import { entry, leavesOf } from '../support/leaves';
 import { anEvent } from '../support/ledger-contract';
 
 const signer = parseSignerKey(generateSignerKey('audit.corp.example'));
-const entry = (index: number) => Buffer.from(`{"entry":${index}}`);
-
-/** Leaves that are there at once: `size` of them. */
-function leavesOf(size: number, leafOf = entry): AuditLeaves & { size(): Promise<number> } {
-  return {
-    size: () => Promise.resolve(size),
-    async *read(from, to) {
-      await Promise.resolve();
-      for (let index = from; index < Math.min(to, size); index++) yield { index, leaf: leafOf(index) };
-    },
-  };
-}
 
 let directory: string;
 

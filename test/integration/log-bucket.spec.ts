@@ -26,7 +26,7 @@ let bucket: string;
 let log: LogBucket;
 beforeEach(async () => {
   bucket = await store.bucket();
-  log = LogBucket.at(`s3://${bucket}/audit`, store.environment);
+  log = await LogBucket.at(`s3://${bucket}/audit`, store.environment);
 });
 
 const object = (path = PATH) => ({ Bucket: bucket, Key: `audit/${path}` });
@@ -141,38 +141,41 @@ describe('a bucket that does not hold', () => {
     ],
   ])('is refused where it %s (attack 42)', async (_, options, message) => {
     const url = `s3://${await store.bucket(options)}/audit`;
-    await expect(LogBucket.at(url, store.environment).requireLock()).rejects.toThrow(
-      coded('object_lock_missing', message),
-    );
+    const log = await LogBucket.at(url, store.environment);
+    await expect(log.requireLock()).rejects.toThrow(coded('object_lock_missing', message));
   });
 
   it('is refused where there is none', async () => {
-    await expect(LogBucket.at('s3://nowhere', store.environment).requireLock()).rejects.toThrow(
-      coded('object_lock_missing', /does not exist/),
-    );
+    const log = await LogBucket.at('s3://nowhere', store.environment);
+    await expect(log.requireLock()).rejects.toThrow(coded('object_lock_missing', /does not exist/));
   });
 
   it('is taken with no lock of its own for each object, or one in COMPLIANCE mode', async () => {
     await log.requireLock();
     const url = `s3://${await store.bucket({ byDefault: 'COMPLIANCE' })}`;
-    await LogBucket.at(url, store.environment).requireLock();
+    await (await LogBucket.at(url, store.environment)).requireLock();
   });
 
   it.each(['s3://', 's3://a', 'https://bucket', 's3://UPPER/x', 's3://bucket:9/x'])(
     '%s is no bucket',
-    (url) => {
-      expect(() => LogBucket.at(url, store.environment)).toThrow(coded('configuration_invalid'));
+    async (url) => {
+      await expect(LogBucket.at(url, store.environment)).rejects.toThrow(coded('configuration_invalid'));
     },
   );
 
-  it.each(['http://s3.example', 'ftp://127.0.0.1', 'nothing'])('is not asked at %s', (endpoint) => {
+  it.each(['http://s3.example', 'ftp://127.0.0.1', 'nothing'])('is not asked at %s', async (endpoint) => {
     const environment = { ...store.environment, AWS_ENDPOINT_URL_S3: endpoint };
-    expect(() => LogBucket.at('s3://bucket', environment)).toThrow(coded('configuration_invalid', /https/));
+    await expect(LogBucket.at('s3://bucket', environment)).rejects.toThrow(
+      coded('configuration_invalid', /https/),
+    );
   });
 
   it('says so, without the credentials, where it does not know us or is away', async () => {
     const secret = 'wrong-secret-of-ours';
-    const stranger = LogBucket.at(`s3://${bucket}`, { ...store.environment, AWS_SECRET_ACCESS_KEY: secret });
+    const stranger = await LogBucket.at(`s3://${bucket}`, {
+      ...store.environment,
+      AWS_SECRET_ACCESS_KEY: secret,
+    });
     const refused = await stranger.read(PATH, 100).catch((error: unknown) => error as Error);
     expect(refused).toMatchObject({
       code: 'audit_unavailable',
@@ -180,8 +183,7 @@ describe('a bucket that does not hold', () => {
     });
     expect((refused as Error).message).not.toContain(secret);
     const nobody = { ...store.environment, AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9' };
-    await expect(LogBucket.at('s3://bucket', nobody).create(PATH, bytes, SEVEN_YEARS)).rejects.toThrow(
-      coded('audit_unavailable'),
-    );
+    const away = await LogBucket.at('s3://bucket', nobody);
+    await expect(away.create(PATH, bytes, SEVEN_YEARS)).rejects.toThrow(coded('audit_unavailable'));
   });
 });

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { LogBucket } from '../../../adapters/audit-log/log-bucket';
 import { LogDirectory } from '../../../adapters/audit-log/log-directory';
 import { LogReader } from '../../../adapters/audit-log/log-reader';
 import { LogUrl } from '../../../adapters/audit-log/log-url';
@@ -42,10 +43,8 @@ export async function sealedLog(
 async function storeAt(log: string, { surroundings }: Session): Promise<Pick<LogStore, 'read'>> {
   if (/^https?:\/\//.test(log)) return new LogUrl(log);
   if (!log.startsWith('s3://')) return new LogDirectory(log);
-  // Only now: no other command should wait for the S3 client to load.
-  const { LogBucket } = await import('../../../adapters/audit-log/log-bucket.js');
   try {
-    return LogBucket.at(log, surroundings.environment);
+    return await LogBucket.at(log, surroundings.environment);
   } catch (cause) {
     throw isAtbError(cause) ? new UsageError(cause.message, { cause }) : cause;
   }

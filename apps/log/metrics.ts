@@ -1,0 +1,50 @@
+import { Counter, Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
+
+/** What the sealing tells of itself. */
+export function sealingMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    size: new Gauge({ name: 'atb_log_size', help: 'Events in the last checkpoint', registers }),
+    sealedAt: new Gauge({
+      name: 'atb_log_sealed_timestamp_seconds',
+      help: 'When all that was recorded was last found to be sealed',
+      registers,
+    }),
+    failed: new Counter({
+      name: 'atb_log_rounds_failed_total',
+      help: 'Rounds that ended without a checkpoint, the database or the store being out of reach',
+      registers,
+    }),
+  };
+}
+
+/** What the copying tells of itself. */
+export function mirrorMetrics(registry: Registry, lag: () => number) {
+  const registers = [registry];
+  new Gauge({
+    name: 'atb_log_mirror_lag_events',
+    help: 'Events that are sealed and not in the copy yet',
+    registers,
+    collect() {
+      this.set(lag());
+    },
+  });
+  return {
+    size: new Gauge({
+      name: 'atb_log_mirrored_size',
+      help: 'Events in the last checkpoint of the copy under the WORM lock',
+      registers,
+    }),
+    copiedAt: new Gauge({
+      name: 'atb_log_mirrored_timestamp_seconds',
+      help: 'When the copy was last found to have all that was sealed',
+      registers,
+    }),
+    failed: new Counter({
+      name: 'atb_log_mirror_rounds_failed_total',
+      help: 'Rounds that ended before the copy was up to date',
+      registers,
+    }),
+  };
+}
