@@ -84,6 +84,16 @@ export interface RedemptionStore {
   /** Makes the mandate usable once more; false where it was given back before. */
   giveBack(claim: Claim, event: AuditEvent): Promise<boolean>;
   append(event: AuditEvent): Promise<void>;
+  /** Uses a proof of possession up, in whichever broker it is shown; false where it was used before. */
+  useProof(proof: UsedProof): Promise<boolean>;
+}
+
+export interface UsedProof {
+  /** What makes it one of its kind: its key and its id. */
+  readonly key: string;
+  readonly requestId: string;
+  /** From then on its age alone refuses it. */
+  readonly expiresAt: Date;
 }
 
 /** What speaks against a use now: the mandate or something around it was revoked or stopped. */

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
 import { AtbError } from '../../domain/error';
-import type { Claim, RedemptionStore } from '../../domain/redemption';
+import type { Claim, RedemptionStore, UsedProof } from '../../domain/redemption';
 import { AuditAppender } from './audit-appender';
 import { Batch } from './batch';
 import { recordedLeaf } from '../audit-log/leaf';
@@ -55,6 +55,10 @@ const GIVE_BACK = `
   )
   select exists (select from given_back) as given_back`;
 
+const USE_PROOF = `
+  insert into used_proof (key, request_id, expires_at) values ($1, $2, $3)
+  on conflict (key) do nothing returning key`;
+
 type Marked = 'claimed' | 'used' | 'stopped';
 
 /** The marks of used mandates in PostgreSQL. Many at once share a statement, each is durable before it is told. */
@@ -86,6 +90,11 @@ export class PostgresRedemptions implements RedemptionStore {
 
   async append(event: AuditEvent): Promise<void> {
     await this.appender.append(event);
+  }
+
+  async useProof({ key, requestId, expiresAt }: UsedProof): Promise<boolean> {
+    const used = await this.query('use-proof', USE_PROOF, [key, requestId, expiresAt]);
+    return used.length === 1;
   }
 
   /** Answers when the store does. Throws `audit_unavailable`. */

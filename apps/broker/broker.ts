@@ -107,6 +107,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
         },
       },
       connectors,
+      trustedProxies: new Set(configuration.trustedProxies),
       orders,
       guardrails: [new PhraseGuardrail(phrases)],
       store,
@@ -138,6 +139,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     const proxy = new Proxy(
       {
         identity,
+        publicUrl: configuration.publicUrl,
         maxConnections: configuration.maxConnections,
         maxHeaderBytes: configuration.maxHeaderBytes,
         headersTimeoutMs: configuration.headersTimeoutMs,

@@ -13,6 +13,8 @@ export interface Call {
   readonly search: string;
   /** By lower-case name; no name occurs twice. */
   readonly headers: ReadonlyMap<string, string>;
+  /** The request as the agent sent it, which a DPoP proof must be over (RFC 9449 §4.2); the URL without its query. */
+  readonly addressed: { readonly method: string; readonly url: string };
   /** Reads the whole body. Throws `body_too_large`, `request_timeout`. */
   readonly body: (limitBytes: number) => Promise<Uint8Array>;
 }

@@ -9,6 +9,10 @@ import type { PolicyConfiguration } from '../policy';
 export interface BrokerConfiguration {
   readonly host: string;
   readonly port: number;
+  /** Where agents reach the broker; `https://localhost:<port>` where it is not told. */
+  readonly publicUrl: string | undefined;
+  /** SPIFFE IDs of the hops that may bring calls of agents. */
+  readonly trustedProxies: readonly string[];
   readonly admin: { readonly host: string; readonly port: number };
   readonly identity: IdentityConfiguration;
   readonly issuer: string;
@@ -38,6 +42,8 @@ export function brokerConfiguration(
   const configuration: BrokerConfiguration = {
     host: environment.text('ATB_BROKER_HOST', '127.0.0.1'),
     port: environment.port('ATB_BROKER_PORT', 9443),
+    publicUrl: environment.optional('ATB_BROKER_PUBLIC_URL'),
+    trustedProxies: environment.spiffeIds('ATB_TRUSTED_PROXIES'),
     admin: {
       host: environment.text('ATB_BROKER_ADMIN_HOST', '127.0.0.1'),
       port: environment.port('ATB_BROKER_ADMIN_PORT', 9466),

@@ -19,6 +19,8 @@ import type { Permission, RedemptionOutcome, Redemptions } from './redemption';
 
 export interface ProxyOptions {
   readonly identity: OwnIdentity;
+  /** Where agents reach the broker; `https://localhost:<port>` where it is not told. */
+  readonly publicUrl: string | undefined;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
@@ -51,7 +53,7 @@ export class Proxy {
   private readonly recording = new Set<Promise<void>>();
 
   constructor(
-    options: ProxyOptions,
+    private readonly options: ProxyOptions,
     private readonly parts: ProxyParts,
   ) {
     this.server = createServer(
@@ -93,6 +95,13 @@ export class Proxy {
     });
   }
 
+  /** What DPoP proofs must be for: never the `Host` that a call names. */
+  get publicUrl(): string {
+    const address = this.server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    return this.options.publicUrl ?? `https://localhost:${port}`;
+  }
+
   listen(port: number, host: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.server.once('error', reject);
@@ -125,7 +134,7 @@ export class Proxy {
     try {
       let call: Call;
       try {
-        call = callOf(request);
+        call = callOf(request, this.publicUrl);
       } catch (error) {
         await this.parts.redemptions.recordUnreadable(asAtbError(error), null);
         throw error;
@@ -310,7 +319,7 @@ export class Proxy {
 }
 
 /** The call in a request. Reads no body yet. Throws what makes it none. */
-function callOf(request: IncomingMessage): Call {
+function callOf(request: IncomingMessage, publicUrl: string): Call {
   const method = request.method ?? '';
   if (!METHODS.has(method)) throw new AtbError('method_not_allowed', 'this method is not for here');
   const target = parseCallTarget(request.url ?? '');
@@ -324,6 +333,7 @@ function callOf(request: IncomingMessage): Call {
     query: target.query,
     search: target.search,
     headers,
+    addressed: { method, url: `${publicUrl}/c/${target.connector}${target.path}` },
     body: (limitBytes) => bodyOf(request, limitBytes),
   };
 }

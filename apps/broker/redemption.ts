@@ -20,6 +20,8 @@ import { checkBinding } from './checks/binding';
 import { readBody } from './checks/body';
 import { checkClientSvid } from './checks/client-svid';
 import { checkGuardrails } from './checks/guardrails';
+import { checkProofOfPossession } from './checks/proof-of-possession';
+import type { PossessionPorts } from './checks/proof-of-possession';
 import { presentedMandate } from './checks/mandate';
 import type { MandateVerifier } from './checks/mandate';
 import { carriedParameters, checkParameters } from './checks/parameters';
@@ -28,7 +30,7 @@ import type { PolicyPorts } from './checks/policy';
 import { checkRevocation, stopped } from './checks/revocation';
 
 /** All that a decision needs; nothing of it is a proxy's. */
-export interface RedemptionPorts extends PolicyPorts {
+export interface RedemptionPorts extends PolicyPorts, Pick<PossessionPorts, 'trustedProxies'> {
   readonly clock: Clock;
   readonly svids: SvidValidator;
   readonly mandates: MandateVerifier;
@@ -169,21 +171,19 @@ export class Redemptions {
   private async checked(call: Call, chain: readonly string[], known: Known): Promise<Assessed> {
     const { ports } = this;
     const now = ports.clock();
-    const svid: Svid = this.timed('client_svid', () => checkClientSvid(chain, ports.svids, now));
-    known.agent = svid.spiffeId;
+    const svid = this.timed('client_svid', () => this.peerOf(call, chain, now));
+    known.agent = svid?.spiffeId ?? null;
 
-    const mandate = await this.timedAsync('mandate', () => this.mandateOf(call, now));
+    const compact = presentedMandate(call.headers);
+    const mandate = await this.timedAsync('mandate', () => this.mandateOf(compact, now));
     known.mandate = mandate;
-    if (mandate) {
-      this.timed('binding', () => {
-        checkBinding(mandate, svid);
-      });
-    }
+    const agent = await this.timedAsync('binding', () => this.agentOf(call, svid, mandate, compact, now));
+    known.agent = agent;
 
     const { connector, route, path } = this.timed('action', () => {
       const found = this.routeOf(call);
       known.match = found;
-      known.use = useOf(found.connector, found.route, svid.spiffeId);
+      known.use = useOf(found.connector, found.route, svid?.spiffeId ?? agent);
       if (mandate) checkAction(mandate, found.route);
       return found;
     });
@@ -206,20 +206,20 @@ export class Redemptions {
       checkRevocation(ports.orders, {
         jti: mandate?.jti ?? null,
         requestId: mandate?.req ?? null,
-        agent: svid.spiffeId,
+        agent,
         connector: connector.id,
       });
     });
 
     known.use = { ...known.use, policy_revision: ports.policy.revision };
     const decision = await this.timedAsync('policy', () =>
-      checkPolicy(ports, { agent: svid.spiffeId, mandate, connector, route, params, now }),
+      checkPolicy(ports, { agent, mandate, connector, route, params, now }),
     );
 
     const findings = await this.timedAsync('guardrails', () =>
       checkGuardrails(ports.guardrails, {
         direction: 'request',
-        agent: svid.spiffeId,
+        agent,
         action: route.action,
         connector: connector.id,
         path: call.path,
@@ -239,12 +239,42 @@ export class Redemptions {
       }),
     };
     const tier = mandate?.tier ?? decision.tier;
-    return { agent: svid.spiffeId, mandate, connector, route, call, body, tier, use, traceId: known.traceId };
+    return { agent, mandate, connector, route, call, body, tier, use, traceId: known.traceId };
+  }
+
+  /** Null only where the call shows a mandate and a proof of possession instead: for agents behind what ends TLS. */
+  private peerOf({ headers }: Call, chain: readonly string[], now: Date): Svid | null {
+    if (chain.length === 0 && headers.has('authorization') && headers.has('dpop')) return null;
+    return checkClientSvid(chain, this.ports.svids, now);
+  }
+
+  /** Whose call it is: the one at the other end of the connection, or the one whose key the mandate is bound to. */
+  private async agentOf(
+    call: Call,
+    peer: Svid | null,
+    mandate: MandateClaims | null,
+    compact: string | null,
+    now: Date,
+  ): Promise<string> {
+    const proof = call.headers.get('dpop');
+    if (mandate && compact !== null && mandate.cnf.jkt !== undefined && proof !== undefined) {
+      const { addressed } = call;
+      await checkProofOfPossession(this.ports, { proof, mandate, compact, addressed, peer, now });
+      return mandate.sub;
+    }
+    if (proof !== undefined) {
+      throw new AtbError(
+        'credentials_ambiguous',
+        'a DPoP proof comes with a mandate that is bound to its key',
+      );
+    }
+    if (peer === null) throw new AtbError('certificate_missing', 'this call needs an X.509-SVID');
+    if (mandate) checkBinding(mandate, peer);
+    return peer.spiffeId;
   }
 
   /** Null only where a call without a mandate could be allowed at all. */
-  private async mandateOf(call: Call, now: Date): Promise<MandateClaims | null> {
-    const compact = presentedMandate(call.headers);
+  private async mandateOf(compact: string | null, now: Date): Promise<MandateClaims | null> {
     if (compact !== null) return this.ports.mandates.verify(compact, now);
     if (this.ports.allowUnmandatedLowRisk) return null;
     throw new AtbError(

@@ -4,6 +4,12 @@ import type { Svid } from '../../../domain/ports';
 
 /** The mandate is this workload's, and bound to the very certificate of this connection (RFC 8705 §3). */
 export function checkBinding(mandate: Pick<MandateClaims, 'sub' | 'cnf'>, svid: Svid): void {
+  if (mandate.cnf.jkt !== undefined) {
+    throw new AtbError(
+      'dpop_proof_invalid',
+      'the mandate is bound to a key: the call must have one DPoP header, a proof by that key (RFC 9449)',
+    );
+  }
   if (mandate.sub !== svid.spiffeId) {
     throw new AtbError('agent_mismatch', 'the mandate is for another workload than the one that calls');
   }
