@@ -13,6 +13,7 @@ import {
   validateX509Svid,
 } from '../../adapters/spiffe';
 import { parseCertificate } from '../../adapters/spiffe/certificate';
+import { cpuMsSince } from '../support/cpu-time';
 import {
   NOW,
   authority,
@@ -57,9 +58,9 @@ function refused(run: () => unknown): boolean {
 }
 
 function withinTwoSeconds(run: () => void): void {
-  const before = performance.now();
+  const before = process.cpuUsage();
   run();
-  expect(performance.now() - before).toBeLessThan(2_000);
+  expect(cpuMsSince(before)).toBeLessThan(2_000);
 }
 
 describe('bad certificates', () => {

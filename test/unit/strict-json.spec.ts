@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { parseStrictJson } from '../../domain/strict-json';
+import { cpuMsSince } from '../support/cpu-time';
 
 function refusal(content: string | Uint8Array, maxDepth = 32): { code: string; pointer: string | undefined } {
   try {
@@ -212,10 +213,10 @@ describe('strict JSON', () => {
   });
 
   it('reads a text of zeros in time that grows with its length only', () => {
-    const started = performance.now();
+    const started = process.cpuUsage();
     expect(refusal(`0.${'0'.repeat(60_000)}1`).code).toBe('number_not_exact');
     expect(refusal(`1${'0'.repeat(60_000)}1`).code).toBe('number_not_exact');
-    expect(performance.now() - started).toBeLessThan(500);
+    expect(cpuMsSince(started)).toBeLessThan(500);
   });
 
   it('reads a request of one kilobyte in well under 100 microseconds', () => {
