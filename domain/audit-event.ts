@@ -86,7 +86,7 @@ const FINDINGS = {
     type: 'object',
     additionalProperties: false,
     required: ['rule', 'where', 'score'],
-    properties: { rule: NAME, where: NAME, score: { type: 'number', minimum: 0, maximum: 1 } },
+    properties: { rule: NAME, where: { type: 'string', maxLength: 512 }, score: { type: 'number', minimum: 0, maximum: 1 } },
   },
 } as const;
 const USE = { ...DESTINATION, params_digest: DIGEST, policy_revision: NAME };
@@ -326,15 +326,18 @@ export const AUDIT_EVENTS = {
     tells: 'What the system behind the broker answered.',
     outcome: 'success',
     severity: 'informational',
-    data: data({
-      jti: orNull(NAME),
-      outcome: { enum: ['succeeded', 'failed', 'unknown'] },
-      status: orNull(COUNT),
-      code: orNull(NAME),
-      duration_ms: COUNT,
-      response_bytes: COUNT,
-      response_digest: orNull(DIGEST),
-    }),
+    data: data(
+      {
+        jti: orNull(NAME),
+        outcome: { enum: ['succeeded', 'failed', 'unknown'] },
+        status: orNull(COUNT),
+        code: orNull(NAME),
+        duration_ms: COUNT,
+        response_bytes: COUNT,
+        response_digest: orNull(DIGEST),
+      },
+      { findings: FINDINGS },
+    ),
   },
   poa_redemption_refused: {
     tells: 'The broker refused an action.',
@@ -365,6 +368,18 @@ export const AUDIT_EVENTS = {
     outcome: 'refused',
     severity: 'high',
     data: REFUSED_USE,
+  },
+  security_event: {
+    tells: 'Something happened that Security must look at within the response time of its priority.',
+    outcome: 'refused',
+    severity: 'critical',
+    data: data({
+      trigger: { enum: ['guardrail_confirmed_injection'] },
+      priority: { enum: ['P1', 'P2', 'P3', 'P4'] },
+      direction: { enum: ['call', 'answer'] },
+      connector: orNull(NAME),
+      route: orNull(TEXT),
+    }),
   },
 } as const satisfies Record<string, EventKind>;
 

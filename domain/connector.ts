@@ -56,6 +56,12 @@ export interface UpstreamTls {
   readonly clientCertificate: 'broker' | { readonly certFile: string; readonly keyFile: string } | undefined;
 }
 
+/** What kind of data a connector holds (operating model §2.4). */
+export type Classification = 'public' | 'internal' | 'confidential' | 'personal' | 'restricted';
+
+/** What becomes of what a guardrail finds: it is blocked, recorded, or expected there. */
+export type Handling = 'block' | 'record' | 'pass';
+
 /** One enterprise system behind the broker (operating model §2.4). */
 export interface Connector {
   readonly id: string;
@@ -63,7 +69,7 @@ export interface Connector {
   readonly owner: string;
   /** Only an active one is called. */
   readonly state: 'draft' | 'active' | 'closed';
-  readonly classification: string;
+  readonly classification: Classification;
   /** Base64url SHA-256 of the definition's RFC 8785 form. */
   readonly digest: string;
   readonly upstream: { readonly url: URL; readonly tls: UpstreamTls };
@@ -80,7 +86,19 @@ export interface Connector {
     readonly idleMs: number;
     readonly totalMs: number;
   };
-  readonly limits: { readonly requestBytes: number; readonly responseBytes: number };
+  readonly limits: {
+    readonly requestBytes: number;
+    readonly responseBytes: number;
+    /** By one agent through one broker; undefined where the rule set's number counts. */
+    readonly callsPerMinute: number | undefined;
+  };
+  readonly guardrails: {
+    /** Whether its answers are looked at too. */
+    readonly responses: boolean;
+    /** Undefined where the rule set says it for the data classification. */
+    readonly secrets: Handling | undefined;
+    readonly personalData: Handling | undefined;
+  };
   readonly idempotencyKey: 'forward' | 'drop';
   readonly routes: readonly Route[];
   /** The definition as it was read, for those who show it. */

@@ -1,19 +1,18 @@
+import type { Handling } from './connector';
 import type { Json } from './json';
 
-/** Everything in a call, or in an answer, that a system or a model could read. */
+/** Everything in a call, or in a part of an answer, that a system or a model could read. */
 export interface GuardrailSubject {
-  readonly direction: 'request' | 'response';
-  readonly agent: string;
-  readonly action: string;
-  readonly connector: string;
   readonly path: string;
   readonly query: ReadonlyMap<string, string>;
   readonly headers: ReadonlyMap<string, string>;
   /** Null where there is no body. */
   readonly body: Json;
+  readonly handling: { readonly secrets: Handling; readonly personalData: Handling };
 }
 
 export interface GuardrailFinding {
+  readonly kind: 'injection' | 'secret' | 'personal' | 'size';
   readonly rule: string;
   /** Where it was found: an RFC 6901 pointer, or `path`, `query/<name>`, `header/<name>`. */
   readonly where: string;
@@ -23,7 +22,7 @@ export interface GuardrailFinding {
   readonly confirmed: boolean;
 }
 
-/** Looks for what must not pass. Throws `guardrail_unavailable`: who cannot look refuses (attack 38). */
+/** Looks for what must not pass. Whatever it throws, the call is refused: who cannot look refuses (attack 38). */
 export interface Guardrail {
   inspect(subject: GuardrailSubject): Promise<readonly GuardrailFinding[]>;
 }

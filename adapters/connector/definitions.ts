@@ -6,6 +6,7 @@ import type {
   Connector,
   Credential,
   CredentialReference,
+  Handling,
   Route,
   ValueLocation,
 } from '../../domain/connector';
@@ -27,7 +28,7 @@ interface Definition {
   readonly title: string;
   readonly owner: string;
   readonly state: Connector['state'];
-  readonly data_classification: string;
+  readonly data_classification: Connector['classification'];
   readonly upstream: {
     readonly url: string;
     readonly allow_plain_http?: boolean;
@@ -56,7 +57,12 @@ interface Definition {
     };
   }[];
   readonly timeouts?: Partial<Record<keyof typeof DEFAULTS.timeouts, number>>;
-  readonly limits?: Partial<Record<keyof typeof DEFAULTS.limits, number>>;
+  readonly limits?: Partial<Record<keyof typeof DEFAULTS.limits | 'calls_per_minute', number>>;
+  readonly guardrails?: {
+    readonly responses?: boolean;
+    readonly secrets?: Handling;
+    readonly personal_data?: Handling;
+  };
   readonly idempotency_key?: Connector['idempotencyKey'];
   readonly routes: readonly {
     readonly method: string;
@@ -133,6 +139,12 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
     limits: {
       requestBytes: limits?.request_bytes ?? DEFAULTS.limits.request_bytes,
       responseBytes: limits?.response_bytes ?? DEFAULTS.limits.response_bytes,
+      callsPerMinute: limits?.calls_per_minute,
+    },
+    guardrails: {
+      responses: json.guardrails?.responses ?? false,
+      secrets: json.guardrails?.secrets,
+      personalData: json.guardrails?.personal_data,
     },
     idempotencyKey: json.idempotency_key ?? 'drop',
     routes: json.routes.map((route) => ({

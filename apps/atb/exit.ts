@@ -151,6 +151,7 @@ const EXIT_OF_CODE = {
   tier_raised: EXIT.refused,
   upgrade_refused: EXIT.refused,
   upstream_failed: EXIT.unavailable,
+  answer_not_inspectable: EXIT.unavailable,
   upstream_redirect_refused: EXIT.unavailable,
   upstream_response_too_large: EXIT.unavailable,
   upstream_timeout: EXIT.unavailable,

@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { loadConnectors } from '../../adapters/connector/definitions';
 import { RouteTable } from '../../adapters/connector/route-table';
 import { Credentials } from '../../adapters/credential/credentials';
-import phrases from '../../adapters/guardrail/phrases.json';
-import { PhraseGuardrail } from '../../adapters/guardrail/phrases';
+import { RuleGuardrail } from '../../adapters/guardrail/rule-guardrail';
+import ourRules from '../../adapters/guardrail/guardrails.json';
+import type { RuleSet } from '../../adapters/guardrail/rule-set';
+import { readRuleSet, ruleSetDigest } from '../../adapters/guardrail/rule-set';
 import { JwksSource } from '../../adapters/jose/jwks-source';
 import { requireInTime } from '../../adapters/jose/mandate-jws';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
@@ -19,6 +21,7 @@ import { hasSvid, openIdentity } from '../identity';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
+import { CallPace } from './checks/pace';
 import { BrokerMetrics } from './metrics';
 import { Proxy } from './proxy';
 import { Redemptions } from './redemption';
@@ -63,10 +66,13 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(() => {
       identity.close();
     });
-    const [databaseUrl, policy, tickets] = await Promise.all([
+    const [databaseUrl, policy, tickets, rules] = await Promise.all([
       readFile(configuration.databaseUrlFile, 'utf8').then((text) => text.trim()),
       openPolicy(configuration.policy),
       openTickets(configuration.tickets),
+      configuration.guardrailsFile === undefined
+        ? (ourRules as RuleSet)
+        : readRuleSet(configuration.guardrailsFile),
     ]);
     undo.push(() => policy.close());
     await requirePrepared(databaseUrl);
@@ -77,6 +83,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       actor: configuration.audience,
       configuration: {
         ...configuration,
+        guardrails: ruleSetDigest(rules),
         connectors: [...connectors].map(([id, { connector }]) => [id, connector.digest]),
       },
     });
@@ -109,7 +116,12 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       connectors,
       trustedProxies: new Set(configuration.trustedProxies),
       orders,
-      guardrails: [new PhraseGuardrail(phrases)],
+      guardrails: [new RuleGuardrail(rules)],
+      handling: (classification) => ({
+        secrets: rules.handling.secrets[classification],
+        personalData: rules.handling.personal_data[classification],
+      }),
+      pace: new CallPace(rules.limits.calls_per_minute),
       store,
       policy,
       tickets,

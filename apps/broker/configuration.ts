@@ -24,6 +24,8 @@ export interface BrokerConfiguration {
   readonly policy: PolicyConfiguration;
   readonly tickets: { readonly system: string } | { readonly file: string };
   readonly connectorsDirectory: string;
+  /** The guardrails' rule set, where it is not ours. */
+  readonly guardrailsFile: string | undefined;
   readonly allowUnmandatedLowRisk: boolean;
   readonly clockSkewSeconds: number;
   readonly revocationPollMs: number;
@@ -61,6 +63,7 @@ export function brokerConfiguration(
     policy: policyConfiguration(environment),
     tickets: ticketsLocation(environment),
     connectorsDirectory: environment.required('ATB_CONNECTORS_DIR'),
+    guardrailsFile: environment.optional('ATB_GUARDRAILS_FILE'),
     allowUnmandatedLowRisk: environment.flag('ALLOW_UNMANDATED_LOW_RISK', false),
     clockSkewSeconds: environment.integer('ATB_CLOCK_SKEW_SECONDS', 5, { min: 0, max: 30 }),
     revocationPollMs: environment.integer('ATB_REVOCATION_POLL_MS', 400, { min: 10, max: 1_000 }),

@@ -11,6 +11,7 @@ import { NeverConnected } from '../../adapters/upstream/upstream';
 import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
 import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
 import { problemOf } from '../problem-details';
+import type { AnswerInspection } from './answer-inspection';
 import { parseCallHeaders, parseCallTarget } from './call';
 import type { Call } from './call';
 import { agentHeaders, refuseConnectionTricks, upstreamHeaders } from './headers';
@@ -167,6 +168,7 @@ export class Proxy {
     };
     response.once('close', gone);
     let answer: UpstreamAnswer | undefined;
+    let inspection: AnswerInspection | null = null;
     try {
       if (!upstream) throw new NeverConnected('there is no upstream');
       const credentials = await this.parts.credentials.headers(connector.credentials);
@@ -177,21 +179,28 @@ export class Proxy {
         body: route.body === 'json' ? body : null,
         signal: abort.signal,
       });
-      const handed = await this.handOn(permission, upstream, answer, response);
-      this.record(permission, { ...handed, code: null, startedAt, status: answer.statusCode });
+      inspection = this.parts.redemptions.inspectionOf(permission, answer.headers);
+      const handed = await this.handOn(permission, upstream, answer, response, inspection);
+      const findings = inspection?.findings ?? [];
+      this.record(permission, { ...handed, findings, code: null, startedAt, status: answer.statusCode });
     } catch (error) {
       const failure = upstreamFailure(error, abort.signal);
       answer?.body.destroy();
       if (!answer && isUnsent(error)) await this.giveBack(permission, failure);
+      if (inspection && failure.code === 'guardrail_blocked') {
+        await this.parts.redemptions.recordBlockedAnswer(permission, inspection.findings);
+      }
       this.record(permission, {
         bytes: 0,
         digest: null,
+        findings: [],
         code: failure.code,
         startedAt,
         status: answer?.statusCode ?? null,
       });
       if (!response.headersSent) throw failure;
       // Half an answer cannot be taken back: the agent sees that it broke off.
+      this.parts.metrics.decided(connector.id, failure.code);
       response.destroy();
     } finally {
       clearTimeout(outOfTime);
@@ -204,6 +213,7 @@ export class Proxy {
     upstream: Upstream,
     answer: UpstreamAnswer,
     response: ServerResponse,
+    inspection: AnswerInspection | null,
   ): Promise<{ readonly bytes: number; readonly digest: string }> {
     const headers = agentHeaders(answer.headers);
     const { location } = answer.headers;
@@ -220,15 +230,24 @@ export class Proxy {
     const most = connector.limits.responseBytes;
     const announced = Number(answer.headers['content-length'] ?? 0);
     if (announced > most) throw tooLarge();
-    response.writeHead(answer.statusCode, headers);
     const hash = createHash('sha256');
     let bytes = 0;
+    const pass = async (chunk: Buffer) => {
+      // With the first bytes, so that an answer that is stopped before them is a proper refusal.
+      if (!response.headersSent) response.writeHead(answer.statusCode, headers);
+      hash.update(chunk);
+      if (chunk.length > 0 && !response.write(chunk)) await drained(response);
+    };
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > most) throw tooLarge();
-      hash.update(chunk);
-      if (!response.write(chunk)) await drained(response);
+      if (!inspection) await pass(chunk);
+      else {
+        const looked = await inspection.push(chunk);
+        if (looked.length > 0) await pass(looked);
+      }
     }
+    await pass(inspection ? await inspection.end() : Buffer.alloc(0));
     response.end();
     return { bytes, digest: hash.digest('base64url') };
   }
@@ -248,6 +267,7 @@ export class Proxy {
     told: {
       readonly bytes: number;
       readonly digest: string | null;
+      readonly findings: RedemptionOutcome['findings'];
       readonly code: AtbError['code'] | null;
       readonly startedAt: number;
       readonly status: number | null;
@@ -261,6 +281,7 @@ export class Proxy {
       durationMs: performance.now() - told.startedAt,
       responseBytes: told.bytes,
       responseDigest: told.digest,
+      findings: told.findings,
     };
     const writing = this.recordPatiently(permission, outcome).finally(() => this.recording.delete(writing));
     this.recording.add(writing);

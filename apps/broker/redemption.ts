@@ -1,25 +1,28 @@
 import { randomBytes } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { RouteMatch, RouteTable } from '../../adapters/connector/route-table';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { cutShort } from '../../domain/foreign-text';
 import { traceIdOf } from '../../domain/trace-context';
 import { canonicalJson } from '../../domain/canonical-json';
-import type { Connector, Route } from '../../domain/connector';
+import type { Classification, Connector, Route } from '../../domain/connector';
 import { sha256Base64url } from '../../domain/digest';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { ErrorCode } from '../../domain/error';
-import type { Guardrail } from '../../domain/guardrail';
+import type { Guardrail, GuardrailFinding, GuardrailSubject } from '../../domain/guardrail';
 import type { JsonObject } from '../../domain/json';
 import type { MandateClaims } from '../../domain/mandate';
 import type { Tier } from '../../domain/policy';
 import type { Clock, Svid, SvidValidator } from '../../domain/ports';
 import type { Claim, RedemptionStore, StandingOrders } from '../../domain/redemption';
+import { AnswerInspection } from './answer-inspection';
 import type { Call } from './call';
 import { checkAction } from './checks/action';
 import { checkBinding } from './checks/binding';
 import { readBody } from './checks/body';
 import { checkClientSvid } from './checks/client-svid';
-import { checkGuardrails } from './checks/guardrails';
+import { checkFindings, findingsOf } from './checks/guardrails';
+import type { CallPace } from './checks/pace';
 import { checkProofOfPossession } from './checks/proof-of-possession';
 import type { PossessionPorts } from './checks/proof-of-possession';
 import { presentedMandate } from './checks/mandate';
@@ -38,6 +41,9 @@ export interface RedemptionPorts extends PolicyPorts, Pick<PossessionPorts, 'tru
   readonly connectors: ReadonlyMap<string, RouteTable>;
   readonly orders: StandingOrders;
   readonly guardrails: readonly Guardrail[];
+  /** What becomes of findings, where the connector does not say it. */
+  readonly handling: (classification: Classification) => GuardrailSubject['handling'];
+  readonly pace: CallPace;
   readonly store: RedemptionStore;
   /** Told what each check took, and where a refusal could not be recorded. */
   readonly watch: {
@@ -91,10 +97,13 @@ export interface RedemptionOutcome {
   readonly responseBytes: number;
   /** Base64url SHA-256 of what was handed on. */
   readonly responseDigest: string | null;
+  /** What guardrails found in the answer, and let pass. */
+  readonly findings: readonly GuardrailFinding[];
 }
 
 /** What is known of a call so far, for the event of its refusal. */
 interface Known {
+  isInjection: boolean;
   agent: string | null;
   mandate: MandateClaims | null;
   match: { readonly connector: Connector; readonly route: Route } | null;
@@ -159,7 +168,29 @@ export class Redemptions {
         duration_ms: Math.round(outcome.durationMs),
         response_bytes: outcome.responseBytes,
         response_digest: outcome.responseDigest,
+        ...told(outcome.findings),
       }),
+    );
+  }
+
+  /** Looks at the answer, where its connector asks for it. Throws `answer_not_inspectable`. */
+  inspectionOf({ connector }: Assessed, headers: IncomingHttpHeaders): AnswerInspection | null {
+    if (!connector.guardrails.responses) return null;
+    return new AnswerInspection(headers, this.ports.guardrails, this.handlingOf(connector));
+  }
+
+  /** Records that an answer was stopped, as a security event where it was for an injection. */
+  async recordBlockedAnswer(permission: Permission, findings: readonly GuardrailFinding[]): Promise<void> {
+    const reasons = [...new Set(findings.map(({ rule }) => rule))].slice(0, REASONS_TOLD);
+    const jti = permission.mandate?.jti ?? null;
+    const blocked = { ...permission.use, ...told(findings), code: 'guardrail_blocked', jti };
+    await this.ports.store.append(
+      this.eventOf(permission, 'guardrail_blocked', 'answer_blocked', reasons, blocked),
+    );
+    if (!findings.some(({ kind, confirmed }) => kind === 'injection' && confirmed)) return;
+    const { use } = permission;
+    await this.ports.store.append(
+      this.eventOf(permission, 'security_event', 'answer_injection', reasons, securityEvent(use, 'answer')),
     );
   }
 
@@ -216,28 +247,21 @@ export class Redemptions {
       checkPolicy(ports, { agent, mandate, connector, route, params, now }),
     );
 
-    const findings = await this.timedAsync('guardrails', () =>
-      checkGuardrails(ports.guardrails, {
-        direction: 'request',
-        agent,
-        action: route.action,
-        connector: connector.id,
+    known.use = { ...known.use, policy_revision: decision.policyRevision };
+    await this.timedAsync('guardrails', async () => {
+      await ports.pace.check(agent, connector);
+      const findings = await findingsOf(ports.guardrails, {
         path: call.path,
         query: call.query,
         headers: parameterHeaders(route, call.headers),
         body: content,
-      }),
-    );
-    const use = {
-      ...known.use,
-      policy_revision: decision.policyRevision,
-      ...(findings.length > 0 && {
-        findings: findings
-          .slice(0, FINDINGS_TOLD)
-          // A place is named by the call's own words.
-          .map(({ rule, where, score }) => ({ rule, where: cutShort(where, 256), score })),
-      }),
-    };
+        handling: this.handlingOf(connector),
+      });
+      known.use = { ...known.use, ...told(findings) };
+      known.isInjection = findings.some(({ kind, confirmed }) => kind === 'injection' && confirmed);
+      checkFindings(findings, 'call');
+    });
+    const { use } = known;
     const tier = mandate?.tier ?? decision.tier;
     return { agent, mandate, connector, route, call, body, tier, use, traceId: known.traceId };
   }
@@ -364,11 +388,30 @@ export class Redemptions {
       traceId: known.traceId,
       data: { ...known.use, code, jti: known.mandate?.jti ?? null },
     };
+    await this.appendOrTell(event);
+    if (!known.isInjection) return;
+    await this.appendOrTell({
+      ...event,
+      id: `${event.id}/security_event`,
+      type: 'security_event',
+      data: securityEvent(known.use, 'call'),
+    });
+  }
+
+  private async appendOrTell(event: AuditEvent): Promise<void> {
     try {
       await this.ports.store.append(event);
     } catch (cause) {
       this.ports.watch.unrecorded(event, cause);
     }
+  }
+
+  private handlingOf({ classification, guardrails }: Connector): GuardrailSubject['handling'] {
+    const usual = this.ports.handling(classification);
+    return {
+      secrets: guardrails.secrets ?? usual.secrets,
+      personalData: guardrails.personalData ?? usual.personalData,
+    };
   }
 
   private timed<T>(check: Check, work: () => T): T {
@@ -388,7 +431,27 @@ export class Redemptions {
 
 function nothingKnown(traceparent: string | undefined): Known {
   const traceId = traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
-  return { agent: null, mandate: null, match: null, use: {}, traceId };
+  return { isInjection: false, agent: null, mandate: null, match: null, use: {}, traceId };
+}
+
+/** Findings as events tell them: a place is named by the call's own words. */
+function told(findings: readonly GuardrailFinding[]): JsonObject {
+  if (findings.length === 0) return {};
+  const worstFirst = [...findings].sort((a, b) => b.score - a.score).slice(0, FINDINGS_TOLD);
+  return {
+    findings: worstFirst.map(({ rule, where, score }) => ({ rule, where: cutShort(where, 256), score })),
+  };
+}
+
+/** Operating model §5: guardrails that block a confirmed prompt injection are a P1. */
+function securityEvent({ connector, route }: JsonObject, direction: 'call' | 'answer'): JsonObject {
+  return {
+    trigger: 'guardrail_confirmed_injection',
+    priority: 'P1',
+    direction,
+    connector: connector ?? null,
+    route: route ?? null,
+  };
 }
 
 function refusalType(code: ErrorCode): AuditEventType {
