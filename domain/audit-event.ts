@@ -86,7 +86,11 @@ const FINDINGS = {
     type: 'object',
     additionalProperties: false,
     required: ['rule', 'where', 'score'],
-    properties: { rule: NAME, where: { type: 'string', maxLength: 512 }, score: { type: 'number', minimum: 0, maximum: 1 } },
+    properties: {
+      rule: NAME,
+      where: { type: 'string', maxLength: 512 },
+      score: { type: 'number', minimum: 0, maximum: 1 },
+    },
   },
 } as const;
 const USE = { ...DESTINATION, params_digest: DIGEST, policy_revision: NAME };

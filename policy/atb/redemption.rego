@@ -3,6 +3,7 @@
 package atb.redemption
 
 import data.atb.directory
+import data.atb.leg
 import data.atb.poa
 import data.atb.ticket
 
@@ -30,7 +31,19 @@ decision := {
 # The same decision as at issuance: action, agent, limits, constraints and context, with today's policy.
 now_decided := poa.decision
 
-reasons contains reason if some reason in now_decided.reasons
+reasons contains reason if {
+	some reason in now_decided.reasons
+	not reason in excused
+}
+
+# Whoever reads without a mandate states no legal ground: the allowlist is the ground (operating model §3).
+default excused := set()
+
+excused := {fault.code | some fault in leg.faults} if {
+	not mandated
+	low_risk_read
+	input.context.leg == {}
+}
 
 ranks := {"low": 1, "medium": 2, "high": 3, "critical": 4}
 
@@ -70,7 +83,7 @@ reasons contains "mandate_missing" if {
 low_risk_read if {
 	input.allow_unmandated_low_risk == true
 	now_decided.tier == "low"
-	now_decided.effect == "issue"
+	poa.nothing_outstanding
 	input.method in {"GET", "HEAD"}
 	input.method in object.get(data.catalogue.actions[input.action.name], "methods", [])
 }

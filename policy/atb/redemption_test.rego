@@ -86,6 +86,28 @@ read := with_fields(question, {
 
 test_allows_an_unmandated_low_read_where_switched_on if decide(read).effect == "allow"
 
+# As the broker asks it: without a mandate there is no legal ground.
+groundless := with_fields(read, {"context": with_fields(read.context, {"leg": {}})})
+
+test_allows_an_unmandated_low_read_without_a_legal_ground if decide(groundless).effect == "allow"
+
+test_refuses_an_unmandated_low_read_with_a_bad_ground if {
+	bad := with_fields(read, {"context": with_fields(read.context, {"leg": {"basis": "NONE"}})})
+	count(decide(bad).reasons) > 0
+}
+
+test_refuses_a_groundless_read_where_switched_off if {
+	refused(with_fields(groundless, {"allow_unmandated_low_risk": false}), "mandate_missing")
+}
+
+test_refuses_a_groundless_redemption if {
+	not decide(with_fields(question, {"context": with_fields(question.context, {"leg": {}})})).effect == "allow"
+}
+
+test_refuses_a_groundless_read_of_an_agent_that_is_not_known if {
+	refused(with_fields(groundless, {"subject": {"id": "spiffe://corp.example/agent/nobody"}}), "agent_unknown")
+}
+
 test_refuses_it_where_switched_off if refused(with_fields(read, {"allow_unmandated_low_risk": false}), "mandate_missing")
 
 test_refuses_it_where_the_switch_is_no_boolean if {
