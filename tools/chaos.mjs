@@ -1,7 +1,8 @@
 // npm run chaos:approvals [-- --requests 200 --kills 50 --seed 1]: kills worker, AgentAuth and Temporal at random while
 // requests of every tier are decided, prints the counts, and exits 1 where one did not end as its verdicts say.
-// npm run chaos:audit: kills worker and database at random while mandates are issued, and exits 1 where the log has a gap
-// or a double, or lacks a mandate. The short form of both is part of `npm test`.
+// npm run chaos:audit: kills worker, database and log at random while mandates are issued, and exits 1 where the log has a
+// gap or a double, lacks a mandate, or does not verify in its folder and its bucket. The short form of both is part of
+// `npm test`.
 import { parseArgs } from 'node:util';
 
 import { build, executables, install, program, run } from './prepare.mjs';

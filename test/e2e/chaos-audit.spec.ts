@@ -2,15 +2,23 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync, openSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LogBucket } from '../../adapters/audit-log/log-bucket';
+import { LogDirectory } from '../../adapters/audit-log/log-directory';
+import { LogReader } from '../../adapters/audit-log/log-reader';
+import { verifyLog } from '../../adapters/audit-log/log-verifier';
+import { generateSignerKey, parseSignerKey, parseVerifierKey } from '../../adapters/audit-log/note-key';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { canonicalJson } from '../../domain/canonical-json';
+import type { LogStore } from '../../domain/ports';
+import type { NoteVerifier } from '../../domain/signed-note';
 import { HttpCaller } from '../support/http';
+import { ObjectStore } from '../support/object-store';
 
 const REQUESTS = Number(process.env.ATB_CHAOS_REQUESTS ?? 80);
 const KILLS = Number(process.env.ATB_CHAOS_KILLS ?? 4);
@@ -29,7 +37,21 @@ interface Dev {
   readonly identities: Readonly<Record<string, { readonly cert: string; readonly key: string }>>;
 }
 
+/** Each of the three in the first three kills, and then whichever. */
+const victims = (['database', 'worker', 'log'] as const)
+  .map((victim) => ({ victim, place: random() }))
+  .sort((a, b) => a.place - b.place)
+  .map(({ victim }): Victim => victim);
+const victimOf = (killed: number): Victim =>
+  victims[killed] ?? victims[Math.floor(random() * victims.length)] ?? 'log';
+
+const logKey = generateSignerKey('audit.chaos.example');
+const signer = parseSignerKey(logKey);
+
 let directory: string;
+let store: ObjectStore;
+let mirror: string;
+let log: ChildProcess | undefined;
 const portBase = 20_000 + Math.floor(Math.random() * 30_000);
 let child: ChildProcess | undefined;
 let caller: HttpCaller | undefined;
@@ -57,10 +79,21 @@ async function start(): Promise<void> {
   throw new Error('the stack does not start any more');
 }
 
-/** kill -9: the database's own process, or AgentAuth and the worker, and with them what they started. */
-async function kill(what: 'database' | 'worker'): Promise<void> {
-  const running = child;
-  if (!running) throw new Error('there is no stack to kill');
+type Victim = 'database' | 'worker' | 'log';
+
+/** kill -9: the database's own process, or AgentAuth and the worker, and with them what they started; or the log alone. */
+async function kill(what: Victim): Promise<void> {
+  const running = what === 'log' ? log : child;
+  if (!running) throw new Error(`there is no ${what} to kill`);
+  if (what === 'log') {
+    // In whatever it is about to write.
+    await sleep(random() * 1_000);
+    expect([log?.exitCode, log?.signalCode]).toEqual([null, null]);
+    const ended = once(running, 'exit');
+    running.kill('SIGKILL');
+    await ended;
+    return;
+  }
   if (what === 'database') {
     const [pid] = readFileSync(join(directory, 'postgres', 'postgres', 'postmaster.pid'), 'utf8').split('\n');
     process.kill(Number(pid), 'SIGKILL');
@@ -72,6 +105,36 @@ async function kill(what: 'database' | 'worker'): Promise<void> {
   await gone;
   caller?.close();
   caller = undefined;
+}
+
+/** The log as a process of its own, with a copy in a bucket under Object Lock. */
+function startLog(): void {
+  log = spawn(process.execPath, ['dist/apps/log/main.js'], {
+    stdio: ['ignore', 'ignore', openSync(join(directory, 'log-process'), 'a')],
+    env: {
+      ...store.environment,
+      ATB_DATABASE_URL_FILE: join(directory, 'database-url'),
+      ATB_LOG_DIR: sealedLog(),
+      ATB_LOG_KEY_FILE: join(directory, 'chaos-log-key'),
+      ATB_LOG_CHECKPOINT_SECONDS: '1',
+      ATB_LOG_CHECKPOINT_EVENTS: '20',
+      ATB_LOG_MIRROR: mirror,
+      ATB_LOG_MIRROR_SECONDS: '1',
+      ATB_LOG_ADMIN_PORT: '0',
+    },
+  });
+}
+
+const sealedLog = () => join(directory, 'sealed');
+
+/** Verifies a log as an auditor would; answers the ids of its events. */
+async function verified(at: Pick<LogStore, 'read'>, keys: readonly NoteVerifier[]) {
+  const ids: string[] = [];
+  const checkpoint = await verifyLog(new LogReader(at), {
+    keys,
+    onEntry: (leaf) => ids.push((JSON.parse(Buffer.from(leaf).toString('utf8')) as { id: string }).id),
+  });
+  return { checkpoint, ids };
 }
 
 /** Asks until there is a mandate; the same key each time, so that it is one request. */
@@ -96,19 +159,25 @@ async function issued(): Promise<{ readonly requestId: string; readonly jti: str
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'atb-chaos-audit-'));
+  store = await ObjectStore.start();
+  mirror = `s3://${await store.bucket()}/audit`;
+  await writeFile(join(directory, 'chaos-log-key'), logKey);
   await start();
-}, 120_000);
+  startLog();
+}, 300_000);
 
 afterAll(async () => {
+  log?.kill('SIGKILL');
   caller?.close();
   if (child && child.exitCode === null && child.signalCode === null) {
     child.kill('SIGTERM');
     await once(child, 'exit');
   }
+  await store.stop();
   await rm(directory, { recursive: true, force: true });
 });
 
-it(`the log has each of ${REQUESTS} mandates once and no gap, though worker and database are killed ${KILLS} times (seed ${SEED})`, async () => {
+it(`the log has each of ${REQUESTS} mandates once and no gap, and verifies, though worker, database and log are killed ${KILLS} times (seed ${SEED})`, async () => {
   const mandates: { readonly requestId: string; readonly jti: string }[] = [];
   let wanted = REQUESTS;
   const writing = Promise.all(
@@ -141,11 +210,12 @@ it(`the log has each of ${REQUESTS} mandates once and no gap, though worker and 
   while (killed < KILLS) {
     const due = Math.floor(((killed + 0.5) * REQUESTS) / KILLS);
     while (mandates.length < due) await sleep(20);
-    const what = random() < 0.5 ? 'database' : 'worker';
+    const what = victimOf(killed);
     await kill(what);
     killed += 1;
     say(`${mandates.length} of ${REQUESTS} mandates, killed ${killed} of ${KILLS} times: the ${what}`);
-    await start();
+    if (what === 'log') startLog();
+    else await start();
   }
   await writing;
   reading.abort();
@@ -182,6 +252,26 @@ it(`the log has each of ${REQUESTS} mandates once and no gap, though worker and 
     expect(new Set(mandates.map(({ requestId }) => requestId)).size).toBe(REQUESTS);
     expect(seen.length).toBeGreaterThan(0);
     for (const one of seen) expect(prefixes.get(one.size)).toBe(one.digest);
+
+    const ids = events.map(({ id }) => id);
+    const bucket = await LogBucket.at(mirror, store.environment);
+    for (let tries = 0; ; tries++) {
+      const sealed = await new LogReader(bucket).checkpoint([signer]);
+      if (sealed?.size === size) break;
+      if (tries > 600) throw new Error(`the copy stays at ${sealed?.size ?? 0} of ${size} events`);
+      await sleep(100);
+    }
+    const [local, copy] = [
+      await verified(new LogDirectory(sealedLog()), [signer]),
+      await verified(bucket, [signer]),
+    ];
+    expect(copy).toEqual(local);
+    expect(copy.ids).toEqual(ids);
+    // The stack's own log, which was killed with its worker.
+    const own = parseVerifierKey(readFileSync(join(directory, 'log-key.pub'), 'utf8').trim());
+    const { ids: ownIds } = await verified(new LogDirectory(join(directory, 'log')), [own]);
+    expect(ownIds).toEqual(ids.slice(0, ownIds.length));
+    expect(ownIds.length).toBeGreaterThan(0);
     say(
       `${size} leaves, ${mandates.length} mandates, ${killed} kills, looked at ${seen.length} times on the way`,
     );
