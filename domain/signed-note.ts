@@ -56,7 +56,8 @@ export function parseNote(bytes: Uint8Array): SignedNote {
   return { text: note.slice(0, blank + 1), signatures: lines.map(parseSignatureLine) };
 }
 
-function parseSignatureLine(line: string): NoteSignature {
+/** Reads one signature line, without its newline. Throws `checkpoint_malformed`. */
+export function parseSignatureLine(line: string): NoteSignature {
   const [, name = '', base64 = ''] = SIGNATURE_LINE.exec(line) ?? [];
   const bytes = Buffer.from(base64, 'base64');
   if (!isKeyName(name) || bytes.length <= KEY_ID_BYTES || bytes.toString('base64') !== base64) {
@@ -103,6 +104,25 @@ export function openNote(
   if (signedBy.length > 0) return { text, signedBy };
   const names = keys.map(({ name, keyId }) => `${name}+${keyId.toString(16).padStart(8, '0')}`);
   throw new AtbError('checkpoint_untrusted', `the note is not signed by ${names.join(' or ')}`);
+}
+
+/** Which of the keys signed a note, each counted once. Throws `checkpoint_untrusted` where fewer than `quorum` did. */
+export function requireQuorum(
+  bytes: Uint8Array,
+  keys: readonly NoteVerifier[],
+  quorum: number,
+): readonly NoteVerifier[] {
+  const { text, signatures } = parseNote(bytes);
+  const signedBy = keys.filter((key) =>
+    signatures.some(
+      ({ name, keyId, signature }) => name === key.name && keyId === key.keyId && key.verify(text, signature),
+    ),
+  );
+  if (signedBy.length >= quorum) return signedBy;
+  throw new AtbError(
+    'checkpoint_untrusted',
+    `the checkpoint is cosigned by ${signedBy.length} of the witnesses, not by ${quorum}`,
+  );
 }
 
 function malformed(why: string): AtbError {

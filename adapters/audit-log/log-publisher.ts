@@ -4,8 +4,9 @@ import { AtbError, isAtbError } from '../../domain/error';
 import { bundlePath, formatBundle, TILE_WIDTH, tilePath } from '../../domain/log-tile';
 import { equalHashes, EMPTY_ROOT, hashLeaf } from '../../domain/merkle-tree';
 import type { AuditLeaves, LogStore } from '../../domain/ports';
-import { signNote } from '../../domain/signed-note';
-import type { NoteSigner } from '../../domain/signed-note';
+import { consistencyPath, proofOf } from '../../domain/merkle-proof';
+import { formatNote, parseNote, signNote } from '../../domain/signed-note';
+import type { NoteSignature, NoteSigner } from '../../domain/signed-note';
 import { TiledTree } from '../../domain/tiled-tree';
 import type { TileHashes } from '../../domain/tiled-tree';
 import { LogReader } from './log-reader';
@@ -17,7 +18,15 @@ export interface PublisherOptions {
   readonly signer: NoteSigner;
   /** How many entries there are between two checkpoints at the most. */
   readonly checkpointEntries: number;
+  /** Asks witnesses; answers the cosignatures that a checkpoint did not have yet. Never throws, and takes its time. */
+  readonly cosign?: Cosign | undefined;
 }
+
+export type Cosign = (
+  checkpoint: SealedCheckpoint,
+  /** The consistency proof from a tree of that size (RFC 9162 §2.1.4). */
+  proofFrom: (size: number) => Promise<readonly Uint8Array[]>,
+) => Promise<readonly NoteSignature[]>;
 
 /**
  * Seals what the database recorded: bundles of entries, tiles of hashes, and then the checkpoint over them. Every round
@@ -65,9 +74,15 @@ export class LogPublisher {
     }
     if (this.elsewhere) await this.requireExtension(this.elsewhere);
     this.elsewhere = null;
+    if (last?.size === size) {
+      // What a witness could not do before it may do now.
+      const more = await this.cosigned(last);
+      if (more !== last) await this.options.store.replaceCheckpoint(more.note);
+      return more;
+    }
     while ((last?.size ?? 0) < size) {
       const at = last?.size ?? 0;
-      last = await this.extend(at, Math.min(size, at + this.options.checkpointEntries));
+      last = await this.extend(at, Math.min(size, at + this.options.checkpointEntries), size);
     }
     return last;
   }
@@ -102,7 +117,7 @@ export class LogPublisher {
     if (tree.size !== size || !equalHashes(tree.root(), root)) throw forked(size);
   }
 
-  private async extend(sealedSize: number, size: number): Promise<SealedCheckpoint> {
+  private async extend(sealedSize: number, size: number, lastSize: number): Promise<SealedCheckpoint> {
     const { leaves, store, signer } = this.options;
     // From the start of the last bundle: its sealed entries are compared, and the rest of it is written with them.
     const start = sealedSize === 0 ? 0 : Math.floor((sealedSize - 1) / TILE_WIDTH) * TILE_WIDTH;
@@ -138,10 +153,25 @@ export class LogPublisher {
       await store.create(tilePath(tile), Buffer.concat(tile.hashes));
     }
     const next = { origin: signer.name, size, root: tree.root() };
-    const note = Buffer.from(signNote(formatCheckpoint(next), signer));
-    await store.replaceCheckpoint(note);
+    const signed = { ...next, note: Buffer.from(signNote(formatCheckpoint(next), signer)) };
+    const sealedNext = size === lastSize ? await this.cosigned(signed) : signed;
+    await store.replaceCheckpoint(sealedNext.note);
     this.tree = tree;
-    return { ...next, note };
+    return sealedNext;
+  }
+
+  /** The same checkpoint with what witnesses signed; the very same where there is nothing new. */
+  private async cosigned(checkpoint: SealedCheckpoint): Promise<SealedCheckpoint> {
+    const { size } = checkpoint;
+    const more = await this.options.cosign?.(checkpoint, (from) =>
+      proofOf(consistencyPath(from, size), (node) => this.reader.node(node, size)),
+    );
+    if (!more || more.length === 0) return checkpoint;
+    const { text, signatures } = parseNote(checkpoint.note);
+    return {
+      ...checkpoint,
+      note: Buffer.from(formatNote({ text, signatures: [...signatures, ...more] })),
+    };
   }
 
   private edge(): (readonly Uint8Array[])[] {

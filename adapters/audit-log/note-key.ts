@@ -11,8 +11,12 @@ import type { NoteSigner, NoteVerifier } from '../../domain/signed-note';
  * `PRIVATE+KEY+name+keyid+base64(0x01 || seed)`.
  */
 
-const ED25519 = 1;
+const ED25519 = 0x01;
+/** Timestamped Ed25519 cosignatures of checkpoints (https://c2sp.org/tlog-cosignature). */
+const COSIGNATURE = 0x04;
 const KEY_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+const TIME_BYTES = 8;
 const PRIVATE_PREFIX = 'PRIVATE+KEY+';
 // RFC 8410 §7 and §4: the DER that stands before the 32 bytes of a private and of a public key.
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -20,16 +24,34 @@ const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
 /** Reads a verifier key (`vkey`). Throws `configuration_invalid`. */
 export function parseVerifierKey(text: string): NoteVerifier & { readonly vkey: string } {
-  const { name, keyId, key } = parseKey(text, 'a verifier key');
-  if (keyIdOf(name, key) !== keyId) throw invalid('a verifier key', 'its id is not that of its name and key');
+  const { name, key } = parsePublicKey(text, 'a verifier key', ED25519);
   return verifierOf(name, key);
+}
+
+/**
+ * Reads the verifier key of a witness: signature type 0x04. What it verifies is a cosignature: the time, in eight bytes,
+ * and a signature over that time and the note's text. Throws `configuration_invalid`.
+ */
+export function parseWitnessKey(text: string): NoteVerifier {
+  const { name, keyId, key } = parsePublicKey(text, 'a verifier key of a witness', COSIGNATURE);
+  const publicKey = ed25519(key);
+  return {
+    name,
+    keyId,
+    verify: (note, cosignature) => {
+      if (cosignature.length !== TIME_BYTES + SIGNATURE_BYTES) return false;
+      const time = Buffer.from(cosignature).readBigUInt64BE();
+      const message = Buffer.from(`cosignature/v1\ntime ${time}\n${note}`);
+      return verify(null, message, publicKey, cosignature.subarray(TIME_BYTES));
+    },
+  };
 }
 
 /** Reads a signer key. Throws `configuration_invalid`, without a word of the key. */
 export function parseSignerKey(text: string): NoteSigner & { readonly vkey: string } {
   if (!text.startsWith(PRIVATE_PREFIX))
     throw invalid('a signer key', `it does not begin with ${PRIVATE_PREFIX}`);
-  const { name, keyId, key: seed } = parseKey(text.slice(PRIVATE_PREFIX.length), 'a signer key');
+  const { name, keyId, key: seed } = parseKey(text.slice(PRIVATE_PREFIX.length), 'a signer key', ED25519);
   const privateKey = createPrivateKey({
     key: Buffer.concat([PKCS8_PREFIX, seed]),
     format: 'der',
@@ -51,7 +73,7 @@ export function generateSignerKey(name: string): string {
 }
 
 function verifierOf(name: string, key: Uint8Array): NoteVerifier & { readonly vkey: string } {
-  const publicKey = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, key]), format: 'der', type: 'spki' });
+  const publicKey = ed25519(key);
   const keyId = keyIdOf(name, key);
   return {
     name,
@@ -61,20 +83,32 @@ function verifierOf(name: string, key: Uint8Array): NoteVerifier & { readonly vk
   };
 }
 
+function ed25519(key: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, key]), format: 'der', type: 'spki' });
+}
+
+function parsePublicKey(text: string, what: string, type: number) {
+  const parsed = parseKey(text, what, type);
+  if (keyIdOf(parsed.name, parsed.key, type) !== parsed.keyId)
+    throw invalid(what, 'its id is not that of its name and key');
+  return parsed;
+}
+
 /** `name+keyid+base64`: a name has no plus, base64 may. */
-function parseKey(text: string, what: string) {
+function parseKey(text: string, what: string, type: number) {
   const [, name = '', id = '', base64 = ''] =
     /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/.exec(text) ?? [];
   const bytes = Buffer.from(base64, 'base64');
   if (!isKeyName(name) || bytes.toString('base64') !== base64)
     throw invalid(what, 'it is not name+id+base64');
-  if (bytes[0] !== ED25519 || bytes.length !== 1 + KEY_BYTES) throw invalid(what, 'it is not of Ed25519');
+  if (bytes[0] !== type || bytes.length !== 1 + KEY_BYTES)
+    throw invalid(what, `it is not of Ed25519, type ${type}`);
   return { name, keyId: Number.parseInt(id, 16), key: bytes.subarray(1) };
 }
 
-function keyIdOf(name: string, key: Uint8Array): number {
+function keyIdOf(name: string, key: Uint8Array, type = ED25519): number {
   return Buffer.from(
-    sha256(Buffer.concat([Buffer.from(`${name}\n`), Buffer.from([ED25519]), key])),
+    sha256(Buffer.concat([Buffer.from(`${name}\n`), Buffer.from([type]), key])),
   ).readUInt32BE();
 }
 

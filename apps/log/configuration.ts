@@ -11,6 +11,8 @@ export interface LogConfiguration {
   readonly checkpointSeconds: number;
   /** How many events there are between two checkpoints at the most. */
   readonly checkpointEvents: number;
+  /** Who is asked to cosign each checkpoint: `<verifier key> <URL>`. */
+  readonly witnesses: readonly string[];
   /** Where the copy under a WORM lock lies; undefined where there is none. */
   readonly mirror: MirrorConfiguration | undefined;
   readonly admin: { readonly host: string; readonly port: number };
@@ -42,6 +44,7 @@ export function logConfiguration(variables: Readonly<Record<string, string | und
     keyFile: environment.required('ATB_LOG_KEY_FILE'),
     checkpointSeconds: environment.integer('ATB_LOG_CHECKPOINT_SECONDS', 2, { min: 1, max: 3_600 }),
     checkpointEvents: environment.integer('ATB_LOG_CHECKPOINT_EVENTS', 1_000, { min: 1, max: 1_000_000 }),
+    witnesses: environment.list('ATB_LOG_WITNESSES'),
     mirror: mirrorUrl === undefined ? undefined : { ...mirror, url: mirrorUrl },
     admin: {
       host: environment.text('ATB_LOG_ADMIN_HOST', '127.0.0.1'),

@@ -8,11 +8,12 @@ import { LogPublisher } from '../../adapters/audit-log/log-publisher';
 import { LogReader } from '../../adapters/audit-log/log-reader';
 import type { SealedCheckpoint } from '../../adapters/audit-log/log-reader';
 import { parseSignerKey } from '../../adapters/audit-log/note-key';
+import { cosigning, parseWitness } from '../../adapters/audit-log/witness';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import type { AtbError } from '../../domain/error';
 import { isAtbError } from '../../domain/error';
 import type { LogConfiguration } from './configuration';
-import { mirrorMetrics, sealingMetrics } from './metrics';
+import { mirrorMetrics, sealingMetrics, witnessMetrics } from './metrics';
 
 export interface Log {
   readonly metrics: Registry;
@@ -45,6 +46,9 @@ export async function startLog(
     onTrouble(error);
   };
 
+  const witnesses = configuration.witnesses.map(parseWitness);
+  const cosign =
+    witnesses.length === 0 ? undefined : cosigning(witnesses, witnessMetrics(registry, onTrouble));
   const { mirror: copying } = configuration;
   const mirror =
     copying &&
@@ -64,7 +68,7 @@ export async function startLog(
 
   const leaves = new PostgresAuditLeaves((await readFile(configuration.databaseUrlFile, 'utf8')).trim());
   const publisher = new LogPublisher({
-    ...{ leaves, store: directory, signer, checkpointEntries: configuration.checkpointEvents },
+    ...{ leaves, store: directory, signer, checkpointEntries: configuration.checkpointEvents, cosign },
   });
   if (copied) publisher.extendOnly(copied);
   const stopping = new AbortController();

@@ -1,5 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
+import type { AtbError } from '../../domain/error';
 
 /** What the sealing tells of itself. */
 export function sealingMetrics(registry: Registry) {
@@ -46,5 +47,30 @@ export function mirrorMetrics(registry: Registry, lag: () => number) {
       help: 'Rounds that ended before the copy was up to date',
       registers,
     }),
+  };
+}
+
+/** What the witnesses did, told on as well. */
+export function witnessMetrics(registry: Registry, onTrouble: (error: AtbError) => void) {
+  const registers = [registry];
+  const cosigned = new Gauge({
+    name: 'atb_log_cosignatures',
+    help: 'Witnesses that cosigned the last checkpoint',
+    registers,
+  });
+  const refused = new Counter({
+    name: 'atb_log_witness_refusals_total',
+    help: 'Times that a witness was asked and did not cosign',
+    labelNames: ['witness'],
+    registers,
+  });
+  return {
+    cosigned: (count: number) => {
+      cosigned.set(count);
+    },
+    refused: (witness: string, error: AtbError) => {
+      refused.inc({ witness });
+      onTrouble(error);
+    },
   };
 }

@@ -13,10 +13,10 @@ import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession } from '../session';
 import type { Session } from '../session';
-import { sealedLog, withLogOptions } from './sealed-log';
-import type { LogOptions } from './sealed-log';
+import { cosigners, sealedLog, withLogOptions, withWitnessOptions } from './sealed-log';
+import type { LogOptions, WitnessOptions } from './sealed-log';
 
-interface Options extends LogOptions {
+interface Options extends LogOptions, WitnessOptions {
   readonly trusted?: string;
   readonly state?: string;
   readonly events?: boolean;
@@ -26,7 +26,7 @@ type Verified = Pick<Checkpoint, 'size' | 'root'>;
 
 /** `atb audit verify`: proves a whole log from the outside, with nothing but its public key. */
 export function registerAuditVerify(audit: Command, surroundings: Surroundings): void {
-  withLogOptions(audit.command('verify'))
+  withWitnessOptions(withLogOptions(audit.command('verify')))
     .description('prove the whole sealed log: every event, tile and checkpoint')
     .option('--trusted <file>', 'a checkpoint that is believed already: the log must extend it')
     .option('--state <file>', 'where to keep how far it got, to go on from there')
@@ -52,12 +52,14 @@ Examples:
           onProgress: progress(session, options.state),
           ...((options.events ?? options.log === undefined) && { onEntry: requireEvent }),
         });
+        const witnesses = (await cosigners(checkpoint.note, options)).map(({ name }) => name);
         const { origin, size } = checkpoint;
         const root = Buffer.from(checkpoint.root).toString('base64');
         session.output.answer(
-          { origin, size, root, from: trusted?.size ?? 0 },
+          { origin, size, root, from: trusted?.size ?? 0, witnesses },
           `the log ${visible(origin)} holds: ${size} entries, root ${root}` +
-            (trusted ? `, extending what was believed at ${trusted.size}` : ''),
+            (trusted ? `, extending what was believed at ${trusted.size}` : '') +
+            (witnesses.length > 0 ? `, cosigned by ${visible(witnesses.join(', '))}` : ''),
         );
       });
     });

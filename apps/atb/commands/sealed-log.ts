@@ -4,15 +4,17 @@ import { LogBucket } from '../../../adapters/audit-log/log-bucket';
 import { LogDirectory } from '../../../adapters/audit-log/log-directory';
 import { LogReader } from '../../../adapters/audit-log/log-reader';
 import { LogUrl } from '../../../adapters/audit-log/log-url';
-import { parseVerifierKey } from '../../../adapters/audit-log/note-key';
+import { parseVerifierKey, parseWitnessKey } from '../../../adapters/audit-log/note-key';
 import { isAtbError } from '../../../domain/error';
 import { visible } from '../../../domain/foreign-text';
 import type { LogStore } from '../../../domain/ports';
+import { requireQuorum } from '../../../domain/signed-note';
 import type { NoteVerifier } from '../../../domain/signed-note';
 import { noStack } from '../identity';
 import { UsageError } from '../refusal';
 import { withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
+import { wholeNumber } from '../whole-number';
 
 export interface LogOptions extends CommonOptions {
   readonly log?: string;
@@ -55,15 +57,49 @@ export async function logKeys(session: Session, options: LogOptions): Promise<re
   const { stack } = session.where;
   const vkey = options.vkey ?? (options.log === undefined ? stack?.logKeyFile : undefined);
   if (vkey === undefined) throw new UsageError('whose log is it? --vkey');
-  return [await verifierKey(vkey)];
+  return [await keyOf('--vkey', vkey, parseVerifierKey)];
+}
+
+export interface WitnessOptions {
+  readonly witness?: readonly string[];
+  readonly quorum?: number;
+}
+
+export function withWitnessOptions(command: Command): Command {
+  return command
+    .option('--witness <key or file>', 'the verifier key of a witness; again for each', collect)
+    .option('--quorum <n>', 'how many of the witnesses must have cosigned (all of them)', wholeNumber);
+}
+
+/** Which of the witnesses that were named cosigned a checkpoint. Throws `checkpoint_untrusted`, and `UsageError`. */
+export async function cosigners(
+  note: Uint8Array,
+  { witness = [], quorum = witness.length }: WitnessOptions,
+): Promise<readonly NoteVerifier[]> {
+  const keys = await Promise.all(witness.map((one) => keyOf('--witness', one, parseWitnessKey)));
+  const different = keys.filter((key, at) => keys.findIndex(({ keyId }) => keyId === key.keyId) === at);
+  if (quorum > keys.length || (quorum < 1 && keys.length > 0)) {
+    throw new UsageError(`--quorum is from 1 to the number of --witness, which is ${keys.length}`);
+  }
+  return requireQuorum(note, different, quorum);
+}
+
+function collect(one: string, before: readonly string[] = []): readonly string[] {
+  return [...before, one];
 }
 
 /** From a file, or the key itself. */
-async function verifierKey(keyOrFile: string): Promise<NoteVerifier> {
+async function keyOf(
+  option: string,
+  keyOrFile: string,
+  parse: (text: string) => NoteVerifier,
+): Promise<NoteVerifier> {
   const text = await readFile(keyOrFile, 'utf8').catch(() => keyOrFile);
   try {
-    return parseVerifierKey(text.trim());
+    return parse(text.trim());
   } catch (cause) {
-    throw new UsageError(`--vkey ${visible(keyOrFile)} is no verifier key, nor a file with one`, { cause });
+    throw new UsageError(`${option} ${visible(keyOrFile)} is no verifier key, nor a file with one`, {
+      cause,
+    });
   }
 }
