@@ -1,5 +1,6 @@
 import { canonicalJson } from '../domain/canonical-json';
 import { AtbError } from '../domain/error';
+import type { JsonObject } from '../domain/json';
 import type { Confirmation } from '../domain/mandate';
 import { askedMandateOf } from '../domain/mandate-request';
 import type {
@@ -69,9 +70,22 @@ export async function identify(
 
 function identifySigner(
   ports: ActivityPorts,
-  { statement }: SignedRequestEvidence,
+  evidence: SignedRequestEvidence,
   call: Call | null,
 ): ProvenCaller {
+  const { caller, body } = identifyStatement(ports, evidence, call?.path ?? null);
+  const due = call?.asked == null ? canonicalJson({}) : canonicalJson(call.asked);
+  const signed = call?.asked == null ? body : askedMandateOf(body);
+  if (canonicalJson(signed) !== due) throw mismatch('something else is asked than what was signed');
+  return caller;
+}
+
+/** Who signed a call to this path, and the body that they signed. Throws as `identify` does. */
+export function identifyStatement(
+  ports: ActivityPorts,
+  { statement }: SignedRequestEvidence,
+  path: string | null,
+): { readonly caller: ProvenCaller; readonly body: JsonObject } {
   const { claims, chain } = ports.requests.open(statement);
   const signedAt = fromEpochSeconds(claims.iat);
   if (claims.iat > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
@@ -80,18 +94,16 @@ function identifySigner(
   const svid = ports.svids.validate(chain, signedAt);
   const spiffeId = parseAtbSpiffeId(svid.spiffeId).uri;
   if (claims.aud !== ports.issuer) throw mismatch(`it was signed for ${claims.aud}`);
-  if (!call || claims.path !== call.path) throw mismatch(`it was signed for POST ${claims.path}`);
-  const due = call.asked === null ? canonicalJson({}) : canonicalJson(call.asked);
-  const signed = call.asked === null ? claims.body : askedMandateOf(claims.body);
-  if (canonicalJson(signed) !== due) throw mismatch('something else is asked than what was signed');
+  if (claims.path !== path) throw mismatch(`it was signed for POST ${claims.path}`);
   const freshUntil = new Date(signedAt.getTime() + ports.signedRequestMaxAgeSeconds * 1000);
-  return {
+  const caller: ProvenCaller = {
     spiffeId,
     confirmation: { 'x5t#S256': svid.x5tS256 },
     signed: true,
     freshUntil,
     proofs: [{ key: `request/${spiffeId}/${claims.jti}`, expiresAt: freshUntil }],
   };
+  return { caller, body: claims.body };
 }
 
 /** A JWT-SVID is bound to no key: it counts for one request, with the key that came with it. */

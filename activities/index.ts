@@ -8,6 +8,7 @@ import { issueAtOnce } from './at-once';
 import { confirmCaller, issueMandate } from './issuance';
 import type { ActivityPorts } from './ports';
 import { reassess, reclassify } from './reclassification';
+import { closeReview, openReviews } from './review';
 import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import type { Activities } from './types';
@@ -40,6 +41,8 @@ export function createActivities(all: ActivityPorts): Activities {
     recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input), input.request),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
+    openReviews: (input) => step((ports) => openReviews(ports, input)),
+    closeReview: (input) => step((ports) => closeReview(ports, input)),
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),
     roomOf: (limits) => step((ports) => roomOf(ports, limits)),
     introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),

@@ -12,6 +12,7 @@ import { assessmentOf, climbedBy, decide, denialOf, epochSeconds, fromEpochSecon
 import type { IdentifiedRequest } from './assessment';
 import { askedDigest, deniedEvent } from './admission';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
+import { recordBrokenGlass } from './break-glass';
 import type { VerifiedVerdict } from './evidence';
 import { identify, requireFresh } from './identity';
 import type { Call, ProvenCaller } from './identity';
@@ -71,6 +72,7 @@ export async function issueMandate(
       message: 'policy wants the agent to sign the request that takes this mandate',
     };
   }
+  await recordBrokenGlass(ports, identified, decision, counting);
   const claims = mandateClaims(ports, identified, decision, counting, caller);
   try {
     return await recordedThenSigned(ports, claims, caller, decision.velocity);

@@ -7,6 +7,12 @@ import type {
   Revocation,
   RevocationRequest,
 } from '../domain/mandate-lifecycle';
+import type {
+  ReviewClosed,
+  ReviewClosing,
+  ReviewForCaller,
+  ReviewListing,
+} from '../domain/break-glass-review';
 import type { TokenExchange, TokenExchangeRequest } from '../domain/token-exchange';
 import type { VelocityLimit, VelocityRoom } from '../domain/velocity';
 import type { Ended, RecordedVerdict } from '../domain/request-status';
@@ -189,6 +195,10 @@ export interface Activities {
     input: WithdrawalInput,
   ): Promise<{ readonly code: ErrorCode; readonly message: string } | null>;
   revokeMandate(request: RevocationRequest): Promise<Revocation>;
+  /** The reviews of broken glasses that the caller's team is Accountable for. */
+  openReviews(listing: ReviewListing): Promise<readonly ReviewForCaller[]>;
+  /** Closes such a review by a signed word; answers the refusal. */
+  closeReview(closing: ReviewClosing): Promise<ReviewClosed>;
   /** Gives an agent that a platform vouches for a token of ours. Throws the refusal. */
   exchangeToken(request: TokenExchangeRequest): Promise<TokenExchange>;
   /** How velocity limits stand now. */

@@ -3,6 +3,7 @@ import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { assessmentOf, climbedBy, codeOf, decide } from './assessment';
 import type { DenyingDecision } from '../domain/policy';
 import type { IdentifiedRequest } from './assessment';
+import { recordBrokenGlass } from './break-glass';
 import { askedDigest } from './admission';
 import { tellAgent } from './agent-callback';
 import { approves, factOf, recordedVerdicts, recordOf, requireApproves, verifyVerdict } from './evidence';
@@ -39,7 +40,7 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     climbed: climbedBy(record),
   };
   const before = await recordedVerdicts(ports, request.requestId, input.counted, record.verdicts);
-  const { decision, assessment } = await judged(ports, identified, before, verified);
+  const { decision, assessment, counting } = await judged(ports, identified, before, verified);
 
   const entry = await ports.ledger.recordVerdict(
     {
@@ -75,6 +76,7 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     throw new AtbError('verdict_already_used', 'a verdict with this jti was recorded before');
   }
   const verdict = recordOf({ ...verified, receivedAt: entry.receivedAt });
+  if (decision.effect !== 'deny') await recordBrokenGlass(ports, identified, decision, counting);
   if (assessment === 'rejected') return { outcome: 'rejected', verdict };
   if (decision.effect === 'issue') {
     await tellAgent(ports, request, {
@@ -120,7 +122,10 @@ async function judged(
   if (decision.effect === 'deny' && !decision.rejected) throw deniedNow(decision);
   const assessment: Assessment | 'rejected' =
     decision.effect === 'deny' ? 'rejected' : assessmentOf(ports, request, decision);
-  return { decision, assessment };
+  const counting = [...standing, verified].filter(
+    ({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true,
+  );
+  return { decision, assessment, counting };
 }
 
 function deniedNow({ reasons }: DenyingDecision): AtbError {

@@ -151,6 +151,33 @@ export const AUDIT_EVENTS = {
     severity: 'medium',
     data: data({ policy_revision: NAME, state: { enum: ['approved', 'pending'] }, kept: COUNT, of: COUNT }),
   },
+  poa_break_glass: {
+    tells:
+      'People of the break-glass role approved in place of approvers who could not be reached; a review is open.',
+    outcome: 'success',
+    severity: 'critical',
+    data: data({
+      people: NAMES,
+      stated_reasons: { type: 'array', items: TEXT, maxItems: 256 },
+      role: NAME,
+      rungs: COUNT,
+      accountable: NAMES,
+      review_until: EPOCH_SECONDS,
+      policy_revision: NAME,
+    }),
+  },
+  poa_break_glass_reviewed: {
+    tells: 'Somebody Accountable looked at a broken glass, and closed its review with a signed word.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({
+      finding: { enum: ['justified', 'not_justified'] },
+      reason: TEXT,
+      statement_digest: DIGEST,
+      review_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
   poa_issued: {
     tells: 'A mandate is about to be signed: recorded before the signature.',
     outcome: 'success',

@@ -116,6 +116,11 @@ const CONSEQUENCES = {
   sign_off_not_due: { status: 409 },
   sign_off_step_signed: { status: 409 },
   sign_off_step_unknown: { status: 422 },
+  // The review of a broken glass.
+  review_closed: { status: 409 },
+  review_digest_mismatch: { status: 422 },
+  review_not_allowed: { status: 403 },
+  review_unknown: { status: 404 },
   // A request's state.
   already_issued: { status: 409 },
   mandate_lapsed: { status: 410 },

@@ -107,6 +107,17 @@ export interface TeamContact {
   readonly email: string;
 }
 
+/** How a request stands to break-glass: see `policy/atb/break_glass.rego`. */
+export interface BreakGlass {
+  /** True where people of that role approved in place of approvers, and nothing is signed without them. */
+  readonly broken: boolean;
+  /** Null where policy has no such role. */
+  readonly role: string | null;
+  /** The teams that are told, and one of which must review it (operating model §1). */
+  readonly accountable: readonly string[];
+  readonly reviewWithinSeconds: number;
+}
+
 interface Decided {
   readonly policyRevision: string;
   /** By `jti`. */
@@ -147,6 +158,7 @@ export interface AllowingDecision extends Decided {
   readonly consulted: readonly string[];
   /** Whom to call: the teams that are responsible or accountable. */
   readonly contacts: Readonly<Record<string, TeamContact>>;
+  readonly breakGlass: BreakGlass;
 }
 
 export interface DenyingDecision extends Decided {
@@ -273,6 +285,16 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
         return [team, { channel: text(channel, 'contacts'), email: text(email, 'contacts') }];
       }),
     ),
+    breakGlass: breakGlass(object(decision.break_glass, 'break_glass')),
+  };
+}
+
+function breakGlass({ broken, role, accountable, review_within_seconds }: JsonObject): BreakGlass {
+  return {
+    broken: boolean(broken, 'break_glass'),
+    role: role === null ? null : text(role, 'break_glass'),
+    accountable: texts(accountable, 'break_glass'),
+    reviewWithinSeconds: wholeNumber(review_within_seconds, 'break_glass'),
   };
 }
 

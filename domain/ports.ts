@@ -1,6 +1,7 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { JsonObject } from './json';
+import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
 import type { MandateClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
 import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
@@ -29,6 +30,8 @@ export interface PolicyEngine {
   stop(input: StopInput): Promise<StopDecision>;
   /** Where a proposal stands by its words. */
   signOff(input: SignOffInput): Promise<SignOffDecision>;
+  /** Whether somebody may close the review of a broken glass. */
+  review(question: ReviewQuestion): Promise<ReviewDecision>;
   /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
   snapshot(): PolicyEngine;
   /** Tells of another policy, until the returned function is called. */
@@ -136,6 +139,8 @@ export interface Ledger {
   append(event: AuditEvent): Promise<void>;
   recordOf(requestId: string): Promise<RequestRecord>;
   isRevoked(jti: string): Promise<boolean>;
+  /** The events of broken glasses that nobody has reviewed, oldest first. */
+  openReviews(limit: number): Promise<readonly StoredAuditEvent[]>;
   /** Events in order of `seq`. */
   events(filter: AuditFilter): Promise<readonly StoredAuditEvent[]>;
 }

@@ -19,6 +19,7 @@ const ENTRYPOINTS = [
   'atb/redemption/decision',
   'atb/revocation/decision',
   'atb/sign_off/decision',
+  'atb/review/decision',
 ];
 const REVISION_CHARACTERS = 16;
 

@@ -3,6 +3,7 @@ import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
@@ -97,6 +98,10 @@ export class BundlePolicy implements PolicyEngine {
 
   signOff(input: SignOffInput): Promise<SignOffDecision> {
     return this.current.signOff(input);
+  }
+
+  review(question: ReviewQuestion): Promise<ReviewDecision> {
+    return this.current.review(question);
   }
 
   /** Stops watching; what was loaded goes on deciding. */

@@ -1,5 +1,7 @@
 import { circuitBreaker, ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
 import type { CircuitBreakerPolicy } from 'cockatiel';
+import { parseReviewDecision } from '../../domain/break-glass-review';
+import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
@@ -84,6 +86,10 @@ abstract class Asking {
 
   async signOff(input: SignOffInput): Promise<SignOffDecision> {
     return parseSignOffDecision((await this.ask('atb/sign_off/decision', signOffInputJson(input))).result);
+  }
+
+  async review(question: ReviewQuestion): Promise<ReviewDecision> {
+    return parseReviewDecision((await this.ask('atb/review/decision', question)).result);
   }
 
   /** Asks with the time of day in the time zone of the same revision that answers. */

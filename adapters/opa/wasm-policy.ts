@@ -4,6 +4,8 @@ import { loadPolicy } from '@open-policy-agent/opa-wasm';
 import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
+import { parseReviewDecision } from '../../domain/break-glass-review';
+import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
 import {
@@ -110,6 +112,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async signOff(input: SignOffInput): Promise<SignOffDecision> {
     return parseSignOffDecision(this.evaluate(signOffInputJson(input), 'atb/sign_off/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async review(question: ReviewQuestion): Promise<ReviewDecision> {
+    return parseReviewDecision(this.evaluate(question, 'atb/review/decision'));
   }
 
   /** The document that a rule gives, as it is. Throws `policy_unavailable`. */

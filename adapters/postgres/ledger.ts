@@ -301,6 +301,17 @@ export class PostgresLedger implements Ledger {
     return rows.length > 0;
   }
 
+  async openReviews(limit: number): Promise<readonly StoredAuditEvent[]> {
+    const rows = await this.query<KeptEvent & { readonly seq: string }>(
+      'open-reviews',
+      `select seq, leaf, personal from audit_event e where type = 'poa_break_glass'
+         and not exists (select from audit_event where id = e.request_id || '/poa_break_glass_reviewed')
+       order by seq limit $1`,
+      [limit],
+    );
+    return this.stored(rows);
+  }
+
   async events({ requestId, type, afterSeq, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
     const rows = await this.query<KeptEvent & { readonly seq: string }>(
       'events',
@@ -309,6 +320,12 @@ export class PostgresLedger implements Ledger {
        order by seq limit $4`,
       [requestId ?? null, type ?? null, afterSeq ?? 0, limit],
     );
+    return this.stored(rows);
+  }
+
+  private async stored(
+    rows: readonly (KeptEvent & { readonly seq: string })[],
+  ): Promise<readonly StoredAuditEvent[]> {
     const events = await this.personal.read(rows);
     return events.map((event, index) => ({ seq: Number(rows[index]?.seq), ...event }));
   }

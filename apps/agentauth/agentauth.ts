@@ -33,6 +33,7 @@ import { ProblemFilter } from './problem';
 import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
 import { RequestsController } from './requests.controller';
 import { TokenController } from './token.controller';
+import { ReviewsController } from './reviews.controller';
 import { SignedRequests } from './signed-requests';
 
 /** What AgentAuth is handed: no key but its own, no decision. */
@@ -66,6 +67,7 @@ class AgentAuthModule {
         RequestsController,
         ApprovalsController,
         MandatesController,
+        ReviewsController,
         TokenController,
         ProposalsController,
       ],
@@ -168,6 +170,7 @@ function serveDocuments(
       issuance_endpoint: `${publicUrl}/issue`,
       plan_endpoint: `${publicUrl}/plan`,
       approvals_endpoint: `${publicUrl}/approvals`,
+      reviews_endpoint: `${publicUrl}/reviews`,
       revocation_endpoint: `${publicUrl}/revoke`,
       introspection_endpoint: `${publicUrl}/introspect`,
       openapi_uri: `${publicUrl}/openapi.json`,

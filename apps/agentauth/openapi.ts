@@ -195,6 +195,19 @@ const SCHEMAS = {
     ...object({ verdict: { ...text, description: 'compact JWS, typ poa-verdict+jwt' } }, ['verdict']),
     additionalProperties: false,
   },
+  Review: object({
+    request_id: text,
+    act: text,
+    agent: text,
+    tier: { enum: TIERS },
+    people: { type: 'array', items: object({ id: text, reason: text }) },
+    role: text,
+    broken_at: time,
+    review_until: time,
+    digest: { ...text, description: 'what whoever closes it signs that they saw' },
+    may_close: { type: 'boolean' },
+    reasons: { ...texts, description: 'why the caller may not close it' },
+  }),
   TokenExchange: object({ grant_type: text, subject_token: text, subject_token_type: text }, [
     'grant_type',
     'subject_token',
@@ -315,6 +328,20 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
           responses: { 200: answer('it counts', ref('Proposal')), default: problem },
         },
       },
+      '/reviews': {
+        get: {
+          summary: 'Broken glasses that the caller is Accountable for, and nobody has reviewed',
+          responses: {
+            200: answer('the reviews', object({ reviews: { type: 'array', items: ref('Review') } })),
+            default: problem,
+          },
+        },
+      },
+      '/reviews/{id}': onRequest(
+        'Close a review by a signed word: finding (justified, not_justified), reason, digest',
+        object({ request_id: text, finding: text, closed_at: time }),
+        { requestBody: { required: true, content: signed } },
+      ),
       '/revoke': {
         post: {
           summary: 'RFC 7009',

@@ -11,6 +11,7 @@ import { temporal } from '@temporalio/proto';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
+import type { ReviewClosed, ReviewClosing, ReviewForCaller } from '../../domain/break-glass-review';
 import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
@@ -35,6 +36,8 @@ import {
   POA_REQUEST,
   poaRequestWorkflowId,
   requestIdOf,
+  REVIEW_CLOSING,
+  REVIEW_LISTING,
   REVOCATION,
   statusQuery,
   TASK_QUEUE,
@@ -247,6 +250,14 @@ export class PoaRequests extends TemporalCalls {
 
   introspect(token: string, caller: CallerIdentity): Promise<Introspection> {
     return this.brief<Introspection>(INTROSPECTION, { token, evidence: caller.evidence });
+  }
+
+  reviews(caller: CallerIdentity): Promise<readonly ReviewForCaller[]> {
+    return this.brief<readonly ReviewForCaller[]>(REVIEW_LISTING, { evidence: caller.evidence });
+  }
+
+  closeReview(closing: ReviewClosing): Promise<ReviewClosed> {
+    return this.brief<ReviewClosed>(REVIEW_CLOSING, closing);
   }
 
   /** How the limits that a mandate would count towards stand now: only the worker's database knows. */

@@ -15,6 +15,7 @@ import { registerPlan } from './commands/plan';
 import { registerPolicy } from './commands/policy';
 import { registerProposals } from './commands/proposals';
 import { registerRequest } from './commands/request';
+import { registerReviews } from './commands/reviews';
 import { registerRevoke } from './commands/revoke';
 import { registerShow } from './commands/show';
 import { registerSvid } from './commands/svid';
@@ -35,6 +36,7 @@ const REGISTRATIONS = [
   registerCollect,
   registerApprovals,
   registerVerdicts,
+  registerReviews,
   registerWithdraw,
   registerRevoke,
   registerIntrospect,

@@ -2,6 +2,7 @@
 # Everything starts denied; a reason is phrased as "not proven good", so that a missing field denies.
 package atb.poa
 
+import data.atb.break_glass
 import data.atb.classification
 import data.atb.classification.action
 import data.atb.classification.tier
@@ -76,6 +77,12 @@ allowing := {
 	"informed": responsibility.informed,
 	"consulted": responsibility.consulted,
 	"contacts": responsibility.contacts,
+	"break_glass": {
+		"broken": glass_broken,
+		"role": break_glass.settings.role,
+		"accountable": sort(responsibility.accountable_at(classification.tier_name)),
+		"review_within_seconds": break_glass.settings.review_within_seconds,
+	},
 }
 
 # What is wrong with the request itself, each with its place.
@@ -220,7 +227,20 @@ rejected if count(verdicts.rejections) > 0
 
 reasons contains "rejected" if rejected
 
-missing_approvals := max([0, requirement.approvals - count(verdicts.approvals)])
+missing_ordinary := max([0, requirement.approvals - count(verdicts.ordinary)])
+
+missing_approvals := missing_ordinary if count(verdicts.glass) == 0
+
+missing_approvals := min([missing_ordinary, max([0, break_glass.people - count(verdicts.glass)])]) if {
+	count(verdicts.glass) > 0
+}
+
+default glass_broken := false
+
+glass_broken if {
+	missing_ordinary > 0
+	verdicts.broken(verdicts.approvals)
+}
 
 missing_facts := (requirement.attest - verdicts.attested) - ticket.attested
 
@@ -249,7 +269,7 @@ nothing_outstanding if {
 	not release_missing
 }
 
-waiting_on := requirement.roles if not approvals_complete
+waiting_on := requirement.roles | break_glass.roles if not approvals_complete
 
 waiting_on := requirement.release_roles if {
 	approvals_complete
@@ -279,6 +299,9 @@ nominated_for_now(id) if {
 }
 
 nominated_for_now(_) if approvals_complete
+
+# Those who were nominated cannot be reached.
+nominated_for_now(id) if count(directory.roles_on(id, directory.today) & break_glass.roles) > 0
 
 # --- Escalation (operating model §5) ---
 

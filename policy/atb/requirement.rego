@@ -12,10 +12,15 @@ roles := {role | some role in tier.approver_roles} | widened
 
 # Rungs that the audit log knows make those whom they told eligible, if the tier says so of their role (operating model
 # §5). That enough time passed is looked at here: whoever moves a request's clock must not thereby move who may approve.
+climbed contains entry.rung if {
+	some entry in input.context.climbed
+	severity.ladder[entry.rung - 1]
+	entry.waited_seconds + data.verdicts.clock_skew_seconds >= severity.response_seconds * entry.rung
+}
+
 widened contains role if {
-	some climbed in input.context.climbed
-	climbed.waited_seconds + data.verdicts.clock_skew_seconds >= severity.response_seconds * climbed.rung
-	some role in severity.ladder[climbed.rung - 1]
+	some rung in climbed
+	some role in severity.ladder[rung - 1]
 	role in tier.escalated_roles
 }
 

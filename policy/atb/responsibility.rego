@@ -12,6 +12,13 @@ informed := sort(object.get(letters, "I", set()))
 
 consulted := sort(object.get(letters, "C", set()))
 
+# Who answers for mandates of a tier.
+accountable_at(tier_name) := {team |
+	some activity in data.tiers[tier_name].activities
+	some team, letter in data.raci[activity].teams
+	letter == "A"
+}
+
 # Whoever is responsible or accountable can be called.
 contacts := {team: {"channel": contact.channel, "email": contact.email} |
 	some letter in ["R", "A"]

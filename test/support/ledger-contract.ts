@@ -206,6 +206,21 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     });
   });
 
+  describe('reviews of broken glasses', () => {
+    it('are open until the one event closes them', async () => {
+      const { ledger } = underTest();
+      const [first, second] = [randomUUID(), randomUUID()];
+      for (const requestId of [first, second]) await ledger.append(anEvent('poa_break_glass', requestId));
+      const open = async () =>
+        (await ledger.openReviews(1_000)).flatMap(({ requestId }) =>
+          requestId === first || requestId === second ? [requestId] : [],
+        );
+      expect(await open()).toEqual([first, second]);
+      await ledger.append(anEvent('poa_break_glass_reviewed', first));
+      expect(await open()).toEqual([second]);
+    });
+  });
+
   describe('admitting', () => {
     it('knows nothing of a request that was never admitted', async () => {
       expect(await underTest().ledger.recordOf(randomUUID())).toEqual({

@@ -153,6 +153,16 @@ export class MemoryLedger implements Ledger {
     return this.atomically(() => this.revoked.has(jti));
   }
 
+  openReviews(limit: number): Promise<readonly StoredAuditEvent[]> {
+    return this.atomically(() =>
+      this.log
+        .filter(({ type }) => type === 'poa_break_glass')
+        .filter(({ requestId }) => !this.log.some(({ id }) => id === `${requestId}/poa_break_glass_reviewed`))
+        .slice(0, limit)
+        .map((event) => structuredClone(event)),
+    );
+  }
+
   events({ requestId, type, afterSeq = 0, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
     return this.atomically(() =>
       this.log
@@ -162,6 +172,12 @@ export class MemoryLedger implements Ledger {
         .slice(0, limit)
         .map((event) => structuredClone(event)),
     );
+  }
+
+  /** As if the event had never been written: a process died just before. */
+  forget(id: string): void {
+    const index = this.log.findIndex((event) => event.id === id);
+    if (index >= 0) this.log.splice(index, 1);
   }
 
   private toldAt({ requestId, subject, askedDigest }: RequestEntry): Date | null {

@@ -20,6 +20,7 @@ export interface PolicyData {
   agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   requests: { collect_within_seconds: number };
   velocity: { per: Record<string, number> }[];
+  break_glass: { role: string | null; tiers: string[]; people: number; after_rungs: number };
   verdicts: { max_age_seconds: number; revoked_persons: string[]; revoked_certificates: string[] };
 }
 
@@ -42,6 +43,13 @@ export function sendAway(data: PolicyData, name: string): void {
   Object.assign(data.directory.persons[id] ?? {}, {
     absent: [{ from: '2020-01-01', until: '2099-12-31' }],
   });
+}
+
+/** Opens break-glass for high and critical after the first rung, to these people. */
+export function withBreakGlass(data: PolicyData, names: readonly string[]): void {
+  Object.assign(data.break_glass, { role: 'break_glass', tiers: ['high', 'critical'], after_rungs: 1 });
+  for (const name of names)
+    data.directory.persons[`spiffe://corp.example/person/${name}`]?.roles.push('break_glass');
 }
 
 /** The built policy with its clocks set otherwise, by data alone, and what else is changed. Answers the folder. */

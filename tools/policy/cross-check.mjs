@@ -12,6 +12,7 @@ const CHECKS = [
   roles,
   people,
   deputies,
+  breakGlass,
   teams,
   agents,
   actions,
@@ -102,6 +103,23 @@ function deputies({ directory: { persons } }, fault) {
       if (chain.includes(next)) break;
       chain.push(next);
     }
+  }
+}
+
+/** Nobody is let in by a role that approves anyway, and there have to be enough of them. */
+function breakGlass({ break_glass: { role, tiers: open, people }, directory, tiers }, fault) {
+  if (role === null) return;
+  const held = Object.values(directory.persons).filter(({ roles }) => roles.includes(role));
+  if (held.length < people)
+    fault(['break_glass', 'role'], `only ${held.length} hold ${role}, and it takes ${people}`);
+  for (const name of open) {
+    const {
+      approver_roles: approvers,
+      escalated_roles: escalated = [],
+      release_roles: releasers,
+    } = tiers[name];
+    if ([...approvers, ...escalated, ...releasers].includes(role))
+      fault(['break_glass', 'role'], `${role} may approve or release what is ${name} anyway`);
   }
 }
 

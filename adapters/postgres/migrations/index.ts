@@ -5,6 +5,7 @@ import { velocity } from './0020-velocity';
 import { notification } from './0035-notification';
 import { redemption } from './0040-redemption';
 import { usedProof } from './0050-used-proof';
+import { breakGlass } from './0070-break-glass';
 import { proposal } from './0080-proposal';
 import type { Migration } from './migration';
 
@@ -17,5 +18,6 @@ export const MIGRATIONS: readonly Migration[] = [
   notification,
   redemption,
   usedProof,
+  breakGlass,
   proposal,
 ];
