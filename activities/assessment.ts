@@ -74,6 +74,7 @@ export function assessmentOf(
     reminders: decision.reminders,
     expiresAfterSeconds: decision.expiresAfterSeconds,
     collectWithinSeconds: decision.collectWithinSeconds,
+    polling: decision.polling,
     toApprove: toApprove(requestId, asked, {
       subject: agent,
       limits: decision.limits,

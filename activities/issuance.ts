@@ -10,6 +10,7 @@ import { exceededInWords } from '../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
 import { assessmentOf, climbedBy, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
+import { tellAgent } from './agent-callback';
 import { askedDigest, deniedEvent } from './admission';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
 import { recordBrokenGlass } from './break-glass';
@@ -56,6 +57,7 @@ export async function issueMandate(
     if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
       throw new AtbError('already_issued', 'a mandate was issued for this request before');
     }
+    await tellAgent(ports, request, { agent, state: 'denied', id: 'denied' });
     return { outcome: 'denied', denial };
   }
   if (decision.effect === 'require') {

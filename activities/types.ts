@@ -1,6 +1,14 @@
 import type { ErrorCode, Fault } from '../domain/error';
 import type { IdentityEvidence, PoaRequest, ToApprove } from '../domain/mandate-request';
-import type { EscalationRung, Outstanding, Priority, Requirement, Tier, TierRaise } from '../domain/policy';
+import type {
+  EscalationRung,
+  Outstanding,
+  Polling,
+  Priority,
+  Requirement,
+  Tier,
+  TierRaise,
+} from '../domain/policy';
 import type {
   Introspection,
   IntrospectionRequest,
@@ -32,6 +40,8 @@ export interface Assessment {
   readonly reminders?: readonly number[];
   readonly expiresAfterSeconds: number;
   readonly collectWithinSeconds: number;
+  /** Absent in what was assessed before policy said it. */
+  readonly polling?: Polling;
   readonly toApprove: ToApprove;
   /** Why the tier is higher than the catalogue's; absent where it is not. */
   readonly raises?: readonly TierRaise[];

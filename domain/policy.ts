@@ -107,6 +107,13 @@ export interface TeamContact {
   readonly email: string;
 }
 
+/** How often an agent may ask after its request (OpenID CIBA Core §7.3, §11). */
+export interface Polling {
+  readonly intervalSeconds: number;
+  /** By how much the interval grows for an agent that asked too often. */
+  readonly slowDownSeconds: number;
+}
+
 /** How a request stands to break-glass: see `policy/atb/break_glass.rego`. */
 export interface BreakGlass {
   /** True where people of that role approved in place of approvers, and nothing is signed without them. */
@@ -149,6 +156,7 @@ export interface AllowingDecision extends Decided {
   readonly reminders: readonly number[];
   readonly expiresAfterSeconds: number;
   readonly collectWithinSeconds: number;
+  readonly polling: Polling;
   /** The limits that this mandate counts towards. */
   readonly velocity: readonly VelocityLimit[];
   /** Facts of the requirement that the ticket proves. */
@@ -267,6 +275,7 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
     reminders: list(decision.reminders, 'reminders').map((after) => wholeNumber(after, 'reminders')),
     expiresAfterSeconds: wholeNumber(decision.expires_after_seconds, 'expires_after_seconds'),
     collectWithinSeconds: wholeNumber(decision.collect_within_seconds, 'collect_within_seconds'),
+    polling: polling(object(decision.poll, 'poll')),
     velocity: list(decision.velocity, 'velocity').map((limit) => {
       const { rule, key, most, window_seconds } = object(limit, 'velocity');
       return {
@@ -286,6 +295,13 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       }),
     ),
     breakGlass: breakGlass(object(decision.break_glass, 'break_glass')),
+  };
+}
+
+function polling({ interval_seconds, slow_down_seconds }: JsonObject): Polling {
+  return {
+    intervalSeconds: wholeNumber(interval_seconds, 'poll'),
+    slowDownSeconds: wholeNumber(slow_down_seconds, 'poll'),
   };
 }
 

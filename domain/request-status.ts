@@ -1,6 +1,6 @@
 import type { ErrorCode, Fault } from './error';
 import type { ToApprove } from './mandate-request';
-import type { Outstanding, Requirement, Tier, TierRaise } from './policy';
+import type { Outstanding, Polling, Requirement, Tier, TierRaise } from './policy';
 
 /** A verdict that was verified and counted, as the request carries it. */
 export interface RecordedVerdict {
@@ -39,6 +39,8 @@ export interface Assessed extends EveryRequest {
   readonly policyRevision: string;
   readonly requirement: Requirement;
   readonly toApprove: ToApprove;
+  /** Absent in what was assessed before policy said it. */
+  readonly polling?: Polling;
   readonly verdicts: readonly RecordedVerdict[];
   /** Why the tier is higher than the catalogue's; absent where it is not. */
   readonly raises?: readonly TierRaise[];

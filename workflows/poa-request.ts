@@ -558,7 +558,7 @@ class RequestProcedure {
   private assessed(): Assessed {
     const { assessment } = this;
     if (!assessment) throw ApplicationFailure.nonRetryable('the request was not assessed', 'internal');
-    const { agent, tier, policyRevision, requirement, toApprove, raises } = assessment;
+    const { agent, tier, policyRevision, requirement, toApprove, raises, polling } = assessment;
     return {
       ...this.asked(),
       agent,
@@ -566,6 +566,7 @@ class RequestProcedure {
       policyRevision,
       requirement,
       ...(raises && { raises }),
+      ...(polling && { polling }),
       toApprove,
       verdicts: this.verdicts(),
     };

@@ -6,7 +6,7 @@ import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { metrics } from './metrics';
 import { PoaRequests } from './poa-requests';
-import { mandateJson, planJson, POLL_INTERVAL_SECONDS, retryAfter, statusJson } from './presentation';
+import { mandateJson, planJson, pollingOf, retryAfter, statusJson } from './presentation';
 import { RateLimitGuard } from './rate-limit.guard';
 import { SignedRequests } from './signed-requests';
 import { askedMandateOf } from './validation';
@@ -50,7 +50,7 @@ export class IssuanceController {
         return mandateJson(status);
       case 'pending':
       case 'approved':
-        void reply.status(202).header('retry-after', POLL_INTERVAL_SECONDS);
+        void reply.status(202).header('retry-after', pollingOf(status).intervalSeconds);
         return statusJson(status);
       case 'denied':
         throw new AtbError(status.code, 'policy refuses this request', {

@@ -1,11 +1,16 @@
-import type { PolicyDecision, Requirement } from '../../domain/policy';
+import type { PolicyDecision, Polling, Requirement } from '../../domain/policy';
 import type { VelocityRoom } from '../../domain/velocity';
 import type { Answer, RecordedVerdict, RequestStatus } from '../../domain/request-status';
 import { AtbError } from '../../domain/error';
 import type { RecentRequest } from './poa-requests';
 
-/** Ask again after so long when waiting for people. */
-export const POLL_INTERVAL_SECONDS = 5;
+// Before policy has said how often.
+const UNASSESSED: Polling = { intervalSeconds: 5, slowDownSeconds: 5 };
+
+/** How often the agent may ask after this request. */
+export function pollingOf(status: RequestStatus): Polling {
+  return ('polling' in status ? status.polling : undefined) ?? UNASSESSED;
+}
 
 /** What GET /requests/:id shows: everything but the mandate. */
 export function statusJson(status: RequestStatus): Record<string, unknown> {
@@ -30,7 +35,7 @@ export function statusJson(status: RequestStatus): Record<string, unknown> {
         expires_at: rfc3339(status.expiresAt),
         next_escalation: status.nextRung && { at: rfc3339(status.nextRung.at), roles: status.nextRung.roles },
         interruption: interruption(status),
-        poll_interval_seconds: POLL_INTERVAL_SECONDS,
+        poll_interval_seconds: pollingOf(status).intervalSeconds,
       };
     case 'approved':
       return { ...every, ...assessedJson(status), approved_until: rfc3339(status.approvedUntil) };

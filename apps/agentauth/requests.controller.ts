@@ -10,7 +10,7 @@ import type { CallerIdentity } from './caller-identity';
 import { PoaRequests } from './poa-requests';
 import { Policy } from './policy';
 import { PollPace } from './poll-pace';
-import { mandateJson, recentJson, standingOf, statusJson } from './presentation';
+import { mandateJson, pollingOf, recentJson, standingOf, statusJson } from './presentation';
 import { SignedRequests } from './signed-requests';
 import { verdictOf } from './validation';
 
@@ -36,7 +36,7 @@ export class RequestsController {
     const waitSeconds = waitOf(wait);
     const first = await this.requests.status(id);
     const own = await this.isOwn(caller, first);
-    if (own) await this.pace.require(caller.spiffeId, id);
+    if (own) await this.pace.require(caller.spiffeId, id, pollingOf(first));
     else await this.requireMayDecide(caller, first);
     const gone = () => request.raw.socket.destroyed;
     const status = waitSeconds === 0 ? first : await this.requests.changedStatus(id, waitSeconds, gone);

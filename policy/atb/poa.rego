@@ -72,6 +72,7 @@ allowing := {
 	"reminders": reminders,
 	"expires_after_seconds": severity.response_seconds * (count(severity.ladder) + 1),
 	"collect_within_seconds": data.requests.collect_within_seconds,
+	"poll": data.requests.poll,
 	"velocity": velocity.limits,
 	"attested_by_ticket": sort(requirement.attest & ticket.attested),
 	"informed": responsibility.informed,

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { answerJson, HttpsServer } from '../support/https-server';
 import { Approver } from '../support/approver';
+import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
 
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
@@ -32,6 +33,9 @@ beforeAll(async () => {
     ATB_NOTIFICATIONS_FILE: '',
     ATB_NOTIFICATION_SYSTEM_FILE: notifications,
     ATB_POLLS_PER_INTERVAL: String(POLLS),
+    ATB_POLICY_DIR: await changedPolicy((data) => {
+      data.requests.poll = { interval_seconds: 30, slow_down_seconds: 7 };
+    }),
   });
   bob = new Approver(stack, 'person/bob', 'compliance');
 }, 120_000);
@@ -114,7 +118,10 @@ describe('a pending request (attack 13)', () => {
 
 describe('an agent that asks too often after one request', () => {
   it('is told to slow down, by its own budget and whatever its headers say (attack 11)', async () => {
-    const id = await pending();
+    const asked = await finance().post('/issue', { act: 'erp.order.create' });
+    // The interval is policy's (OpenID CIBA Core §7.3).
+    expect(asked).toMatchObject({ headers: { 'retry-after': '30' }, body: { poll_interval_seconds: 30 } });
+    const id = String(asked.body.request_id);
     const ask = (n: number) =>
       finance().send('GET', `/requests/${id}`, undefined, {
         'x-forwarded-for': `10.0.0.${n}`,
@@ -123,7 +130,7 @@ describe('an agent that asks too often after one request', () => {
     const answers = await Promise.all(Array.from({ length: POLLS + 5 }, (_, n) => ask(n)));
     const slowed = answers.filter(({ status }) => status === 429);
     expect(slowed).toHaveLength(5);
-    expect(slowed[0]).toMatchObject({ body: { code: 'slow_down' }, headers: { 'retry-after': '10' } });
+    expect(slowed[0]).toMatchObject({ body: { code: 'slow_down' }, headers: { 'retry-after': '37' } });
     // Another request of the same agent, and this one for somebody else, have budgets of their own.
     expect((await finance().get(`/requests/${await pending()}`)).status).toBe(200);
     expect((await stack.as('person/bob').get(`/requests/${id}`)).status).toBe(200);

@@ -12,6 +12,17 @@ afterEach(() => steps.close());
 const reclassified = ({ request, assessment }: Asked, statements: readonly string[], waited = true) =>
   steps.activities.reclassify({ request, agent: assessment.agent, statements, waited });
 
+it('tells the agent that it is denied where that comes out only when it collects', async () => {
+  const asked = await steps.ask(ORDER);
+  const counted = await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance'));
+  steps.told.length = 0;
+  await steps.movePolicy((data) => {
+    for (const agent of Object.values(data.agents)) agent.actions = ['crm.*'];
+  });
+  expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'denied' });
+  expect(steps.told).toMatchObject([{ kind: 'decided', facts: { state: 'denied' } }]);
+});
+
 describe('a request that waits while policy moves', () => {
   it('keeps the verdicts that still count, and waits for what it waited for', async () => {
     const asked = await steps.ask(PAYMENT);
