@@ -1,7 +1,8 @@
 import { statusOf } from '../domain/error';
 import type { AtbError, ErrorCode } from '../domain/error';
+import type { JsonObject } from '../domain/json';
 
-/** RFC 9457 problem details, with our extensions `code`, `reasons`, `errors` and `request_id`. */
+/** RFC 9457 problem details, with our extensions `code`, `reasons`, `errors`, `needed` and `request_id`. */
 export interface Problem {
   readonly type: string;
   readonly title: string;
@@ -11,6 +12,8 @@ export interface Problem {
   readonly reasons?: readonly string[];
   readonly errors?: readonly { readonly pointer: string; readonly code: string; readonly detail: string }[];
   readonly request_id?: string;
+  /** What a mandate for the call would have to name: the `act` and `con` of POST /issue. */
+  readonly needed?: { readonly act: string; readonly con: { readonly params: JsonObject } };
 }
 
 export function problemOf(error: AtbError): Problem {
@@ -22,6 +25,7 @@ export function problemOf(error: AtbError): Problem {
     detail: error.message,
     ...(error.reasons.length > 0 && { reasons: error.reasons }),
     ...(error.errors.length > 0 && { errors: error.errors }),
+    ...(error.needed && { needed: { act: error.needed.act, con: { params: error.needed.params } } }),
     ...(error.requestId !== undefined && { request_id: error.requestId }),
   };
 }

@@ -1,3 +1,5 @@
+import type { JsonObject } from './json';
+
 /**
  * Every way in which ATB refuses or fails, with what follows from it. The code is stable and public: it alone
  * decides the HTTP status (RFC 9110 §15), whether trying again can help, and the command line's exit code.
@@ -230,6 +232,12 @@ export interface Fault {
   readonly detail: string;
 }
 
+/** What a mandate would have to be for, so that the call could be made. */
+export interface NeededMandate {
+  readonly act: string;
+  readonly params: JsonObject;
+}
+
 export interface AtbErrorOptions {
   readonly cause?: unknown;
   /** All faults of a request, where there are several (RFC 9457 §3.2 extension `errors`). */
@@ -238,6 +246,8 @@ export interface AtbErrorOptions {
   readonly reasons?: readonly string[];
   /** The request that this is about, so that a caller can come back to it. */
   readonly requestId?: string;
+  /** For who came without a mandate (extension `needed`). */
+  readonly needed?: NeededMandate;
   /** When trying again makes sense, in seconds (RFC 9110 §10.2.3). */
   readonly retryAfterSeconds?: number;
 }
@@ -248,6 +258,7 @@ export class AtbError extends Error {
   readonly errors: readonly Fault[];
   readonly reasons: readonly string[];
   readonly requestId: string | undefined;
+  readonly needed: NeededMandate | undefined;
   readonly retryAfterSeconds: number | undefined;
 
   constructor(
@@ -259,6 +270,7 @@ export class AtbError extends Error {
     this.errors = options.errors ?? [];
     this.reasons = options.reasons ?? [];
     this.requestId = options.requestId;
+    this.needed = options.needed;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }

@@ -25,7 +25,7 @@ import { checkFindings, findingsOf } from './checks/guardrails';
 import type { CallPace } from './checks/pace';
 import { checkProofOfPossession } from './checks/proof-of-possession';
 import type { PossessionPorts } from './checks/proof-of-possession';
-import { presentedMandate } from './checks/mandate';
+import { mandateMissing, presentedMandate } from './checks/mandate';
 import type { MandateVerifier } from './checks/mandate';
 import { carriedParameters, checkParameters } from './checks/parameters';
 import { checkPolicy } from './checks/policy';
@@ -232,6 +232,9 @@ export class Redemptions {
       return { content: read, params: mandate ? mandate.con.params : carried };
     });
     known.use = { ...known.use, params_digest: sha256Base64url(canonicalJson(params)) };
+    if (mandate === null && !ports.allowUnmandatedLowRisk) {
+      throw mandateMissing({ act: route.action, params });
+    }
 
     this.timed('revocation', () => {
       checkRevocation(ports.orders, {
@@ -297,14 +300,9 @@ export class Redemptions {
     return peer.spiffeId;
   }
 
-  /** Null only where a call without a mandate could be allowed at all. */
+  /** Null where there is none: what the call would need one for is known further on. */
   private async mandateOf(compact: string | null, now: Date): Promise<MandateClaims | null> {
-    if (compact !== null) return this.ports.mandates.verify(compact, now);
-    if (this.ports.allowUnmandatedLowRisk) return null;
-    throw new AtbError(
-      'mandate_missing',
-      'this call needs a mandate: Authorization: PoA <mandate>, from POST /issue of AgentAuth',
-    );
+    return compact === null ? null : this.ports.mandates.verify(compact, now);
   }
 
   private routeOf(call: Call): RouteMatch & { readonly connector: Connector } {

@@ -193,9 +193,10 @@ describe('the form and the signature of a mandate', () => {
       status: 401,
       body: { code: 'mandate_missing' },
     });
+    // To us it is a query parameter like any other, and one that no route names.
     expect(await bot.post(`/c/erp/payments?access_token=${mandate}`, { amount: 100 })).toMatchObject({
-      status: 401,
-      body: { code: 'mandate_missing' },
+      status: 403,
+      body: { code: 'parameter_not_approved' },
     });
     expect(test.seen).toHaveLength(0);
   });

@@ -70,4 +70,18 @@ describe('a call with a mandate', () => {
     expect(test.seen).toHaveLength(1);
     expect((await test.events('poa_single_use_replay_blocked')).length).toBeGreaterThan(0);
   });
+
+  it('that comes without a mandate is told what one would have to be for', async () => {
+    const bot = await test.caller();
+    const refused = await bot.post('/c/erp/payments', { amount: 12 });
+    expect(refused).toMatchObject({
+      status: 401,
+      body: {
+        code: 'mandate_missing',
+        needed: { act: 'sap.payment.execute', con: { params: { amount: 12 } } },
+      },
+    });
+    const mandate = await test.mint({ con: { params: { amount: 12 }, limits: { payment_limit: 100_000 } } });
+    expect((await test.pay(mandate, { body: { amount: 12 } })).status).toBe(200);
+  });
 });

@@ -1,4 +1,5 @@
 import { AtbError } from '../../../domain/error';
+import type { NeededMandate } from '../../../domain/error';
 import type { MandateClaims } from '../../../domain/mandate';
 
 /** Verifies form, type, signature, issuer, audience and time of a mandate. */
@@ -6,6 +7,15 @@ export interface MandateVerifier {
   verify(compact: string, now: Date): Promise<MandateClaims>;
   /** Its times alone. Throws `mandate_invalid`, `mandate_lapsed`. */
   requireInTime(mandate: MandateClaims, now: Date): void;
+}
+
+/** Says what a mandate for the call would have to name, so that whoever calls can ask for it. */
+export function mandateMissing(needed: NeededMandate, reasons: readonly string[] = []): AtbError {
+  return new AtbError(
+    'mandate_missing',
+    'this call needs a mandate: Authorization: PoA <mandate>, from POST /issue of AgentAuth for what `needed` says',
+    { needed, reasons },
+  );
 }
 
 const AUTHORIZATION = /^PoA ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;

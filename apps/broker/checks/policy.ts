@@ -5,6 +5,7 @@ import { LEG_CLAIMS_OF_APPROVAL } from '../../../domain/mandate';
 import type { MandateClaims } from '../../../domain/mandate';
 import type { PolicyEngine, TicketSystem } from '../../../domain/ports';
 import type { RedemptionDecision } from '../../../domain/redemption';
+import { mandateMissing } from './mandate';
 
 export interface PolicyPorts {
   readonly policy: PolicyEngine;
@@ -63,14 +64,12 @@ export async function checkPolicy(ports: PolicyPorts, use: LiveUse): Promise<Red
   const { reasons } = decision;
   const [reason] = reasons;
   // Whoever could have come with a mandate is told that first.
-  if (reasons.includes('mandate_missing')) throw new AtbError('mandate_missing', MISSING, { reasons });
+  if (reasons.includes('mandate_missing')) throw mandateMissing({ act: route.action, params }, reasons);
   if (reasons.length === 1 && reason !== undefined && isErrorCode(reason)) {
     throw new AtbError(reason, 'policy does not allow this call now', { reasons });
   }
   throw new AtbError('policy_denied', 'policy does not allow this call now', { reasons });
 }
-
-const MISSING = 'this call needs a mandate: Authorization: PoA <mandate>, from POST /issue of AgentAuth';
 
 function ticketOf({ leg }: MandateClaims): string | null {
   return typeof leg.ticket === 'string' ? leg.ticket : null;
