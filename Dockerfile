@@ -44,6 +44,19 @@ USER 65532:65532
 EXPOSE 9468
 CMD ["node", "dist/apps/log/main.js"]
 
+# Holds its SVID, the way to the systems behind, and their credentials: no signing key.
+FROM runtime AS broker
+EXPOSE 9443 9466
+CMD ["node", "dist/apps/broker/main.js"]
+
+# A system of the example company, for a stack to try: behind the broker, and reached by nobody else.
+FROM runtime AS example-system
+USER root
+RUN install --directory --owner=65532 --group=65532 /var/lib/atb-example
+USER 65532:65532
+EXPOSE 9500
+CMD ["node", "dist/apps/example-systems/main.js"]
+
 # Holds the signing key, the policy and the audit writer: no public port.
 FROM runtime AS worker
 COPY policy/dist policy/dist

@@ -220,7 +220,7 @@ function freePort(): Promise<number> {
     probe.listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as AddressInfo;
       probe.close(() => {
-        // Six in a row are needed; near the top there may be none.
+        // Ten in a row are needed; near the top there may be none.
         resolve(port > 60_000 ? port - 10_000 : port);
       });
     });

@@ -3,7 +3,8 @@
 set -eu
 cd "$(dirname "$0")/secrets"
 umask 077
-for name in postgres_password temporal_db_password atb_db_password atb_service_db_password opa_token; do
+for name in postgres_password temporal_db_password atb_db_password atb_service_db_password opa_token \
+  example_credential; do
   [ -s "$name" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$name"
 done
 [ -s atb_database_owner_url ] ||
@@ -14,5 +15,5 @@ done
 printf 'ATB_OPA_TOKEN=%s\n' "$(cat opa_token)" >opa.env
 # A container reads them as another account; who may list this folder is for the host to say.
 chmod 644 opa_token opa.env postgres_password temporal_db_password atb_db_password atb_service_db_password \
-  atb_database_owner_url atb_database_url log_store_credentials
+  atb_database_owner_url atb_database_url log_store_credentials example_credential
 chmod 700 .

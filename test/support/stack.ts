@@ -135,7 +135,7 @@ async function bundleWith(jwtKeys: readonly object[], directory: string): Promis
 }
 
 /**
- * The first of six free ports in a row, somewhere random, so that suites do not meet, and below those that the system
+ * The first of ten free ports in a row, somewhere random, so that suites do not meet, and below those that the system
  * gives to outgoing connections: what is killed must find its port free when it comes back.
  */
 export async function freePortBase(): Promise<number> {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import connectorSchema from '../../adapters/connector/connector.schema.json';
 import { isErrorCode } from '../../domain/error';
 import * as spiffe from '../../adapters/spiffe';
 import { LEAF_RULES } from '../../adapters/spiffe/x509-svid-rules';
@@ -11,6 +12,7 @@ describe('docs/configuration.md', () => {
       'apps/agentauth',
       'apps/worker',
       'apps/broker',
+      'apps/example-systems',
       'apps/registration',
       'apps/log',
       'apps/migration',
@@ -64,6 +66,44 @@ describe('docs/identity.md', () => {
     );
     expect(codes.length).toBeGreaterThan(5);
     expect(codes.filter((code) => !isErrorCode(code ?? ''))).toEqual([]);
+  });
+});
+
+describe('docs/broker.md', () => {
+  const explained = [...readFileSync('docs/broker.md', 'utf8').matchAll(/^\| `([a-z_]+)` +\|/gm)]
+    .map(([, code = '']) => code)
+    .filter((code) => isErrorCode(code));
+
+  it('explains every code that the broker refuses with, and none twice', () => {
+    const text = sources(
+      ...[
+        'apps/broker',
+        'apps/broker/checks',
+        'adapters/upstream',
+        'adapters/credential',
+        'adapters/identity',
+      ],
+      ...[
+        'adapters/connector/route-table.ts',
+        'adapters/jose/mandate-jws.ts',
+        'adapters/jose/jwks-source.ts',
+      ],
+      ...['adapters/postgres/redemptions.ts', 'adapters/postgres/revocation-watch.ts'],
+      ...['domain/request-target.ts', 'domain/strict-json.ts', 'domain/redemption.ts'],
+    ).join('\n');
+    const refused = [...text.matchAll(/'([a-z_]+)'/g)].map(([, code = '']) => code).filter(isErrorCode);
+    expect([...new Set(refused)].filter((code) => !explained.includes(code))).toEqual([]);
+    expect(explained).toEqual([...new Set(explained)]);
+    expect(explained.length).toBeGreaterThan(50);
+  });
+
+  it('explains no code that the broker does not know', () => {
+    const rows = [...readFileSync('docs/broker.md', 'utf8').matchAll(/^\| `([a-z_]+)` +\|/gm)];
+    const members = new Set(Object.keys(connectorSchema.properties));
+    const unknown = rows
+      .map(([, name = '']) => name)
+      .filter((name) => !isErrorCode(name) && !members.has(name));
+    expect(unknown).toEqual([]);
   });
 });
 

@@ -23,9 +23,11 @@ const UNAVAILABLE = 69;
 export function registerDev(program: Command): void {
   program
     .command('dev')
-    .description('start everything on this machine: Temporal, PostgreSQL, worker, AgentAuth, identities')
+    .description(
+      'start everything on this machine: Temporal, PostgreSQL, worker, AgentAuth, broker, identities',
+    )
     .option('--state-dir <dir>', 'where everything is kept', process.env.ATB_STATE_DIR ?? '.atb')
-    .option('--port-base <n>', 'the first of six ports in a row', wholeNumber, DEFAULT_PORT_BASE)
+    .option('--port-base <n>', 'the first of ten ports in a row', wholeNumber, DEFAULT_PORT_BASE)
     .option('--once', 'run the whole tour, say what each step did, and stop', false)
     .option('--temporal <address>', 'use this Temporal server (namespace atb) rather than starting one')
     .addHelpText('after', '\nExamples:\n  atb dev\n  atb dev --state-dir /tmp/atb --port-base 9000 --once')
@@ -72,6 +74,7 @@ Ready.
 
   AgentAuth    ${stack.agentauthUrl}        (OpenAPI: ${stack.agentauthUrl}/openapi.json)
   Admin        ${stack.agentauthAdminUrl}        (/healthz /readyz /metrics)
+  Broker       ${stack.brokerUrl}/c/<connector>/<path>        (connectors: erp, crm)
   Temporal UI  ${stack.temporalUiUrl ?? '(that of the Temporal server you named)'}
   Codec        ${stack.codecEndpoint}
   Identities   ${stack.devJson}

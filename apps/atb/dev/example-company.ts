@@ -4,6 +4,9 @@ export const TRUST_DOMAIN = 'corp.example';
 export const AGENTAUTH_ID = `spiffe://${TRUST_DOMAIN}/agentauth`;
 export const BROKER_ID = `spiffe://${TRUST_DOMAIN}/broker`;
 
+/** The systems behind the broker, by the names of their connectors. */
+export const EXAMPLE_SYSTEMS = ['erp', 'crm'] as const;
+
 const AGENTS = ['crm-assistant', 'finance-bot', 'hr-helper', 'explorer'];
 const PEOPLE = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi'];
 

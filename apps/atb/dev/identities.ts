@@ -4,7 +4,14 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createDevelopmentCa, issueSvid } from '../../../adapters/spiffe/development-ca';
 import type { DevelopmentCa } from '../../../adapters/spiffe/development-ca';
-import { AGENTAUTH_ID, IDENTITY_NAMES, spiffeIdOf, TRUST_DOMAIN } from './example-company';
+import {
+  AGENTAUTH_ID,
+  BROKER_ID,
+  EXAMPLE_SYSTEMS,
+  IDENTITY_NAMES,
+  spiffeIdOf,
+  TRUST_DOMAIN,
+} from './example-company';
 import { writePrivate } from './state';
 import type { StateFiles } from './state';
 
@@ -23,6 +30,9 @@ export interface DevelopmentIdentities {
   /** By name, for example `agent/finance-bot`. */
   readonly identities: Readonly<Record<string, IdentityFiles>>;
   readonly server: IdentityFiles;
+  readonly broker: IdentityFiles;
+  /** By the names of their connectors. */
+  readonly systems: Readonly<Record<string, IdentityFiles>>;
 }
 
 /** The development CA and an SVID for everybody of the example company: made once, renewed before they end. */
@@ -32,11 +42,15 @@ export async function developmentIdentities(files: StateFiles): Promise<Developm
   for (const name of IDENTITY_NAMES) {
     identities[name] = await identity(ca, join(files.identities, name), spiffeIdOf(name));
   }
-  const server = await identity(ca, join(files.identities, 'agentauth'), AGENTAUTH_ID, {
-    dnsNames: ['localhost'],
-    ipAddresses: ['127.0.0.1'],
-  });
-  return { identities, server };
+  const here = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
+  const server = await identity(ca, join(files.identities, 'agentauth'), AGENTAUTH_ID, here);
+  const broker = await identity(ca, join(files.identities, 'broker'), BROKER_ID, here);
+  const systems: Record<string, IdentityFiles> = {};
+  for (const name of EXAMPLE_SYSTEMS) {
+    const at = `system/${name}`;
+    systems[name] = await identity(ca, join(files.identities, at), spiffeIdOf(at), here);
+  }
+  return { identities, server, broker, systems };
 }
 
 async function developmentCa(files: StateFiles): Promise<DevelopmentCa> {

@@ -19,7 +19,7 @@ export interface JsonAnswer {
 }
 
 /**
- * A caller of AgentAuth over mTLS, on kept-alive connections. A problem (RFC 9457) is thrown as the AtbError that it
+ * A caller of AgentAuth or the broker over mTLS, on kept-alive connections. A problem (RFC 9457) is thrown as the AtbError that it
  * was. For the self-check and the benchmark, which run beside what they call.
  */
 export class JsonClient {
@@ -30,8 +30,8 @@ export class JsonClient {
     this.agent = new Agent({ keepAlive: true, cert, key, ca, minVersion: 'TLSv1.2' });
   }
 
-  get(path: string): Promise<JsonAnswer> {
-    return this.send('GET', path);
+  get(path: string, headers: Readonly<Record<string, string>> = {}): Promise<JsonAnswer> {
+    return this.send('GET', path, undefined, headers);
   }
 
   post(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<JsonAnswer> {
@@ -89,7 +89,7 @@ function answerOf(status: number, headers: IncomingHttpHeaders, text: string): J
   const body = (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>;
   if (status < 400) return { status, headers, body };
   const code = typeof body.code === 'string' && isErrorCode(body.code) ? body.code : 'internal';
-  throw new AtbError(code, typeof body.detail === 'string' ? body.detail : `AgentAuth answered ${status}`, {
+  throw new AtbError(code, typeof body.detail === 'string' ? body.detail : `the answer was ${status}`, {
     reasons: Array.isArray(body.reasons) ? body.reasons.map(String) : [],
     errors: Array.isArray(body.errors) ? (body.errors as never) : [],
     ...(typeof body.request_id === 'string' && { requestId: body.request_id }),
@@ -97,5 +97,5 @@ function answerOf(status: number, headers: IncomingHttpHeaders, text: string): J
 }
 
 function unreachable(cause: Error): AtbError {
-  return new AtbError('internal', `AgentAuth cannot be reached: ${cause.message}`, { cause });
+  return new AtbError('internal', `${cause.message}, so that nothing is known of the call`, { cause });
 }

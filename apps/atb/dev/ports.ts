@@ -9,6 +9,10 @@ export interface StackPorts {
   readonly temporalUi: number;
   readonly codec: number;
   readonly postgres: number;
+  readonly broker: number;
+  readonly brokerAdmin: number;
+  readonly erp: number;
+  readonly crm: number;
 }
 
 export const DEFAULT_PORT_BASE = 7400;
@@ -29,6 +33,10 @@ export function portsFrom(base: number): StackPorts {
     temporalUi: base + 3,
     codec: base + 4,
     postgres: base + 5,
+    broker: base + 6,
+    brokerAdmin: base + 7,
+    erp: base + 8,
+    crm: base + 9,
   };
 }
 

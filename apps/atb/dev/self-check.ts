@@ -3,25 +3,29 @@ import { AtbError } from '../../../domain/error';
 import { JsonClient } from './json-client';
 import type { DevelopmentIdentities } from './identities';
 
-/** One low-tier request by a real agent over mTLS. Throws when it brings no mandate; answers what happened, in words. */
+/**
+ * One low-tier request by a real agent over mTLS, and the call that it is for. Throws where either brings nothing;
+ * answers what happened, in words.
+ */
 export async function selfCheck(
-  url: string,
+  agentauthUrl: string,
+  brokerUrl: string,
   identities: DevelopmentIdentities['identities'],
   caFile: string,
 ): Promise<string> {
   const agent = identities['agent/crm-assistant'];
   if (!agent) throw new AtbError('internal', 'the example company lacks its agent');
-  const client = new JsonClient({
-    url,
+  const identity = {
     cert: readFileSync(agent.cert, 'utf8'),
     key: readFileSync(agent.key, 'utf8'),
     ca: readFileSync(caFile, 'utf8'),
-  });
+  };
+  const agentauth = new JsonClient({ url: agentauthUrl, ...identity });
+  const broker = new JsonClient({ url: brokerUrl, ...identity });
   try {
     const start = performance.now();
-    const { status, body } = await client.post('/issue', {
-      act: 'crm.contact.read',
-      con: { params: { contact_id: 'self-check' } },
+    const { status, body } = await agentauth.post('/issue', {
+      act: 'crm.contact.list',
       leg: {
         jurisdiction: 'EU',
         accountable_party: { type: 'team', id: 'Platform-Ops' },
@@ -32,9 +36,18 @@ export async function selfCheck(
     if (status !== 201 || typeof body.mandate !== 'string') {
       throw new AtbError('internal', `the self-check got ${status} and no mandate`);
     }
-    const took = Math.round(performance.now() - start);
-    return `${agent.spiffe_id} got mandate ${String(body.jti)} for crm.contact.read in ${took} ms`;
+    const issued = performance.now();
+    const answer = await broker.get('/c/crm/contacts', { authorization: `PoA ${body.mandate}` });
+    if (answer.status !== 200) {
+      throw new AtbError('internal', `the self-check got ${answer.status} from the system behind the broker`);
+    }
+    const took = (from: number, to: number) => `${Math.round(to - from)} ms`;
+    return (
+      `${agent.spiffe_id} got mandate ${String(body.jti)} for crm.contact.list in ${took(start, issued)}, ` +
+      `and listed the contacts with it in ${took(issued, performance.now())}`
+    );
   } finally {
-    client.close();
+    agentauth.close();
+    broker.close();
   }
 }

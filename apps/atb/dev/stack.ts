@@ -12,6 +12,8 @@ import { sealedDataConverter } from '../../../adapters/temporal/data-converter';
 import { startDevServer } from '../../../adapters/temporal/dev-server';
 import { NAMESPACE } from '../../../adapters/temporal/server-settings';
 import { READINESS, TASK_QUEUE } from '../../../workflows/contract';
+import { startBroker } from '../../broker/broker';
+import { brokerConfiguration } from '../../broker/configuration';
 import { startAgentAuth } from '../../agentauth/agentauth';
 import { agentAuthConfiguration } from '../../agentauth/configuration';
 import { metrics } from '../../agentauth/metrics';
@@ -22,7 +24,8 @@ import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
 import { TemporalConnection } from '../../worker/temporal-connection';
 import { WorkerModule } from '../../worker/worker.module';
-import { AGENTAUTH_ID } from './example-company';
+import { AGENTAUTH_ID, BROKER_ID } from './example-company';
+import { brokerEnvironment, startExampleSystems, writeConnectors } from './broker';
 import type { DevelopmentIdentities } from './identities';
 import { requireFree } from './ports';
 import type { StackPorts } from './ports';
@@ -50,6 +53,7 @@ export interface Stack {
   readonly devJson: string;
   readonly agentauthUrl: string;
   readonly agentauthAdminUrl: string;
+  readonly brokerUrl: string;
   readonly temporalAddress: string;
   readonly temporalUiUrl: string | undefined;
   /** For the Temporal UI and command line, with its credential. */
@@ -96,8 +100,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await requireFree(ports);
     const files = await stateFiles(options.stateDirectory);
     await removeQuietly(files.devJson);
-    const { identities, server } = await progress.step('keys and identities of the example company', () =>
-      developmentSettings(files, options.environment?.ATB_POLICY_DIR ?? process.env.ATB_POLICY_DIR),
+    const { identities, server, broker, systems } = await progress.step(
+      'keys and identities of the example company',
+      () => developmentSettings(files, options.environment?.ATB_POLICY_DIR ?? process.env.ATB_POLICY_DIR),
     );
     const codecToken = (
       await readOrCreate(files.codecToken, () => randomBytes(24).toString('base64url'))
@@ -126,6 +131,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const environment = {
       ...process.env,
       ...developmentEnvironment(files, ports, temporal.address, server),
+      ...brokerEnvironment(ports, files, broker),
       ...options.environment,
     };
     const worker = workerConfiguration(environment);
@@ -171,6 +177,22 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     );
     undo.push(() => agentauth.close());
 
+    const brokerUrl = await progress.step(
+      'two example systems, and the broker in front of them',
+      async () => {
+        await writeConnectors(ports, files);
+        undo.push(await startExampleSystems(ports, files, systems));
+        const started = await startBroker(brokerConfiguration(environment), {
+          environment,
+          onDefect: (error) => {
+            process.stderr.write(`broker: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
+          },
+        });
+        undo.push(() => started.close());
+        return started.url;
+      },
+    );
+
     const codec = await startCodecServer({
       keys: codecKeys,
       host: '127.0.0.1',
@@ -186,6 +208,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       devJson: files.devJson,
       agentauthUrl: agentauth.url,
       agentauthAdminUrl: agentauth.adminUrl,
+      brokerUrl,
       temporalAddress: temporal.address,
       temporalUiUrl: temporal.uiUrl,
       codecEndpoint,
@@ -193,12 +216,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       stop,
       parts: { temporal: temporal.part, postgres, worker: workerPart },
     };
-    await progress.step('self-check: a low-tier mandate', async (say) => {
+    await progress.step('self-check: a low-tier mandate, and a call with it', async (say) => {
       await client.workflow.execute(READINESS, {
         taskQueue: TASK_QUEUE,
         workflowId: `readiness/${randomBytes(8).toString('hex')}`,
       });
-      say(await selfCheck(agentauth.url, identities, files.caCertificate));
+      say(await selfCheck(agentauth.url, brokerUrl, identities, files.caCertificate));
     });
     undo.push(() => removeQuietly(files.devJson));
     await writePrivate(files.devJson, devJson(stack, files));
@@ -240,6 +263,7 @@ async function temporalServer(options: StackOptions, codecEndpoint: string) {
 function devJson(stack: Stack, files: StateFiles): string {
   const content = {
     agentauth: { url: stack.agentauthUrl, admin_url: stack.agentauthAdminUrl, spiffe_id: AGENTAUTH_ID },
+    broker: { url: stack.brokerUrl, spiffe_id: BROKER_ID },
     temporal: { address: stack.temporalAddress, namespace: NAMESPACE, ui_url: stack.temporalUiUrl ?? null },
     codec: { endpoint: stack.codecEndpoint, keys_file: files.codecKeys },
     policy: { bundle: files.policy.bundle, signing_key: files.policy.privateKey },

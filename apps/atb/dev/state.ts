@@ -20,6 +20,10 @@ export interface StateFiles {
   readonly tickets: string;
   readonly notifications: string;
   readonly identities: string;
+  /** The definitions of the connectors, the credential that they show, and what the systems behind remember. */
+  readonly connectors: string;
+  readonly systemCredential: string;
+  readonly systems: string;
   /** The trust bundle of corp.example: the development CA's certificate. */
   readonly caCertificate: string;
   readonly caKey: string;
@@ -45,6 +49,9 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
     tickets: at('tickets.json'),
     notifications: at('notifications.jsonl'),
     identities: at('identities'),
+    connectors: at('connectors'),
+    systemCredential: at('system-credential'),
+    systems: at('systems'),
     caCertificate: at('corp.example.pem'),
     caKey: at('ca-key.pem'),
   };
