@@ -14,8 +14,14 @@ export interface Reply {
   readonly body: JsonObject;
 }
 
+export interface RawReply {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
 export interface AgentAuthClientOptions {
-  /** AgentAuth's base URL; https only. */
+  /** The base URL of AgentAuth, or of the broker; https only. */
   readonly url: string;
   /** The certificates to trust, PEM; those of Node when absent. */
   readonly ca?: readonly string[];
@@ -35,7 +41,7 @@ interface Call {
 const TIMEOUT_SECONDS = 30;
 const LONGEST_ANSWER_BYTES = 4 * 1024 * 1024;
 
-/** Talks to AgentAuth over mTLS, on kept-alive connections. */
+/** Talks to AgentAuth, or to the broker, over mTLS, on kept-alive connections. */
 export class AgentAuthClient {
   private readonly agent: Agent;
 
@@ -76,6 +82,11 @@ export class AgentAuthClient {
     return this.send('POST', path, { body: new URLSearchParams(fields).toString(), headers });
   }
 
+  /** Whatever is answered, as it came. Throws `Unreachable` where there was no answer that can be trusted. */
+  call(method: string, path: string, call: Pick<Call, 'body' | 'headers'> = {}): Promise<RawReply> {
+    return this.exchange(method, path, call);
+  }
+
   close(): void {
     this.agent.destroy();
   }
@@ -91,10 +102,14 @@ export class AgentAuthClient {
     );
   }
 
-  private exchange(method: string, path: string, { body, headers, timeoutSeconds, signal }: Call) {
+  private exchange(
+    method: string,
+    path: string,
+    { body, headers, timeoutSeconds, signal }: Call,
+  ): Promise<RawReply> {
     const { url } = this.options;
     const seconds = timeoutSeconds ?? TIMEOUT_SECONDS;
-    return new Promise<{ status: number; headers: IncomingHttpHeaders; text: string }>((resolve, reject) => {
+    return new Promise<RawReply>((resolve, reject) => {
       const fail = (error: Error) => {
         clearTimeout(deadline);
         reject(signal?.aborted === true ? error : unreachable(url, error));
@@ -165,7 +180,8 @@ function parseBody(text: string): JsonObject | undefined {
   }
 }
 
-function refusal(status: number, headers: IncomingHttpHeaders, problem: JsonObject): Refusal {
+/** A problem document (RFC 9457) as what is thrown of it. */
+export function refusal(status: number, headers: IncomingHttpHeaders, problem: JsonObject): Refusal {
   const code = typeof problem.code === 'string' ? problem.code : `http_${status}`;
   const { detail, title } = problem;
   const message = [detail, title].find((text) => typeof text === 'string');
@@ -182,5 +198,5 @@ function refusal(status: number, headers: IncomingHttpHeaders, problem: JsonObje
 function unreachable(url: string, cause: Error): Unreachable {
   const { code } = cause as NodeJS.ErrnoException;
   const why = code === 'ECONNREFUSED' ? 'nothing listens there' : cause.message || code || 'no connection';
-  return new Unreachable(`AgentAuth at ${url} cannot be used: ${why}`, { cause });
+  return new Unreachable(`${url} cannot be used: ${why}`, { cause });
 }

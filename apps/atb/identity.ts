@@ -15,6 +15,8 @@ export interface DevelopmentStack {
   readonly agentauthUrl: string;
   readonly adminUrl: string | undefined;
   readonly serverId: string | undefined;
+  readonly brokerUrl: string | undefined;
+  readonly brokerId: string | undefined;
   readonly temporal: { readonly address: string; readonly namespace: string } | undefined;
   readonly trustBundle: string;
   readonly codecKeysFile: string | undefined;
@@ -41,6 +43,8 @@ export interface Whereabouts {
   readonly trustBundle: string | undefined;
   readonly identity: Pick<IdentityFiles, 'cert' | 'key'> | undefined;
   readonly serverId: string | undefined;
+  readonly brokerUrl: string | undefined;
+  readonly brokerId: string | undefined;
 }
 
 /** An X.509-SVID and its key, read and found to belong together. */
@@ -62,6 +66,8 @@ export interface IdentityOptions {
   readonly ca?: string;
   readonly url?: string;
   readonly serverId?: string;
+  readonly brokerUrl?: string;
+  readonly brokerId?: string;
   readonly stateDir?: string;
 }
 
@@ -78,6 +84,8 @@ export function whereabouts(options: IdentityOptions, environment: Environment):
     trustBundle: options.ca ?? environment.ATB_CA ?? stack?.trustBundle,
     identity: chosenIdentity(options, environment, stack, stateDirectory),
     serverId: options.serverId ?? environment.ATB_SERVER_ID ?? stack?.serverId,
+    brokerUrl: options.brokerUrl ?? environment.ATB_BROKER_URL ?? stack?.brokerUrl,
+    brokerId: options.brokerId ?? environment.ATB_BROKER_ID ?? stack?.brokerId,
   };
 }
 
@@ -91,7 +99,15 @@ export function readDevelopmentStack(directory: string): DevelopmentStack | unde
   } catch (cause) {
     throw new Unreachable(`${file} cannot be read; start the stack again: npm start`, { cause });
   }
-  const { agentauth, temporal, codec, audit, trust_bundle: trustBundle, identities } = object(content);
+  const {
+    agentauth,
+    broker,
+    temporal,
+    codec,
+    audit,
+    trust_bundle: trustBundle,
+    identities,
+  } = object(content);
   const { url, admin_url: adminUrl, spiffe_id: serverId } = object(agentauth);
   const { address, namespace } = object(temporal);
   if (typeof url !== 'string' || typeof trustBundle !== 'string') {
@@ -101,6 +117,8 @@ export function readDevelopmentStack(directory: string): DevelopmentStack | unde
     agentauthUrl: url,
     adminUrl: text(adminUrl),
     serverId: text(serverId),
+    brokerUrl: text(object(broker).url),
+    brokerId: text(object(broker).spiffe_id),
     temporal: typeof address === 'string' ? { address, namespace: text(namespace) ?? 'default' } : undefined,
     trustBundle,
     codecKeysFile: text(object(codec).keys_file),

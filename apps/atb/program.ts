@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { projectRoot } from '../../adapters/process/project-root';
 import { registerApprovals } from './commands/approvals';
 import { registerAudit } from './commands/audit';
+import { registerCall } from './commands/call';
 import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
@@ -29,6 +30,7 @@ import type { Surroundings } from './output';
 
 const REGISTRATIONS = [
   registerLogin,
+  registerCall,
   registerPlan,
   registerRequest,
   registerShow,

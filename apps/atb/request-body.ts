@@ -28,14 +28,21 @@ const collect = (value: string, before: readonly string[]) => [...before, value]
 
 /** The options that make up a body of POST /issue and POST /plan. */
 export function withRequestOptions(command: Command): Command {
+  return withGroundOptions(
+    command
+      .option('--file <file>', 'the whole body as JSON, instead of all the others (- is stdin)')
+      .option(
+        '--param <name=value>',
+        'what exactly will be done; name:=json for numbers; repeatable',
+        collect,
+        [],
+      ),
+  );
+}
+
+/** The options that say why, on which legal ground and within which limits; not what is done. */
+export function withGroundOptions(command: Command): Command {
   return command
-    .option('--file <file>', 'the whole body as JSON, instead of all the others (- is stdin)')
-    .option(
-      '--param <name=value>',
-      'what exactly will be done; name:=json for numbers; repeatable',
-      collect,
-      [],
-    )
     .option('--limit <name:=json>', "a narrower ceiling than policy's; repeatable", collect, [])
     .option('--leg-file <file>', 'the legal ground as JSON (- is stdin)')
     .option('--basis <basis>', 'legal ground: LI, CONTRACT, CONSENT, LEGAL')

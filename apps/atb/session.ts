@@ -61,10 +61,23 @@ export class Session {
   }
 
   client(svid: Svid = this.svid()): AgentAuthClient {
-    const { url, trustBundle } = this.where;
+    const { url } = this.where;
     if (url === undefined) throw new UsageError('where is AgentAuth? --url https://… or ATB_URL');
+    return this.connect(url, this.serverId(svid.spiffeId), svid);
+  }
+
+  /** The broker; `brokerId` is the one named `broker` in our own trust domain unless told. */
+  broker(svid: Svid): AgentAuthClient {
+    const { brokerUrl, brokerId } = this.where;
+    if (brokerUrl === undefined) {
+      throw new UsageError('where is the broker? --broker-url https://… or ATB_BROKER_URL');
+    }
+    return this.connect(brokerUrl, brokerId ?? `spiffe://${trustDomainOf(svid.spiffeId)}/broker`, svid);
+  }
+
+  private connect(url: string, serverId: string, svid: Svid): AgentAuthClient {
+    const { trustBundle } = this.where;
     if (trustBundle === undefined) throw new UsageError('whom to trust? --ca FILE or ATB_CA');
-    const serverId = this.serverId(svid.spiffeId);
     const client = new AgentAuthClient({
       url,
       ca: readAuthorities(trustBundle, trustDomainOf(serverId)),

@@ -44,7 +44,7 @@ const EFFECTS: Readonly<Record<string, string>> = {
   deny: 'not possible: policy refuses',
 };
 
-function planInWords(plan: JsonObject): string {
+export function planInWords(plan: JsonObject): string {
   const standing = parseStanding(plan);
   const { tier, reasons, eligibleApprovers } = standing;
   const effect = typeof plan.effect === 'string' ? plan.effect : 'unknown';

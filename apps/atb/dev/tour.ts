@@ -19,6 +19,8 @@ const INTEREST = [...ACCOUNTABLE, '--basis', 'LI', '--ref', 'LI-2024-001'];
 const CONTRACT = [...ACCOUNTABLE, '--basis', 'CONTRACT', '--ref', 'MSA-12345'];
 const OBLIGATION = [...ACCOUNTABLE, '--basis', 'LEGAL', '--ref', 'PCI-DSS-3.7'];
 
+const PAYMENT = ['call', 'erp', 'POST', '/payments', '--as', 'agent/finance-bot'];
+
 const approve = (verb: 'approve' | 'release', person: string, request: string, reason: string): TourStep => ({
   title: `${person} ${verb}s`,
   argv: [verb, request, '--as', `person/${person}`, '--reason', reason, '--yes'],
@@ -32,7 +34,7 @@ const collect = (agent: string, request: string): TourStep => ({
   says: { state: 'issued' },
 });
 
-/** A low, a medium, a high and a critical request, and one that is refused; then what the audit log tells of them. */
+/** A low, a medium, a high and a critical request, two calls, and one that is refused; then what the audit log tells of them. */
 export const TOUR: readonly { readonly heading: string; readonly steps: readonly TourStep[] }[] = [
   {
     heading: 'Low tier: nothing is required, the mandate comes at once',
@@ -45,6 +47,12 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
         ],
         exits: 0,
         says: { state: 'issued', tier: 'low' },
+      },
+      {
+        title: 'crm-assistant reads it: the whole round, through the broker',
+        argv: ['call', 'crm', 'GET', '/contacts/C-42', '--as', 'agent/crm-assistant', ...INTEREST],
+        exits: 0,
+        says: { state: 'redeemed', status: 200 },
       },
     ],
   },
@@ -72,7 +80,8 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
       {
         title: 'finance-bot asks to pay',
         argv: [
-          ...['request', 'sap.payment.execute', '--as', 'agent/finance-bot', '--param', 'amount:=1250'],
+          ...['request', 'sap.payment.execute', '--as', 'agent/finance-bot'],
+          ...['--param', 'amount:=1250', '--param', 'vendor_id=V-1'],
           ...CONTRACT,
           ...['--justification', 'invoice 4711 is due'],
         ],
@@ -88,6 +97,18 @@ export const TOUR: readonly { readonly heading: string; readonly steps: readonly
       approve('approve', 'bob', '$HIGH', 'the invoice is right'),
       approve('approve', 'carol', '$HIGH', 'the account is known'),
       collect('finance-bot', '$HIGH'),
+      {
+        title: 'finance-bot pays, through the broker',
+        argv: [...PAYMENT, '--data', '{"amount":1250,"vendor_id":"V-1"}', '--request', '$HIGH'],
+        exits: 0,
+        says: { state: 'redeemed', status: 201 },
+      },
+      {
+        title: 'a mandate works once',
+        argv: [...PAYMENT, '--data', '{"amount":1250,"vendor_id":"V-1"}', '--request', '$HIGH'],
+        exits: 1,
+        says: { code: 'poa_single_use_replay_blocked' },
+      },
     ],
   },
   {

@@ -1,0 +1,169 @@
+import { createProgram, run } from '../../apps/atb/program';
+import type { Surroundings } from '../../apps/atb/output';
+import { SILENT } from '../../apps/atb/dev/progress';
+import { portsFrom } from '../../apps/atb/dev/ports';
+import { startStack } from '../../apps/atb/dev/stack';
+import { Approver } from '../support/approver';
+import { HttpCaller } from '../support/http';
+import { freePortBase, TestStack } from '../support/stack';
+
+let stack: TestStack;
+let bob: Approver;
+let carol: Approver;
+
+beforeAll(async () => {
+  stack = await TestStack.start();
+  bob = new Approver(stack, 'person/bob', 'compliance');
+  carol = new Approver(stack, 'person/carol', 'security');
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+const GROUND = [
+  ...['--jurisdiction', 'EU', '--accountable', 'employee:emp-200'],
+  ...['--basis', 'CONTRACT', '--ref', 'MSA-12345'],
+];
+
+/** What a command says and does, in this process; `heard` is told each remark as it comes. */
+async function atb(
+  argv: readonly string[],
+  heard: (remark: string) => void = () => undefined,
+  directory = stack.directory,
+): Promise<{ readonly exitCode: number; readonly answer: Record<string, unknown>; readonly notes: string }> {
+  let out = '';
+  let notes = '';
+  const surroundings: Surroundings = {
+    environment: { ATB_STATE_DIR: directory },
+    now: () => new Date(),
+    out: (text) => (out += text),
+    err: (text) => {
+      notes += text;
+      heard(text);
+    },
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const exitCode = await run(createProgram(surroundings), [...argv, '--json'], surroundings);
+  process.exitCode = 0;
+  return { exitCode, answer: JSON.parse(out || '{}') as Record<string, unknown>, notes };
+}
+
+const call = (agent: string, words: readonly string[], heard?: (remark: string) => void) =>
+  atb(['call', ...words, '--as', `agent/${agent}`, ...GROUND], heard);
+
+describe('atb call', () => {
+  it('does the whole round of what nobody has to approve', async () => {
+    const { exitCode, answer, notes } = await call('crm-assistant', ['crm', 'GET', '/contacts/C-42']);
+    expect(answer).toMatchObject({
+      state: 'redeemed',
+      tier: 'low',
+      status: 200,
+      body: { contact_id: 'C-42', name: 'Ada Example' },
+    });
+    expect(exitCode).toBe(0);
+    expect(notes).toContain('this is crm.contact.read');
+    expect(await stack.auditTypes(String(answer.request_id))).toEqual(
+      expect.arrayContaining(['poa_requested', 'poa_issued', 'poa_redeemed']),
+    );
+  });
+
+  it('waits for people: what they approved is really paid, once, and stays so over a restart', async () => {
+    const words = ['erp', 'POST', '/payments', '--data', '{"amount":12.5,"vendor_id":"V-2"}'];
+    let id = '';
+    const paying = await call('finance-bot', words, (remark) => {
+      const asked = /asked: request (\S+)/.exec(remark)?.[1];
+      if (asked === undefined) return;
+      id = asked;
+      void bob.give(asked).then(() => carol.give(asked));
+    });
+    expect(paying.answer).toMatchObject({ state: 'redeemed', status: 201, body: { amount: 12.5 } });
+    expect(paying.exitCode).toBe(0);
+
+    const again = await call('finance-bot', [...words, '--request', id]);
+    expect(again.answer).toMatchObject({ code: 'poa_single_use_replay_blocked' });
+    expect(again.exitCode).toBe(1);
+
+    const vendor = ['erp', 'GET', '/vendors/V-2'];
+    expect((await call('finance-bot', vendor)).answer).toMatchObject({ body: { paid: 12.5 } });
+
+    const { payment_id: paymentId } = paying.answer.body as { readonly payment_id: string };
+    await stack.stack.stop();
+    const restarted = await startStack({
+      stateDirectory: stack.directory,
+      ports: portsFrom(await freePortBase()),
+      progress: SILENT,
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+    try {
+      expect((await call('finance-bot', vendor)).answer).toMatchObject({ body: { paid: 12.5 } });
+      const payment = await call('finance-bot', ['erp', 'GET', `/payments/${paymentId}`]);
+      expect(payment.answer).toMatchObject({ body: { amount: 12.5, vendor_id: 'V-2' } });
+      // And the mandate is still used.
+      expect((await call('finance-bot', [...words, '--request', id])).exitCode).toBe(1);
+    } finally {
+      await restarted.stop();
+      stack = await TestStack.start();
+      bob = new Approver(stack, 'person/bob', 'compliance');
+      carol = new Approver(stack, 'person/carol', 'security');
+    }
+  }, 240_000);
+
+  it('a contact is really changed, and nothing but what was approved', async () => {
+    const words = ['crm', 'PATCH', '/contacts/C-43', '--data', '{"phone":"+41 44 000 00 99"}'];
+    const changed = await call('crm-assistant', words, (remark) => {
+      const asked = /asked: request (\S+)/.exec(remark)?.[1];
+      if (asked !== undefined) void bob.give(asked);
+    });
+    expect(changed.answer).toMatchObject({ status: 200, body: { phone: '+41 44 000 00 99' } });
+    const read = await call('crm-assistant', ['crm', 'GET', '/contacts/C-43']);
+    expect(read.answer).toMatchObject({
+      body: { name: 'Ben Example', email: 'ben@customer.example', phone: '+41 44 000 00 99' },
+    });
+  });
+
+  it('says with its exit code that people did not decide in time, and goes on with --request', async () => {
+    const words = ['erp', 'POST', '/orders', '--data', '{"order_id":"SO-77","quantity":2}'];
+    const waited = await call('finance-bot', [...words, '--wait', '1']);
+    expect(waited.exitCode).toBe(2);
+    const id = /--request (\S+)/.exec(waited.notes)?.[1] ?? '';
+    await bob.give(id);
+    const done = await call('finance-bot', [...words, '--request', id]);
+    expect(done).toMatchObject({ exitCode: 0, answer: { status: 201, body: { order_id: 'SO-77' } } });
+  });
+
+  it('tells apart what the broker refuses, what policy refuses, and what the system behind declines', async () => {
+    expect(await call('finance-bot', ['erp', 'GET', '/nowhere'])).toMatchObject({
+      exitCode: 1,
+      answer: { code: 'route_unknown' },
+    });
+    expect(
+      await call('crm-assistant', ['erp', 'POST', '/orders', '--data', '{"order_id":"SO-78"}']),
+    ).toMatchObject({
+      exitCode: 1,
+      answer: { code: 'agent_not_allowed' },
+    });
+    expect(await call('finance-bot', ['erp', 'GET', '/orders/SO-none'])).toMatchObject({
+      exitCode: 1,
+      answer: { state: 'redeemed', status: 404 },
+    });
+  });
+});
+
+describe('the systems behind', () => {
+  it('let nobody in but the broker', async () => {
+    const { stack: running } = stack;
+    const erp = running.brokerUrl.replace(/\d+$/, (port) => String(Number(port) + 2));
+    const agent = HttpCaller.fromFiles(erp, stack.trustBundle, stack.identity('agent/finance-bot'));
+    const nobody = HttpCaller.fromFiles(erp, stack.trustBundle);
+    try {
+      expect((await agent.get('/orders')).status).toBe(403);
+      expect((await nobody.get('/orders')).status).toBe(403);
+    } finally {
+      agent.close();
+      nobody.close();
+    }
+  });
+});
