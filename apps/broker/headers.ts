@@ -20,11 +20,18 @@ const KEPT_BACK = new Set([
   ...['x-powered-by', 'clear-site-data', 'refresh', 'location', 'content-location', 'date'],
 ]);
 
-/** `Connection` names headers that a proxy takes away: only what says nothing of that kind is let in (attack 31). */
+/** Only what says nothing of its own is let in: `Connection` names headers that a proxy takes away (attack 31). */
 export function refuseConnectionTricks(headers: ReadonlyMap<string, string>): void {
   const options = (headers.get('connection') ?? '').toLowerCase().split(',');
   if (options.some((option) => !['', 'keep-alive', 'close'].includes(option.trim()))) {
     throw new AtbError('header_forbidden', 'Connection may say keep-alive or close');
+  }
+  // RFC 9112 §6.1: other codings are lawful, and would leave a body that is not what was compared.
+  if ((headers.get('transfer-encoding') ?? 'chunked').toLowerCase() !== 'chunked') {
+    throw new AtbError('header_forbidden', 'Transfer-Encoding may say chunked');
+  }
+  if ((headers.get('expect') ?? '100-continue').toLowerCase() !== '100-continue') {
+    throw new AtbError('header_forbidden', 'Expect may say 100-continue');
   }
 }
 

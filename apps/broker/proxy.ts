@@ -52,6 +52,11 @@ export class Proxy {
   private readonly chains = new PresentedChains();
   /** Outcomes that are being written: a shutdown waits for them. */
   private readonly recording = new Set<Promise<void>>();
+  /** The last call on each connection that is not answered yet. */
+  private readonly underWay = new WeakMap<
+    Socket,
+    { readonly request: IncomingMessage; readonly response: ServerResponse }
+  >();
 
   constructor(
     private readonly options: ProxyOptions,
@@ -70,7 +75,8 @@ export class Proxy {
         insecureHTTPParser: false,
         // Duplicates are for us to see, and to refuse.
         joinDuplicateHeaders: false,
-        requireHostHeader: true,
+        // Ours to refuse, with a code and a record.
+        requireHostHeader: false,
       },
       (request, response) => {
         void this.serve(request, response);
@@ -79,6 +85,9 @@ export class Proxy {
     rotateServerCertificate(this.server, options.identity);
     this.server.maxConnections = options.maxConnections;
     this.server.maxHeadersCount = 100;
+    this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+      void this.serve(request, response);
+    });
     this.server.on('upgrade', (_, socket) => {
       void this.refuseRaw(socket as Socket, 'upgrade_refused', 'connections are not upgraded here');
     });
@@ -131,13 +140,19 @@ export class Proxy {
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
+    const { socket } = request;
+    this.underWay.set(socket, { request, response });
+    response.once('close', () => {
+      if (this.underWay.get(socket)?.response === response) this.underWay.delete(socket);
+    });
     let connector: string | null = null;
     try {
       let call: Call;
       try {
         call = callOf(request, this.publicUrl);
       } catch (error) {
-        await this.parts.redemptions.recordUnreadable(asAtbError(error), null);
+        const chain = this.chains.of(request.socket as TLSSocket);
+        await this.parts.redemptions.recordUnreadable(asAtbError(error), chain);
         throw error;
       }
       connector = call.connector;
@@ -317,7 +332,7 @@ export class Proxy {
     socket.on('error', () => undefined);
     const error = new AtbError(code, message);
     this.parts.metrics.decided(null, code);
-    await this.parts.redemptions.recordUnreadable(error, null);
+    await this.parts.redemptions.recordUnreadable(error, this.chains.of(socket as TLSSocket));
     socket.end(rawProblem(error));
   }
 
@@ -334,18 +349,24 @@ export class Proxy {
             cause,
           });
     this.parts.metrics.decided(null, error.code);
-    void this.parts.redemptions.recordUnreadable(error, null);
-    socket.end(rawProblem(error));
+    void this.parts.redemptions.recordUnreadable(error, this.chains.of(socket as TLSSocket));
+    const last = this.underWay.get(socket);
+    // What came whole before is answered first: whoever called must learn what became of it.
+    if (last?.request.complete === true && !last.response.destroyed) {
+      last.response.once('close', () => socket.end(rawProblem(error)));
+    } else socket.end(rawProblem(error));
   }
 }
 
 /** The call in a request. Reads no body yet. Throws what makes it none. */
 function callOf(request: IncomingMessage, publicUrl: string): Call {
   const method = request.method ?? '';
+  if (request.httpVersion !== '1.1') throw new AtbError('call_malformed', 'calls are made with HTTP/1.1');
   if (!METHODS.has(method)) throw new AtbError('method_not_allowed', 'this method is not for here');
   const target = parseCallTarget(request.url ?? '');
   const headers = parseCallHeaders(request.rawHeaders);
   refuseConnectionTricks(headers);
+  if (!headers.has('host')) throw new AtbError('call_malformed', 'a call has a Host (RFC 9112 §3.2)');
   if (headers.has('upgrade')) throw new AtbError('upgrade_refused', 'connections are not upgraded here');
   return {
     connector: target.connector,

@@ -194,9 +194,18 @@ export class Redemptions {
     );
   }
 
-  /** Records a call that was refused before it could be read as one. */
-  async recordUnreadable(error: AtbError, agent: string | null): Promise<void> {
-    await this.recordRefusal({ ...nothingKnown(undefined), agent }, error);
+  /** Records a call that was refused before it could be read as one, and whose it was, where that can be known. */
+  async recordUnreadable(error: AtbError, chain: readonly string[]): Promise<void> {
+    await this.recordRefusal({ ...nothingKnown(undefined), agent: this.callerOf(chain) }, error);
+  }
+
+  private callerOf(chain: readonly string[]): string | null {
+    try {
+      return checkClientSvid(chain, this.ports.svids, this.ports.clock()).spiffeId;
+    } catch (error) {
+      if (!isAtbError(error)) throw error;
+      return null;
+    }
   }
 
   private async checked(call: Call, chain: readonly string[], known: Known): Promise<Assessed> {
