@@ -59,7 +59,6 @@ export class Upstream {
           cert: identity.svid.certificatePem,
           key: identity.svid.privateKeyPem,
         }),
-        ...(tls.serverName !== undefined && { servername: tls.serverName }),
         ...(tls.spiffeId !== undefined && {
           checkServerIdentity: (_: string, certificate: PeerCertificate) =>
             spiffeFault(certificate, tls.spiffeId ?? ''),
@@ -88,7 +87,9 @@ export class Upstream {
           settle(new NeverConnected('not allowed', { cause: error }), null);
           return;
         }
-        connect(target, (error, socket) => {
+        // The pool takes the name from the Host header, whatever the options above say.
+        const named = tls.serverName === undefined ? target : { ...target, servername: tls.serverName };
+        connect(named, (error, socket) => {
           if (error) settle(new NeverConnected('no connection', { cause: error }), null);
           else settle(null, socket);
         });

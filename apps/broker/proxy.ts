@@ -41,7 +41,6 @@ export interface ProxyParts {
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 const RETRY_AFTER_SECONDS = 1;
 const KEEP_ALIVE_MS = 72_000;
-const HANDSHAKE_MS = 5_000;
 
 /**
  * The reverse proxy: takes calls apart without repairing them, asks whether they may be made, makes them, and hands
@@ -66,7 +65,8 @@ export class Proxy {
       {
         // Any certificate may come in, so that the refusal can say what is wrong with it.
         ...serverTlsOptions(options.identity),
-        handshakeTimeout: HANDSHAKE_MS,
+        // A handshake is the first of a call's headers.
+        handshakeTimeout: options.headersTimeoutMs,
         headersTimeout: options.headersTimeoutMs,
         requestTimeout: options.requestTimeoutMs,
         connectionsCheckingInterval: 500,
@@ -200,7 +200,8 @@ export class Proxy {
       this.record(permission, { ...handed, findings, code: null, startedAt, status: answer.statusCode });
     } catch (error) {
       const failure = upstreamFailure(error, abort.signal);
-      answer?.body.destroy();
+      // What it says of being cut off is no news, and would end the process if nobody heard it.
+      answer?.body.on('error', () => undefined).destroy();
       if (!answer && isUnsent(error)) await this.giveBack(permission, failure);
       if (inspection && failure.code === 'guardrail_blocked') {
         await this.parts.redemptions.recordBlockedAnswer(permission, inspection.findings);
@@ -338,7 +339,8 @@ export class Proxy {
 
   /** What Node's parser refuses: smuggling, folded headers, control characters, too slow, too large. */
   private refuseUnreadable(cause: NodeJS.ErrnoException, socket: Socket): void {
-    if (cause.code === 'ECONNRESET' || !socket.writable) {
+    // What is not HTTP's own is TLS's or the network's: there is no call, and nobody to tell.
+    if (!/^(?:HPE_|ERR_HTTP_)/.test(cause.code ?? '') || !socket.writable) {
       socket.destroy();
       return;
     }

@@ -1,5 +1,8 @@
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createPrivateKey, randomBytes, sign, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer as createTcpServer } from 'node:net';
@@ -63,6 +66,7 @@ export class TestBroker {
   answer: NonNullable<TestBrokerOptions['answer']>;
   private readonly callers: HttpCaller[] = [];
   private readonly others: Broker[] = [];
+  private readonly processes: ChildProcess[] = [];
   private bot: HttpCaller | undefined;
   private privateKey: KeyObject | undefined;
   private ledger: PostgresLedger | undefined;
@@ -195,9 +199,25 @@ export class TestBroker {
     this.bot = undefined;
   }
 
-  /** The variables for a broker in a process of its own. */
-  get variables(): Readonly<Record<string, string>> {
-    return this.environment;
+  /** A broker in a process of its own, as production has it; answers its URL. It ends with the test. */
+  async brokerProcess(environment: Readonly<Record<string, string>> = {}): Promise<string> {
+    // What changed since is compiled first.
+    const building = `await (await import('${process.cwd()}/tools/prepare.mjs')).build(() => undefined)`;
+    execFileSync(process.execPath, ['--input-type=module', '--eval', building]);
+    const child = spawn(process.execPath, ['dist/apps/broker/main.js'], {
+      env: { PATH: process.env.PATH, ...this.environment, ...environment },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    this.processes.push(child);
+    let said = '';
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      said += chunk.toString();
+      const url = /listens at (https:\S+)/.exec(said)?.[1];
+      if (url === undefined) continue;
+      child.stdout.resume();
+      return url;
+    }
+    throw new Error(`the broker ended: ${said}`);
   }
 
   async svid(spiffeId: string, profile: Partial<SvidProfile> = {}): Promise<TlsIdentity> {
@@ -262,14 +282,16 @@ export class TestBroker {
       body = { amount: 100 },
       headers = {},
       caller,
+      connector = 'erp',
     }: {
       readonly body?: unknown;
       readonly headers?: Record<string, string>;
       readonly caller?: HttpCaller | undefined;
+      readonly connector?: string;
     } = {},
   ): Promise<Answer> {
     this.bot ??= await this.caller();
-    return (caller ?? this.bot).post('/c/erp/payments', body, {
+    return (caller ?? this.bot).post(`/c/${connector}/payments`, body, {
       authorization: `PoA ${mandate}`,
       ...headers,
     });
@@ -363,6 +385,10 @@ export class TestBroker {
 
   async stop(): Promise<void> {
     for (const caller of this.callers) caller.close();
+    for (const child of this.processes) {
+      child.kill();
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
     for (const broker of this.others) await broker.close();
     await (this.broker as Broker | undefined)?.close();
     await this.ledger?.end();
