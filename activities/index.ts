@@ -1,6 +1,7 @@
 import type { PoaRequest } from '../domain/mandate-request';
 import { admitRequest } from './admission';
 import { closeRequest } from './closing';
+import { digestPeriodSeconds, tellInformed } from './digest';
 import { escalate, remind } from './escalation';
 import { byCode } from './failure';
 import { introspectMandate } from './introspection';
@@ -41,6 +42,8 @@ export function createActivities(all: ActivityPorts): Activities {
     recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input), input.request),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
+    digestPeriodSeconds: () => step((ports) => digestPeriodSeconds(ports)),
+    tellInformed: (input) => step((ports) => tellInformed(ports, input)),
     openReviews: (input) => step((ports) => openReviews(ports, input)),
     closeReview: (input) => step((ports) => closeReview(ports, input)),
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),

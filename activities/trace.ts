@@ -15,6 +15,7 @@ export function traced(ledger: Ledger, traceId: string | undefined): Ledger {
     velocityOf: (limits, at) => ledger.velocityOf(limits, at),
     recordOf: (requestId) => ledger.recordOf(requestId),
     isRevoked: (jti) => ledger.isRevoked(jti),
+    issuedBetween: (from, until) => ledger.issuedBetween(from, until),
     openReviews: (limit) => ledger.openReviews(limit),
     events: (filter) => ledger.events(filter),
   };

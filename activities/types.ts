@@ -21,6 +21,7 @@ import type {
   ReviewForCaller,
   ReviewListing,
 } from '../domain/break-glass-review';
+import type { DigestPeriod } from '../domain/digest-plan';
 import type { TokenExchange, TokenExchangeRequest } from '../domain/token-exchange';
 import type { VelocityLimit, VelocityRoom } from '../domain/velocity';
 import type { Ended, RecordedVerdict } from '../domain/request-status';
@@ -205,6 +206,10 @@ export interface Activities {
     input: WithdrawalInput,
   ): Promise<{ readonly code: ErrorCode; readonly message: string } | null>;
   revokeMandate(request: RevocationRequest): Promise<Revocation>;
+  /** How long a period of digests is; null where nobody wants one. */
+  digestPeriodSeconds(): Promise<number | null>;
+  /** Tells the teams that are Informed what was issued in a period, once. */
+  tellInformed(period: DigestPeriod): Promise<'told'>;
   /** The reviews of broken glasses that the caller's team is Accountable for. */
   openReviews(listing: ReviewListing): Promise<readonly ReviewForCaller[]>;
   /** Closes such a review by a signed word; answers the refusal. */

@@ -1,6 +1,7 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { JsonObject } from './json';
+import type { DigestPlan, IssuedCount } from './digest-plan';
 import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
 import type { MandateClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
@@ -30,6 +31,8 @@ export interface PolicyEngine {
   stop(input: StopInput): Promise<StopDecision>;
   /** Where a proposal stands by its words. */
   signOff(input: SignOffInput): Promise<SignOffDecision>;
+  /** Who is told from time to time of what was issued. */
+  digest(): Promise<DigestPlan>;
   /** Whether somebody may close the review of a broken glass. */
   review(question: ReviewQuestion): Promise<ReviewDecision>;
   /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
@@ -139,6 +142,8 @@ export interface Ledger {
   append(event: AuditEvent): Promise<void>;
   recordOf(requestId: string): Promise<RequestRecord>;
   isRevoked(jti: string): Promise<boolean>;
+  /** How many mandates above the low tier were issued from a moment up to, but without, another. */
+  issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]>;
   /** The events of broken glasses that nobody has reviewed, oldest first. */
   openReviews(limit: number): Promise<readonly StoredAuditEvent[]>;
   /** Events in order of `seq`. */

@@ -20,6 +20,7 @@ const ENTRYPOINTS = [
   'atb/revocation/decision',
   'atb/sign_off/decision',
   'atb/review/decision',
+  'atb/responsibility/digest',
 ];
 const REVISION_CHARACTERS = 16;
 

@@ -15,6 +15,7 @@ export const POA_REQUEST = 'poaRequest';
 export const REVOCATION = 'revocation';
 export const INTROSPECTION = 'introspection';
 export const TOKEN_EXCHANGE = 'tokenExchange';
+export const DIGEST = 'digest';
 export const REVIEW_LISTING = 'reviewListing';
 export const REVIEW_CLOSING = 'reviewClosing';
 export const VELOCITY = 'velocity';

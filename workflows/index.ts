@@ -1,3 +1,4 @@
+export { digest } from './digest';
 export { poaRequest } from './poa-request';
 export { introspection } from './introspection';
 export { readiness } from './readiness';

@@ -3,6 +3,7 @@ import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import type { DigestPlan } from '../../domain/digest-plan';
 import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
@@ -98,6 +99,10 @@ export class BundlePolicy implements PolicyEngine {
 
   signOff(input: SignOffInput): Promise<SignOffDecision> {
     return this.current.signOff(input);
+  }
+
+  digest(): Promise<DigestPlan> {
+    return this.current.digest();
   }
 
   review(question: ReviewQuestion): Promise<ReviewDecision> {

@@ -1,5 +1,7 @@
 import { circuitBreaker, ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
 import type { CircuitBreakerPolicy } from 'cockatiel';
+import { parseDigestPlan } from '../../domain/digest-plan';
+import type { DigestPlan } from '../../domain/digest-plan';
 import { parseReviewDecision } from '../../domain/break-glass-review';
 import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { AtbError } from '../../domain/error';
@@ -86,6 +88,10 @@ abstract class Asking {
 
   async signOff(input: SignOffInput): Promise<SignOffDecision> {
     return parseSignOffDecision((await this.ask('atb/sign_off/decision', signOffInputJson(input))).result);
+  }
+
+  async digest(): Promise<DigestPlan> {
+    return parseDigestPlan((await this.ask('atb/responsibility/digest', {})).result);
   }
 
   async review(question: ReviewQuestion): Promise<ReviewDecision> {

@@ -4,6 +4,8 @@ import { loadPolicy } from '@open-policy-agent/opa-wasm';
 import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
+import { parseDigestPlan } from '../../domain/digest-plan';
+import type { DigestPlan } from '../../domain/digest-plan';
 import { parseReviewDecision } from '../../domain/break-glass-review';
 import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { isJsonObject } from '../../domain/json';
@@ -112,6 +114,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async signOff(input: SignOffInput): Promise<SignOffDecision> {
     return parseSignOffDecision(this.evaluate(signOffInputJson(input), 'atb/sign_off/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async digest(): Promise<DigestPlan> {
+    return parseDigestPlan(this.evaluate({}, 'atb/responsibility/digest'));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
+import type { IssuedCount } from '../../domain/digest-plan';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import { windowOf } from '../../domain/velocity';
@@ -299,6 +300,19 @@ export class PostgresLedger implements Ledger {
   async isRevoked(jti: string): Promise<boolean> {
     const rows = await this.query('is-revoked', 'select 1 from revocation where jti = $1', [jti]);
     return rows.length > 0;
+  }
+
+  async issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]> {
+    return this.query<IssuedCount>(
+      'issued-between',
+      `select audit_member(leaf, 'tier') as tier, audit_member(leaf, 'action') as action,
+         audit_member(leaf, 'subject') as agent, count(*)::integer as count
+       from audit_event where type in ('poa_issued', 'poa_issued_dual_control')
+         and audit_member(leaf, 'tier') <> 'low'
+         and audit_member(leaf, 'time') >= $1 and audit_member(leaf, 'time') < $2
+       group by 1, 2, 3 order by 1, 2, 3`,
+      [from.toISOString(), until.toISOString()],
+    );
   }
 
   async openReviews(limit: number): Promise<readonly StoredAuditEvent[]> {

@@ -6,6 +6,7 @@ import { createActivities, createProposalActivities } from '../../activities';
 import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
+import { DigestStart } from './digest-start';
 import { PolicyMoves } from './policy-moves';
 import type { TemporalConnection } from './temporal-connection';
 import { TASK_QUEUE } from '../../workflows/contract';
@@ -46,6 +47,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private stay: () => void = () => undefined;
   private stopping = false;
   private moves: PolicyMoves | undefined;
+  private digests: DigestStart | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {}
 
@@ -62,6 +64,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     await starting;
     this.moves = new PolicyMoves(ports.policy, connection, namespace, codecKeys);
     this.moves.start();
+    this.digests = new DigestStart(connection, namespace, codecKeys);
+    this.digests.start();
   }
 
   /** True while workflow tasks are taken. */
@@ -73,6 +77,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.stopping = true;
     this.stay();
     await this.moves?.close();
+    await this.digests?.close();
     await this.moving.catch(() => undefined);
     if (this.serving) await stop(this.serving);
   }

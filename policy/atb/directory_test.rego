@@ -101,3 +101,11 @@ test_the_requesters_side if {
 	deployed := {bot: {"owner": person("alice"), "deployed_by": person("bob")}}
 	directory.on_requesters_side(person("bob"), bot) with data.agents as deployed
 }
+
+test_informed_and_accountable_of_section_1 if {
+	digest := data.atb.responsibility.digest
+	digest.tiers.high == {"informed": ["Broker-Team", "Platform-Ops"], "accountable": ["Legal", "Security"]}
+	digest.tiers.medium == {"informed": ["Broker-Team", "Platform-Ops"], "accountable": ["Legal"]}
+	digest.period_seconds == data.digest.period_seconds
+	digest.most_listed == data.digest.most_listed
+}

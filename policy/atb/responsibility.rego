@@ -13,10 +13,22 @@ informed := sort(object.get(letters, "I", set()))
 consulted := sort(object.get(letters, "C", set()))
 
 # Who answers for mandates of a tier.
-accountable_at(tier_name) := {team |
+accountable_at(tier_name) := teams_at(tier_name, "A")
+
+teams_at(tier_name, wanted) := {team |
 	some activity in data.tiers[tier_name].activities
 	some team, letter in data.raci[activity].teams
-	letter == "A"
+	letter == wanted
+}
+
+# Who hears from time to time of the mandates of each tier, and of the reviews that are open: told once a period, and
+# never paged.
+digest := {
+	"period_seconds": data.digest.period_seconds,
+	"most_listed": data.digest.most_listed,
+	"tiers": {name: {"informed": sort(teams_at(name, "I")), "accountable": sort(accountable_at(name))} |
+		some name, _ in data.tiers
+	},
 }
 
 # Whoever is responsible or accountable can be called.

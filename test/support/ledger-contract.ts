@@ -221,6 +221,27 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     });
   });
 
+  describe('what was issued', () => {
+    it('is counted by kind from a moment up to, but without, another; the low tier is left out', async () => {
+      const { ledger } = underTest();
+      const subject = anAgent();
+      const issued = (time: Date, other: Partial<AuditEvent> = {}) =>
+        ledger.append(
+          anEvent('poa_issued_dual_control', randomUUID(), { id: randomUUID(), time, subject, ...other }),
+        );
+      const before = new Date(QUIET.getTime() - 1);
+      for (const time of [before, QUIET, QUIET, QUIET_UNTIL]) await issued(time);
+      await issued(QUIET, { type: 'poa_issued', tier: 'low', action: 'crm.contact.read' });
+      await issued(QUIET, { type: 'poa_issued', tier: 'medium', action: 'erp.order.create' });
+      await ledger.append(anEvent('poa_denied', randomUUID(), { time: QUIET, subject }));
+      const counts = await ledger.issuedBetween(QUIET, QUIET_UNTIL);
+      expect(counts.filter(({ agent }) => agent === subject)).toEqual([
+        { tier: 'high', action: 'sap.payment.execute', agent: subject, count: 2 },
+        { tier: 'medium', action: 'erp.order.create', agent: subject, count: 1 },
+      ]);
+    });
+  });
+
   describe('admitting', () => {
     it('knows nothing of a request that was never admitted', async () => {
       expect(await underTest().ledger.recordOf(randomUUID())).toEqual({

@@ -1,5 +1,6 @@
 import { recordedLeaf } from '../../adapters/audit-log/leaf';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
+import type { IssuedCount } from '../../domain/digest-plan';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import type {
@@ -151,6 +152,19 @@ export class MemoryLedger implements Ledger {
 
   isRevoked(jti: string): Promise<boolean> {
     return this.atomically(() => this.revoked.has(jti));
+  }
+
+  issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]> {
+    return this.atomically(() => {
+      const counts = new Map<string, IssuedCount>();
+      for (const { type, tier, action, subject, time } of this.log) {
+        if (!type.startsWith('poa_issued') || tier === null || tier === 'low') continue;
+        if (time < from || time >= until || action === null || subject === null) continue;
+        const key = `${tier} ${action} ${subject}`;
+        counts.set(key, { tier, action, agent: subject, count: (counts.get(key)?.count ?? 0) + 1 });
+      }
+      return [...counts.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count);
+    });
   }
 
   openReviews(limit: number): Promise<readonly StoredAuditEvent[]> {

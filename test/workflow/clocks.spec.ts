@@ -6,6 +6,7 @@ import {
   ATB_STATE,
   ATB_TIER,
   ATB_WAITING_ON,
+  DIGEST,
   poaRequestWorkflowId,
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
@@ -14,6 +15,7 @@ import { TestStack } from '../support/stack';
 
 const RESPONSE_SECONDS = 2;
 const COLLECT_WITHIN_SECONDS = 2;
+const DIGEST_SECONDS = 5;
 
 let stack: TestStack;
 let bob: Approver;
@@ -23,6 +25,7 @@ beforeAll(async () => {
     // Frank is away; heidi is his deputy.
     ATB_POLICY_DIR: await policyWithClocks(RESPONSE_SECONDS, COLLECT_WITHIN_SECONDS, (data) => {
       sendAway(data, 'frank');
+      data.digest.period_seconds = DIGEST_SECONDS;
     }),
   });
   bob = new Approver(stack, 'person/bob', 'compliance');
@@ -152,3 +155,26 @@ it('ends as cancelled when an operator cancels it, and records that', async () =
   expect(await ended(id)).toMatchObject({ state: 'cancelled', reasons: ['cancelled_by_operator'] });
   expect(await stack.auditTypes(id)).toEqual(['poa_requested', 'poa_cancelled']);
 });
+
+it('tells the teams that are Informed of what was issued, in one digest a period', async () => {
+  const digests = async () =>
+    (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { id: string; kind: string; roles: string[]; text: string })
+      .filter(({ kind }) => kind === 'digest');
+  const client = await stack.sealedClient();
+  expect((await client.workflow.getHandle(DIGEST).describe()).status.name).toBe('RUNNING');
+  const orders = async () => (await digests()).filter(({ text }) => text.includes('medium erp.order.create'));
+  const before = (await orders()).length;
+  const id = await pending('erp.order.create');
+  await bob.give(id);
+  await finance().post(`/requests/${id}/collect`);
+  for (let tries = 0; tries < 60 && (await orders()).length < before + 2; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  const told = (await orders()).slice(before);
+  expect(told.map(({ roles }) => roles)).toEqual([['Broker-Team'], ['Platform-Ops']]);
+  const ids = (await digests()).map((digest) => digest.id);
+  expect(new Set(ids).size).toBe(ids.length);
+}, 60_000);

@@ -6,6 +6,7 @@ import { notification } from './0035-notification';
 import { redemption } from './0040-redemption';
 import { usedProof } from './0050-used-proof';
 import { breakGlass } from './0070-break-glass';
+import { digest } from './0071-digest';
 import { proposal } from './0080-proposal';
 import type { Migration } from './migration';
 
@@ -19,5 +20,6 @@ export const MIGRATIONS: readonly Migration[] = [
   redemption,
   usedProof,
   breakGlass,
+  digest,
   proposal,
 ];
