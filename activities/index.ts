@@ -12,6 +12,7 @@ import { reassess, reclassify } from './reclassification';
 import { closeReview, openReviews } from './review';
 import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
+import { orderStop } from './stop';
 import type { Activities } from './types';
 import { exchangeToken } from './token-exchange';
 import { traced } from './trace';
@@ -46,6 +47,7 @@ export function createActivities(all: ActivityPorts): Activities {
     tellInformed: (input) => step((ports) => tellInformed(ports, input)),
     openReviews: (input) => step((ports) => openReviews(ports, input)),
     closeReview: (input) => step((ports) => closeReview(ports, input)),
+    orderStop: (input) => step((ports) => orderStop(ports, input)),
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),
     roomOf: (limits) => step((ports) => roomOf(ports, limits)),
     introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),

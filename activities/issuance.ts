@@ -18,6 +18,7 @@ import type { VerifiedVerdict } from './evidence';
 import { identify, requireFresh } from './identity';
 import type { Call, ProvenCaller } from './identity';
 import type { ActivityPorts } from './ports';
+import { requireNotStopped } from './stop';
 import type { Denial, IssuanceInput, IssuanceOutcome, WithdrawalInput } from './types';
 
 // 192 bits: far above the 128 that make a guess hopeless.
@@ -43,6 +44,12 @@ export async function issueMandate(
     caller = await identifyCollector(ports, input.collector, agent, call);
   } catch (error) {
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    return { outcome: 'refused', code: error.code, message: error.message };
+  }
+  try {
+    await requireNotStopped(ports, { requestId: request.requestId, agent });
+  } catch (error) {
+    if (!isAtbError(error) || error.code !== 'stopped') throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
   }
   if (record.mandate) return await reissued(ports, record.mandate.claims);

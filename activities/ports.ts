@@ -11,6 +11,7 @@ import type {
   PendingCaps,
   PolicyEngine,
   SignedRequestOpener,
+  Stops,
   SvidValidator,
   TicketSystem,
   VerdictOpener,
@@ -20,6 +21,7 @@ import type {
 export interface ActivityPorts {
   readonly clock: Clock;
   readonly ledger: Ledger;
+  readonly stops: Stops;
   readonly policy: PolicyEngine;
   readonly svids: SvidValidator;
   readonly verdicts: VerdictOpener;

@@ -1,3 +1,4 @@
+import type { StopAnswer, StopRequest } from '../domain/stop';
 import type { ErrorCode, Fault } from '../domain/error';
 import type { IdentityEvidence, PoaRequest, ToApprove } from '../domain/mandate-request';
 import type {
@@ -214,6 +215,8 @@ export interface Activities {
   openReviews(listing: ReviewListing): Promise<readonly ReviewForCaller[]>;
   /** Closes such a review by a signed word; answers the refusal. */
   closeReview(closing: ReviewClosing): Promise<ReviewClosed>;
+  /** Stops an agent, a connector, a request or everything, or lifts that; over a person's own signature. */
+  orderStop(request: StopRequest): Promise<StopAnswer>;
   /** Gives an agent that a platform vouches for a token of ours. Throws the refusal. */
   exchangeToken(request: TokenExchangeRequest): Promise<TokenExchange>;
   /** How velocity limits stand now. */

@@ -94,6 +94,11 @@ const FINDINGS = {
   },
 } as const;
 const USE = { ...DESTINATION, params_digest: DIGEST, policy_revision: NAME };
+const STOP = data({
+  scope: { enum: ['request', 'agent', 'connector', 'everything'] },
+  value: SPIFFE_ID,
+  reason: TEXT,
+});
 /** As far as the call was understood when it was refused. */
 const REFUSED_USE = data({ code: NAME, jti: orNull(NAME) }, { ...USE, findings: FINDINGS });
 
@@ -231,6 +236,30 @@ export const AUDIT_EVENTS = {
     outcome: 'success',
     severity: 'medium',
     data: data({ jti: NAME }),
+  },
+  poa_stopped: {
+    tells: 'A person stopped an agent, a connector, a request or everything.',
+    outcome: 'success',
+    severity: 'high',
+    data: STOP,
+  },
+  poa_lift_proposed: {
+    tells: 'A person wants a stop lifted.',
+    outcome: 'success',
+    severity: 'medium',
+    data: STOP,
+  },
+  poa_stop_lifted: {
+    tells: 'A stop was lifted, by as many people as policy wants.',
+    outcome: 'success',
+    severity: 'high',
+    data: STOP,
+  },
+  poa_stop_refused: {
+    tells: 'Somebody wanted to stop something, or to lift a stop, whom policy does not let.',
+    outcome: 'refused',
+    severity: 'high',
+    data: STOP,
   },
   proposal_made: {
     tells:

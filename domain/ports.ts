@@ -7,7 +7,7 @@ import type { MandateClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
 import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
-import type { StopDecision, StopInput } from './stop';
+import type { LiftProposal, StopDecision, StopInput, StopScope, StopTarget } from './stop';
 import type { TicketFact } from './ticket';
 import type { SignedRequest } from './signed-request';
 import type { SignedVerdict } from './verdict';
@@ -82,6 +82,28 @@ export interface MandateEntry {
   readonly claims: MandateClaims;
   /** What was used up by collecting; not read back. */
   readonly proofs?: readonly OneTimeProof[];
+}
+
+/** A stop that is in force, and who wants it lifted since. */
+export interface StandingStop {
+  readonly stoppedAt: Date;
+  readonly lifts: readonly LiftProposal[];
+}
+
+/** What is stopped, for all processes. Each write has its event, both or neither. Throws `audit_unavailable`. */
+export interface Stops {
+  /** Stops; what is stopped already stays so, and its lifting has to be asked for anew by nobody. */
+  stop(target: StopTarget, event: AuditEvent): Promise<void>;
+  /** Null where it is not stopped. */
+  standing(target: StopTarget): Promise<StandingStop | null>;
+  /** Remembers that somebody wants it lifted, as of when they said so. */
+  proposeLift(target: StopTarget, lift: LiftProposal, event: AuditEvent): Promise<void>;
+  /** Lifts the stop that began then; a later one stays. */
+  lift(target: StopTarget, stoppedAt: Date, event: AuditEvent): Promise<void>;
+  /** What forbids a mandate for this request of this agent; null where nothing does. */
+  against(use: { readonly requestId: string; readonly agent: string }): Promise<StopScope | null>;
+  /** Records an event that establishes nothing. */
+  append(event: AuditEvent): Promise<void>;
 }
 
 /** All that the signing step needs to know of a request, read at one instant. */

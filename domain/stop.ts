@@ -1,6 +1,8 @@
 import { AtbError } from './error';
+import type { ErrorCode } from './error';
 import { isJsonObject } from './json';
-import type { JsonObject } from './json';
+import type { Json, JsonObject } from './json';
+import { parseAtbSpiffeId } from './spiffe-id';
 
 /** What can be stopped as a whole, beside a single mandate. `everything` is the kill switch. */
 export const STOP_SCOPES = ['request', 'agent', 'connector', 'everything'] as const;
@@ -52,4 +54,75 @@ export function parseStopDecision(value: unknown): StopDecision {
     throw new AtbError('policy_unavailable', 'policy answered without a proper decision on stopping');
   }
   return { effect, reasons };
+}
+
+/** Where people stop and lift; both are signed for exactly this path and body. */
+export const STOP_PATH = '/stops';
+export const LIFT_PATH = '/stops/lift';
+
+/** What a person signs: which target, and why. */
+export interface StopOrder {
+  readonly target: StopTarget;
+  readonly reason: string;
+}
+
+/** Asks the worker to stop or to lift. */
+export interface StopRequest {
+  readonly operation: 'stop' | 'lift';
+  /** The person's own signed request with the order in it, compact JWS: the worker believes nobody else. */
+  readonly statement: string;
+}
+
+export type StopAnswer =
+  | {
+      readonly done: true;
+      /** `waiting`: another person has to say the same. */
+      readonly state: 'stopped' | 'waiting' | 'lifted';
+    }
+  | {
+      readonly done: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly reasons: readonly string[];
+    };
+
+const REQUEST_ID = /^[A-Za-z0-9_-]{1,128}$/;
+const CONNECTOR_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const EVERYTHING = '*';
+const LONGEST_REASON = 1_000;
+
+/** Reads `{"scope", "value", "reason"}`; `value` is `*` for everything. Throws `invalid_request`. */
+export function parseStopOrder(body: Json): StopOrder {
+  const { scope: text, value, reason, ...unknown } = isJsonObject(body) ? body : {};
+  const scope = STOP_SCOPES.find((known) => known === text);
+  if (scope === undefined) throw invalid(`scope is one of ${STOP_SCOPES.join(', ')}`);
+  if (Object.keys(unknown).length > 0) throw invalid('it has scope, value and reason, and nothing else');
+  if (typeof value !== 'string' || !isValueOf(scope, value)) throw invalid(`value names no ${scope}`);
+  if (typeof reason !== 'string' || reason.trim() === '' || reason.length > LONGEST_REASON) {
+    throw invalid(`reason says why, in 1 to ${LONGEST_REASON} characters`);
+  }
+  return { target: { scope, value }, reason };
+}
+
+/** The body of the call, which is signed. */
+export function stopOrderJson({ target, reason }: StopOrder): JsonObject {
+  return { scope: target.scope, value: target.value, reason };
+}
+
+function isValueOf(scope: StopScope, value: string): boolean {
+  switch (scope) {
+    case 'everything':
+      return value === EVERYTHING;
+    case 'connector':
+      return CONNECTOR_ID.test(value);
+    case 'request':
+      return REQUEST_ID.test(value);
+    case 'agent':
+      // In its one spelling: another would stop nobody.
+      return parseAtbSpiffeId(value).uri === value;
+  }
+}
+
+function invalid(why: string): AtbError {
+  return new AtbError('invalid_request', `the order cannot be read: ${why}`);
 }

@@ -21,6 +21,7 @@ export const REVIEW_CLOSING = 'reviewClosing';
 export const VELOCITY = 'velocity';
 export const READINESS = 'readiness';
 export const PROPOSAL = 'proposal';
+export const STOP = 'stop';
 
 export function poaRequestWorkflowId(requestId: string): string {
   return `poa-request/${requestId}`;

@@ -7,3 +7,4 @@ export { revocation } from './revocation';
 export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';
 export { proposal } from './proposal';
+export { stop } from './stop';

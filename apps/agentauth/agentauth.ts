@@ -32,6 +32,7 @@ import { ProposalsController } from './proposals.controller';
 import { ProblemFilter } from './problem';
 import { REQUESTS_PER_MINUTE } from './rate-limit.guard';
 import { RequestsController } from './requests.controller';
+import { StopsController } from './stops.controller';
 import { TokenController } from './token.controller';
 import { ReviewsController } from './reviews.controller';
 import { SignedRequests } from './signed-requests';
@@ -69,6 +70,7 @@ class AgentAuthModule {
         MandatesController,
         ReviewsController,
         TokenController,
+        StopsController,
         ProposalsController,
       ],
       providers: [

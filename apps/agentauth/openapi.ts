@@ -27,6 +27,7 @@ const signed = {
   },
 };
 const signedOr = (schema: Schema) => ({ required: true, content: { ...json(schema).content, ...signed } });
+const signedBody = { required: true, content: signed };
 const body = (schema: Schema) => ({ required: true, ...json(schema) });
 const form = { required: true, content: { 'application/x-www-form-urlencoded': { schema: ref('Token') } } };
 const idParameter = {
@@ -44,6 +45,14 @@ const signOffStatement = {
 };
 
 const SCHEMAS = {
+  Stop: object(
+    {
+      state: { enum: ['stopped', 'waiting', 'lifted'] },
+      scope: { enum: ['request', 'agent', 'connector', 'everything'] },
+      value: text,
+    },
+    ['state', 'scope', 'value'],
+  ),
   Proposing: object(
     {
       kind: { enum: PROPOSAL_KINDS },
@@ -347,6 +356,24 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
           summary: 'RFC 7009',
           requestBody: form,
           responses: { 200: answer('revoked', { type: 'object' }), default: problem },
+        },
+      },
+      '/stops': {
+        post: {
+          summary:
+            'Stop an agent, a connector, a request or everything: by whom policy lets, over their signature',
+          requestBody: signedBody,
+          responses: { 200: answer('it is stopped', ref('Stop')), default: problem },
+        },
+      },
+      '/stops/lift': {
+        post: {
+          summary: 'Lift a stop; that of everything takes two people',
+          requestBody: signedBody,
+          responses: {
+            200: answer('it is lifted, or waits for another person', ref('Stop')),
+            default: problem,
+          },
         },
       },
       '/introspect': {

@@ -13,6 +13,7 @@ import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
 import type { ReviewClosed, ReviewClosing, ReviewForCaller } from '../../domain/break-glass-review';
 import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
+import type { StopAnswer, StopRequest } from '../../domain/stop';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
@@ -39,6 +40,7 @@ import {
   REVIEW_CLOSING,
   REVIEW_LISTING,
   REVOCATION,
+  STOP,
   statusQuery,
   TASK_QUEUE,
   VELOCITY,
@@ -246,6 +248,11 @@ export class PoaRequests extends TemporalCalls {
 
   revoke(token: string, caller: CallerIdentity): Promise<Revocation> {
     return this.brief<Revocation>(REVOCATION, { token, evidence: caller.evidence });
+  }
+
+  /** Stops or lifts over the caller's signature. */
+  order(request: StopRequest): Promise<StopAnswer> {
+    return this.brief<StopAnswer>(STOP, request);
   }
 
   introspect(token: string, caller: CallerIdentity): Promise<Introspection> {

@@ -9,6 +9,7 @@ import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
 import { registerIntrospect } from './commands/introspect';
+import { registerLift } from './commands/lift';
 import { registerLogin } from './commands/login';
 import { registerLs } from './commands/ls';
 import { registerNotifications } from './commands/notifications';
@@ -41,6 +42,7 @@ const REGISTRATIONS = [
   registerReviews,
   registerWithdraw,
   registerRevoke,
+  registerLift,
   registerIntrospect,
   registerVerify,
   registerAudit,

@@ -11,6 +11,7 @@ import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
+import { PostgresStops } from '../../adapters/postgres/stops';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
@@ -43,6 +44,7 @@ export async function openWorkerPorts(
   const auditKeys = await readCodecKeys(configuration.auditKeysFile);
   const ledger = new PostgresLedger(databaseUrl, auditKeys);
   const proposals = new PostgresProposals(databaseUrl, auditKeys);
+  const stops = new PostgresStops(databaseUrl, auditKeys);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',
@@ -57,6 +59,7 @@ export async function openWorkerPorts(
     clock: () => new Date(),
     ledger,
     proposals,
+    stops,
     signOffs: { open: openSignOff },
     policy,
     svids: new Svids(trust),
@@ -81,6 +84,7 @@ export async function openWorkerPorts(
       trust.close();
       await policy.close();
       await proposals.end();
+      await stops.end();
       await ledger.end();
     },
   };

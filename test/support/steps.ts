@@ -25,6 +25,7 @@ import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import type { AskedMandate, IdentityEvidence, PoaRequest, ToApprove } from '../../domain/mandate-request';
 import type { VerdictClaims } from '../../domain/verdict';
+import { MemoryStops } from './memory-stops';
 import { MemoryLedger } from './memory-ledger';
 import { LEG } from './http';
 
@@ -54,6 +55,7 @@ export class Steps {
     const activities = createActivities({
       clock: () => new Date(),
       ledger,
+      stops: new MemoryStops(),
       policy: await WasmPolicy.load('policy/dist'),
       svids: new Svids(loadTrustBundles(caFile)),
       verdicts: verdictOpener,

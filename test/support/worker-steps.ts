@@ -28,6 +28,7 @@ import { sha256Base64url } from '../../domain/digest';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import type { Notification } from '../../domain/ports';
 import type { VerdictClaims } from '../../domain/verdict';
+import { MemoryStops } from './memory-stops';
 import { MemoryLedger } from './memory-ledger';
 import { changedPolicy } from './policy';
 import type { PolicyData } from './policy';
@@ -103,6 +104,7 @@ export class WorkerSteps {
       {
         clock: () => steps.now,
         ledger,
+        stops: new MemoryStops(),
         policy: await WasmPolicy.load(await changedPolicy(change)),
         svids: new Svids(loadTrustBundles(bundles)),
         verdicts: verdictOpener,

@@ -1,0 +1,125 @@
+import type { AuditEventType } from '../domain/audit-event';
+import { AtbError, isAtbError, isErrorCode, isRetryable } from '../domain/error';
+import type { StandingStop } from '../domain/ports';
+import { LIFT_PATH, parseStopOrder, STOP_PATH } from '../domain/stop';
+import type { LiftProposal, StopAnswer, StopDecision, StopOrder, StopRequest } from '../domain/stop';
+import { epochSeconds } from './assessment';
+import { identifyStatement, requireFresh } from './identity';
+import type { ActivityPorts } from './ports';
+
+/** An order, and the person of whom it is known that they signed it. */
+interface Signed extends StopOrder {
+  readonly operation: StopRequest['operation'];
+  readonly by: string;
+  /** Epoch seconds: when they said so. */
+  readonly at: number;
+  readonly jti: string;
+}
+
+/**
+ * Stops an agent, a connector, a request or everything, or lifts that. Who may is policy's to say, and how many have to
+ * want it lifted. The word of each is their own signed statement: nobody who can write to Temporal can stop or lift.
+ */
+export async function orderStop(ports: ActivityPorts, request: StopRequest): Promise<StopAnswer> {
+  let order: Signed;
+  try {
+    order = signedOrder(ports, request);
+  } catch (error) {
+    if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    return { done: false, code: error.code, message: error.message, reasons: [] };
+  }
+  return order.operation === 'stop' ? stop(ports, order) : lift(ports, order);
+}
+
+async function stop(ports: ActivityPorts, order: Signed): Promise<StopAnswer> {
+  const decision = await decide(ports, order, []);
+  if (decision.effect !== 'allow') return refused(ports, order, decision);
+  await ports.stops.stop(order.target, event(ports, 'poa_stopped', order));
+  return { done: true, state: 'stopped' };
+}
+
+async function lift(ports: ActivityPorts, order: Signed): Promise<StopAnswer> {
+  const { target, by, at } = order;
+  const before = await ports.stops.standing(target);
+  if (!before) return { done: true, state: 'lifted' };
+  // A word from before it was stopped is about an earlier stop, and may have been kept by somebody.
+  if (at < epochSeconds(before.stoppedAt)) {
+    return {
+      ...{ done: false, code: 'signed_request_stale', reasons: [] },
+      message: 'it was stopped again since this was signed; look again, and sign again',
+    };
+  }
+  const first = await decide(ports, order, others(before, order));
+  if (first.effect === 'deny') return refused(ports, order, first);
+  await ports.stops.proposeLift(target, { by, at }, event(ports, 'poa_lift_proposed', order));
+  // Now that ours is written: of two who say it at once, at least one sees both.
+  const standing = await ports.stops.standing(target);
+  if (!standing) return { done: true, state: 'lifted' };
+  const decision = await decide(ports, order, others(standing, order));
+  if (decision.effect === 'deny') return refused(ports, order, decision);
+  if (decision.effect === 'wait') return { done: true, state: 'waiting' };
+  await ports.stops.lift(target, standing.stoppedAt, event(ports, 'poa_stop_lifted', order));
+  return { done: true, state: 'lifted' };
+}
+
+function signedOrder(ports: ActivityPorts, { operation, statement }: StopRequest): Signed {
+  const now = ports.clock();
+  const evidence = { kind: 'signed_request', statement, presentedAt: epochSeconds(now) } as const;
+  const path = operation === 'stop' ? STOP_PATH : LIFT_PATH;
+  const { caller, body } = identifyStatement(ports, evidence, path);
+  requireFresh(caller, now);
+  const { iat: at, jti } = ports.requests.open(statement).claims;
+  return { ...parseStopOrder(body), operation, by: caller.spiffeId, at, jti };
+}
+
+function decide(
+  ports: ActivityPorts,
+  { operation, target, by: id }: Signed,
+  lifts: readonly LiftProposal[],
+): Promise<StopDecision> {
+  return ports.policy.stop({ operation, id, ...target, lifts, now: epochSeconds(ports.clock()) });
+}
+
+function others({ lifts }: StandingStop, own: Signed): readonly LiftProposal[] {
+  return lifts.filter(({ by }) => by !== own.by);
+}
+
+async function refused(ports: ActivityPorts, order: Signed, { reasons }: StopDecision): Promise<StopAnswer> {
+  await ports.stops.append({ ...event(ports, 'poa_stop_refused', order), reasons });
+  const [reason = ''] = reasons;
+  const code = isErrorCode(reason) ? reason : 'not_allowed_to_stop';
+  const message =
+    code === 'stop_is_final'
+      ? 'this stop is not lifted by anybody'
+      : `policy does not let you ${order.operation} this`;
+  return { done: false, code, message, reasons };
+}
+
+function event(ports: ActivityPorts, type: AuditEventType, { target, reason, by, jti }: Signed) {
+  const { scope, value } = target;
+  return {
+    id: `${type}/${jti}`,
+    type,
+    time: ports.clock(),
+    requestId: scope === 'request' ? value : null,
+    actor: by,
+    subject: scope === 'agent' ? value : null,
+    action: null,
+    tier: null,
+    reasons: [],
+    personal: { '/actor': by, '/data/reason': by },
+    data: { scope, value, reason },
+  };
+}
+
+/** Throws `stopped` where neither this agent nor this request may have a mandate now. */
+export async function requireNotStopped(
+  ports: ActivityPorts,
+  use: { readonly requestId: string; readonly agent: string },
+): Promise<void> {
+  const scope = await ports.stops.against(use);
+  if (scope !== null) {
+    const what = scope === 'everything' ? 'everything is' : `the ${scope} was`;
+    throw new AtbError('stopped', `${what} stopped: no mandate is issued`);
+  }
+}

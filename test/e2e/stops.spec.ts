@@ -1,0 +1,146 @@
+import { createProgram, run } from '../../apps/atb/program';
+import type { Surroundings } from '../../apps/atb/output';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await TestStack.start();
+}, 120_000);
+afterAll(() => stack.stop());
+
+const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
+const GROUND = [
+  ...['--jurisdiction', 'EU', '--accountable', 'employee:emp-200'],
+  ...['--basis', 'CONTRACT', '--ref', 'MSA-12345'],
+];
+
+async function atb(person: string, ...argv: string[]) {
+  let out = '';
+  const surroundings: Surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text) => (out += text),
+    err: () => undefined,
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const exitCode = await run(createProgram(surroundings), [...argv, '--as', person, '--json'], surroundings);
+  process.exitCode = 0;
+  return { exitCode, answer: JSON.parse(out || '{}') as Record<string, unknown> };
+}
+
+const because = ['--reason', 'a test of it'];
+const order = (verb: 'revoke' | 'lift', person: string, ...target: string[]) =>
+  atb(`person/${person}`, verb, ...target, ...because);
+const read = (agent: string, ...words: string[]) => atb(`agent/${agent}`, 'call', ...words, ...GROUND);
+const issue = (agent: string) =>
+  stack.as(`agent/${agent}`).post('/issue', { act: 'erp.order.list', con: { params: {} } });
+
+describe('an agent that is stopped', () => {
+  it('is issued nothing and can redeem nothing, until that is lifted', async () => {
+    const issued = (await issue('finance-bot')).body;
+    expect(issued.state).toBe('issued');
+    expect(await order('revoke', 'carol', '--agent', 'agent/finance-bot')).toMatchObject({
+      exitCode: 0,
+      answer: { state: 'stopped', scope: 'agent', value: FINANCE_BOT },
+    });
+    expect((await issue('finance-bot')).body).toMatchObject({ code: 'stopped' });
+    expect((await issue('explorer')).body.state).toBe('issued');
+    expect((await read('finance-bot', 'erp', 'GET', '/orders')).answer).toMatchObject({ code: 'stopped' });
+    expect((await order('lift', 'dave', '--agent', FINANCE_BOT)).answer).toMatchObject({ state: 'lifted' });
+    expect((await issue('finance-bot')).body.state).toBe('issued');
+  });
+
+  it('is stopped by its owner too, who may not lift it', async () => {
+    expect((await order('revoke', 'alice', '--agent', FINANCE_BOT)).answer).toMatchObject({
+      state: 'stopped',
+    });
+    expect(await order('lift', 'alice', '--agent', FINANCE_BOT)).toMatchObject({
+      exitCode: 1,
+      answer: { code: 'not_allowed_to_stop' },
+    });
+    expect((await order('lift', 'carol', '--agent', FINANCE_BOT)).answer).toMatchObject({ state: 'lifted' });
+  });
+
+  it('is stopped by nobody else', async () => {
+    for (const who of ['person/heidi', 'agent/crm-assistant', 'agent/finance-bot']) {
+      expect(await atb(who, 'revoke', '--agent', FINANCE_BOT, ...because)).toMatchObject({
+        exitCode: 1,
+        answer: { code: 'not_allowed_to_stop' },
+      });
+    }
+    expect((await issue('finance-bot')).body.state).toBe('issued');
+  });
+});
+
+it('a connector that is stopped is called by nobody', async () => {
+  await order('revoke', 'carol', '--connector', 'crm');
+  expect((await read('crm-assistant', 'crm', 'GET', '/contacts')).answer).toMatchObject({ code: 'stopped' });
+  expect((await read('finance-bot', 'erp', 'GET', '/orders')).answer).toMatchObject({ status: 200 });
+  expect((await order('lift', 'carol', '--connector', 'crm')).answer).toMatchObject({ state: 'lifted' });
+  expect((await read('crm-assistant', 'crm', 'GET', '/contacts')).answer).toMatchObject({ status: 200 });
+});
+
+it('a request that is stopped stays so', async () => {
+  const { body } = await stack.as('agent/finance-bot').post('/issue', { act: 'erp.order.create' });
+  const id = String(body.request_id);
+  expect((await order('revoke', 'carol', '--request', id)).answer).toMatchObject({ state: 'stopped' });
+  expect(await order('lift', 'carol', '--request', id)).toMatchObject({
+    exitCode: 1,
+    answer: { code: 'stop_is_final' },
+  });
+});
+
+describe('the kill switch', () => {
+  it('stops everything, and takes two people to lift', async () => {
+    expect((await order('revoke', 'carol', '--all')).answer).toMatchObject({ state: 'stopped', value: '*' });
+    expect((await issue('finance-bot')).body).toMatchObject({ code: 'stopped' });
+    expect((await issue('crm-assistant')).body).toMatchObject({ code: 'stopped' });
+
+    expect(await order('lift', 'heidi', '--all')).toMatchObject({ exitCode: 1 });
+    expect(await order('lift', 'carol', '--all')).toMatchObject({
+      exitCode: 2,
+      answer: { state: 'waiting' },
+    });
+    // The same person once more is the same person.
+    expect(await order('lift', 'carol', '--all')).toMatchObject({
+      exitCode: 2,
+      answer: { state: 'waiting' },
+    });
+    expect((await issue('finance-bot')).body).toMatchObject({ code: 'stopped' });
+
+    expect(await order('lift', 'dave', '--all')).toMatchObject({ exitCode: 0, answer: { state: 'lifted' } });
+    expect((await issue('finance-bot')).body.state).toBe('issued');
+  });
+
+  it('of two who say it at once, one is the second', async () => {
+    await order('revoke', 'erin', '--all');
+    const said = await Promise.all([order('lift', 'carol', '--all'), order('lift', 'dave', '--all')]);
+    expect(said.map(({ answer }) => answer.state)).toContain('lifted');
+    expect((await issue('finance-bot')).body.state).toBe('issued');
+  });
+
+  it('is thrown and lifted over a signature only', async () => {
+    const carol = stack.as('person/carol');
+    const body = { scope: 'everything', value: '*', reason: 'unsigned' };
+    expect((await carol.post('/stops', body)).body.code).toBe('signed_request_required');
+    expect((await carol.post('/stops/lift', body)).body.code).toBe('signed_request_required');
+    expect((await issue('finance-bot')).body.state).toBe('issued');
+  });
+});
+
+it('each of it is told in the audit log, with who and why', async () => {
+  const ledger = await stack.ledger();
+  const events = await ledger.events({ limit: 1_000 });
+  const told = events.filter(({ type }) => /^poa_(stop|lift)/.test(type));
+  expect(new Set(told.map(({ type }) => type))).toEqual(
+    new Set(['poa_stopped', 'poa_lift_proposed', 'poa_stop_lifted', 'poa_stop_refused']),
+  );
+  expect(told.find(({ type }) => type === 'poa_stopped')).toMatchObject({
+    actor: 'spiffe://corp.example/person/carol',
+    subject: FINANCE_BOT,
+    data: { scope: 'agent', value: FINANCE_BOT, reason: 'a test of it' },
+  });
+});

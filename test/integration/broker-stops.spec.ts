@@ -1,0 +1,95 @@
+import type { Broker } from '../../apps/broker/broker';
+import { FINANCE_BOT, TestBroker } from '../support/broker';
+import type { HttpCaller } from '../support/http';
+
+let test: TestBroker;
+let second: Broker;
+let callers: readonly HttpCaller[] = [];
+
+beforeAll(async () => {
+  test = await TestBroker.start();
+  second = await test.another();
+  callers = [await test.caller(), await test.caller(FINANCE_BOT, second.url)];
+});
+afterAll(() => test.stop());
+
+const stop = (scope: string, value: string) =>
+  test.sql('insert into stop (scope, value, stopped_at) values ($1, $2, now())', [scope, value]);
+const lift = () => test.sql('update stop set lifted_at = now() where lifted_at is null');
+
+/** What each broker answers to a payment under the request. */
+async function answers(req?: string): Promise<readonly string[]> {
+  return Promise.all(
+    callers.map(async (caller) => {
+      const mandate = await test.mint(req === undefined ? {} : { req });
+      const { status, body } = await test.pay(mandate, { caller });
+      return status === 200 ? 'allowed' : String(body.code);
+    }),
+  );
+}
+
+/** How long it takes until every broker answers so. */
+async function until(wanted: string, req?: string): Promise<number> {
+  const startedAt = performance.now();
+  while (performance.now() - startedAt < 10_000) {
+    if ((await answers(req)).every((answer) => answer === wanted)) return performance.now() - startedAt;
+  }
+  throw new Error(`not ${wanted} within ten seconds`);
+}
+
+describe('a stop is in force in all brokers within a second', () => {
+  it.each([
+    ['agent', FINANCE_BOT],
+    ['connector', 'erp'],
+    ['everything', '*'],
+    ['request', 'stopped-request'],
+  ])('of %s %s, and its lifting', async (scope, value) => {
+    const req = scope === 'request' ? value : undefined;
+    expect(await answers(req)).toEqual(['allowed', 'allowed']);
+    await stop(scope, value);
+    expect(await until('stopped', req)).toBeLessThan(1_000);
+    await lift();
+    expect(await until('allowed', req)).toBeLessThan(1_000);
+    await test.sql('delete from stop');
+  });
+
+  it('also where the bell is not heard: they look', async () => {
+    await test.sql('alter table stop disable trigger stop_rings');
+    try {
+      await stop('agent', FINANCE_BOT);
+      expect(await until('stopped')).toBeLessThan(1_000);
+      await lift();
+      expect(await until('allowed')).toBeLessThan(1_000);
+    } finally {
+      await test.sql('alter table stop enable trigger stop_rings');
+      await test.sql('delete from stop');
+    }
+  });
+
+  it('that concerns somebody else stops nobody', async () => {
+    await stop('agent', 'spiffe://corp.example/agent/crm-assistant');
+    await stop('connector', 'crm');
+    await stop('request', 'another');
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(await answers()).toEqual(['allowed', 'allowed']);
+    await test.sql('delete from stop');
+  });
+
+  it('is seen by the mark itself, where a broker has not heard of it yet', async () => {
+    const deaf = await test.startBroker({
+      ATB_REVOCATION_POLL_MS: '1000',
+      ATB_REVOCATION_MAX_AGE_MS: '60000',
+    });
+    const caller = await test.caller(FINANCE_BOT, deaf.url);
+    try {
+      await test.sql('alter table stop disable trigger stop_rings');
+      await stop('agent', FINANCE_BOT);
+      const { body } = await test.pay(await test.mint(), { caller });
+      expect(body.code).toBe('stopped');
+    } finally {
+      await test.sql('alter table stop enable trigger stop_rings');
+      await test.sql('delete from stop');
+      await deaf.close();
+    }
+  });
+});

@@ -1,0 +1,51 @@
+import type { AuditEvent } from '../../domain/audit-event';
+import type { StandingStop, Stops } from '../../domain/ports';
+import type { LiftProposal, StopScope, StopTarget } from '../../domain/stop';
+
+/** Stops that behave, without a database. */
+export class MemoryStops implements Stops {
+  readonly events: AuditEvent[] = [];
+  private readonly stopped = new Map<string, { readonly stoppedAt: Date; lifts: readonly LiftProposal[] }>();
+
+  stop(target: StopTarget, event: AuditEvent): Promise<void> {
+    this.events.push(event);
+    const key = keyOf(target);
+    if (!this.stopped.has(key)) this.stopped.set(key, { stoppedAt: event.time, lifts: [] });
+    return Promise.resolve();
+  }
+
+  standing(target: StopTarget): Promise<StandingStop | null> {
+    return Promise.resolve(this.stopped.get(keyOf(target)) ?? null);
+  }
+
+  proposeLift(target: StopTarget, lift: LiftProposal, event: AuditEvent): Promise<void> {
+    this.events.push(event);
+    const standing = this.stopped.get(keyOf(target));
+    if (standing) standing.lifts = [...standing.lifts.filter(({ by }) => by !== lift.by), lift];
+    return Promise.resolve();
+  }
+
+  lift(target: StopTarget, _stoppedAt: Date, event: AuditEvent): Promise<void> {
+    this.events.push(event);
+    this.stopped.delete(keyOf(target));
+    return Promise.resolve();
+  }
+
+  against(use: { readonly requestId: string; readonly agent: string }): Promise<StopScope | null> {
+    const concerned: readonly StopTarget[] = [
+      { scope: 'everything', value: '*' },
+      { scope: 'agent', value: use.agent },
+      { scope: 'request', value: use.requestId },
+    ];
+    return Promise.resolve(concerned.find((target) => this.stopped.has(keyOf(target)))?.scope ?? null);
+  }
+
+  append(event: AuditEvent): Promise<void> {
+    this.events.push(event);
+    return Promise.resolve();
+  }
+}
+
+function keyOf({ scope, value }: StopTarget): string {
+  return `${scope} ${value}`;
+}
