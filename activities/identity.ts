@@ -16,6 +16,9 @@ import type { ActivityPorts } from './ports';
 
 // A process that fronts us may be a little ahead; anything more is not the time of presenting.
 const CLOCK_SKEW_SECONDS = 10;
+// What was presented waits as long as a store or Temporal is away. The proofs that it came with are remembered for a day
+// longer (0051-used-proof-purge), so that it cannot be shown again when they are forgotten.
+const MAX_AGE_SECONDS = 86_400;
 
 /** The call that evidence must be for. */
 export interface Call {
@@ -31,8 +34,8 @@ export interface ProvenCaller {
   readonly confirmation: Confirmation;
   /** True where the caller signed this very call: nobody on the way can have made it up. */
   readonly signed: boolean;
-  /** Until when the evidence is fresh enough; null where that is not for the evidence to say. */
-  readonly freshUntil: Date | null;
+  /** Until when the evidence is fresh enough. */
+  readonly freshUntil: Date;
   /** What this evidence uses up. */
   readonly proofs: readonly OneTimeProof[];
 }
@@ -63,7 +66,7 @@ export async function identify(
     spiffeId: parseAtbSpiffeId(svid.spiffeId).uri,
     confirmation: { 'x5t#S256': svid.x5tS256 },
     signed: false,
-    freshUntil: null,
+    freshUntil: presentedUntil(evidence.presentedAt),
     proofs: [],
   };
 }
@@ -109,7 +112,7 @@ export function identifyStatement(
 /** A JWT-SVID is bound to no key: it counts for one request, with the key that came with it. */
 async function identifyByToken(
   ports: ActivityPorts,
-  { token, proof, url }: TokenEvidence,
+  { token, proof, url, presentedAt }: TokenEvidence,
   call: Call | null,
   at: Date,
 ): Promise<ProvenCaller> {
@@ -125,19 +128,26 @@ async function identifyByToken(
     spiffeId: parseAtbSpiffeId(verified.spiffeId).uri,
     confirmation: { jkt: proven.jkt },
     signed: false,
-    freshUntil: null,
+    freshUntil: presentedUntil(presentedAt),
     proofs: [
       { key: `dpop/${proven.jkt}/${proven.jti}`, expiresAt: proven.expiresAt },
-      ...(verified.jkt === null ? [{ key: `token/${verified.digest}`, expiresAt: verified.expiresAt }] : []),
+      ...(verified.jkt === null
+        ? [{ key: `token/${verified.digest}`, boundTo: proven.jkt, expiresAt: verified.expiresAt }]
+        : []),
     ],
   };
 }
 
-/** Throws `signed_request_stale` where the evidence is too old to be taken now. */
-export function requireFresh(caller: ProvenCaller, now: Date): void {
-  if (caller.freshUntil && !(now <= caller.freshUntil)) {
-    throw new AtbError('signed_request_stale', 'the request was signed too long ago; sign it again');
-  }
+/** Throws `signed_request_stale`, `evidence_stale` where the evidence is too old to be taken now. */
+export function requireFresh({ signed, freshUntil }: ProvenCaller, now: Date): void {
+  if (now <= freshUntil) return;
+  throw signed
+    ? new AtbError('signed_request_stale', 'the request was signed too long ago; sign it again')
+    : new AtbError('evidence_stale', 'who asks proved it too long ago; ask again');
+}
+
+function presentedUntil(presentedAt: number): Date {
+  return fromEpochSeconds(presentedAt + MAX_AGE_SECONDS);
 }
 
 function mismatch(why: string): AtbError {

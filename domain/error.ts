@@ -54,6 +54,7 @@ const CONSEQUENCES = {
   signed_request_mismatch: { status: 422 },
   signed_request_required: { status: 403 },
   signed_request_stale: { status: 401 },
+  evidence_stale: { status: 401 },
   token_invalid: { status: 401 },
   certification_request_invalid: { status: 400 },
   credentials_ambiguous: { status: 400 },

@@ -45,6 +45,8 @@ export interface PolicyEngine {
 export interface OneTimeProof {
   /** Says what it is and whose: `request/<signer>/<jti>`. */
   readonly key: string;
+  /** With what it counts, beside its request; with another it does not. */
+  readonly boundTo?: string;
   /** Too old to be taken from then on, so that it need not be remembered longer. */
   readonly expiresAt: Date;
 }

@@ -41,20 +41,23 @@ const eventWhere = (written: string) => `
 
 /**
  * Uses proofs up for request `$2`, where there is room for it. They are proven when each is new or was used for the
- * same request; what another wrote while this waited is not seen, hence `replayed` below.
+ * same request, and bound to the same; what another wrote while this waited is not seen, hence `replayed` below.
  */
-const proofsOnce = (keys: string, expiries: string, where = 'true') => `
-  used as (
+const proofsOnce = (proofs: string, where = 'true') => `
+  proof as (
+    select key, coalesce($2 || ' ' || bound_to, $2) as used_for, expires_at
+    from json_to_recordset(${proofs}::json) as proof (key text, bound_to text, expires_at timestamptz)
+  ), used as (
     insert into used_proof (key, request_id, expires_at)
-    select key, $2, expires_at from unnest(${keys}::text[], ${expiries}::timestamptz[]) as proof (key, expires_at)
+    select key, used_for, expires_at from proof
     where ${where} order by key on conflict (key) do nothing returning 1
   ), proven as (
-    select 1 where cardinality(${keys}::text[]) = (select count(*) from used)
-      + (select count(*) from used_proof where key = any(${keys}::text[]) and request_id = $2)
+    select 1 where json_array_length(${proofs}::json) = (select count(*) from used)
+      + (select count(*) from used_proof join proof using (key) where request_id = used_for)
   )`;
 
 const ADMIT = `
-  with ${proofsOnce('$5', '$6')}, admitted as (
+  with ${proofsOnce('$5')}, admitted as (
     insert into poa_request (request_id, subject, asked_digest, pending_until)
     select $2, $3, $4, null where exists (select from proven)
     on conflict (request_id) do nothing returning 1
@@ -65,12 +68,12 @@ const ADMIT = `
 const ADMIT_PENDING = `
   with pending as (
     select subject from poa_request
-    where pending_until > $10::timestamptz and closed_at is null and jti is null
+    where pending_until > $9::timestamptz and closed_at is null and jti is null
   ), room as (
     select 1 where exists (select from poa_request where request_id = $2)
       or ((select count(*) from pending where subject = $3) < $6::bigint
         and (select count(*) from pending) < $7::bigint)
-  ), ${proofsOnce('$8', '$9', 'exists (select from room)')}, admitted as (
+  ), ${proofsOnce('$8', 'exists (select from room)')}, admitted as (
     insert into poa_request (request_id, subject, asked_digest, pending_until)
     select $2, $3, $4, $5::timestamptz where exists (select from room) and exists (select from proven)
     on conflict (request_id) do nothing returning 1
@@ -89,7 +92,7 @@ const VERDICT_OF = 'select * from verdict where jti = $1';
 
 /** The first claims win; a closed request takes none, and neither does one above a velocity limit (0020-velocity). */
 const RECORD_MANDATE = `
-  with ${proofsOnce('$7', '$8')}, velocity as materialized (
+  with ${proofsOnce('$7')}, velocity as materialized (
     select case when exists (select from proven) then take_velocity($2, $3::timestamptz, $6::json) end as exceeded
   ), recorded as (
     update poa_request set jti = coalesce(jti, $4), claims = coalesce(claims, $5)
@@ -101,8 +104,12 @@ const RECORD_MANDATE = `
   select jti, claims, exceeded, exists (select from proven) as proven
   from velocity left join recorded on true`;
 
-const USED_FOR =
-  'select count(*)::int as used from used_proof where key = any($1::text[]) and request_id = $2';
+const USED_FOR = `
+  select count(*)::int as used from used_proof
+  join json_to_recordset($1::json) as proof (key text, bound_to text) using (key)
+  where request_id = coalesce($2 || ' ' || bound_to, $2)`;
+
+const PURGED_AT_ONCE = 10_000;
 
 const VELOCITY_OF = `
   select coalesce(taken, 0) as taken
@@ -171,14 +178,14 @@ export class PostgresLedger implements Ledger {
   ): Promise<'admitted' | 'too_many_pending'> {
     const { requestId, subject, askedDigest, pendingUntil } = entry;
     const parameters = [await this.kept({ ...event, requestId }), requestId, subject, askedDigest];
-    const proofs = proofParameters(entry.proofs);
+    const proofs = proofsJson(entry.proofs);
     const [row] =
       pendingUntil === null
-        ? await this.query<Admitted>('admit', ADMIT, [...parameters, ...proofs])
+        ? await this.query<Admitted>('admit', ADMIT, [...parameters, proofs])
         : await this.locked<Admitted>(PENDING_LOCK, 'admit-pending', ADMIT_PENDING, [
             ...parameters,
             ...[pendingUntil, caps.perAgent, caps.total],
-            ...proofs,
+            proofs,
             event.time,
           ]);
     if (row?.room !== true) return 'too_many_pending';
@@ -220,12 +227,7 @@ export class PostgresLedger implements Ledger {
   ): Promise<MandateEntry | Exceeded> {
     const parameters = [
       ...[await this.kept({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
-      ...[
-        entry.jti,
-        JSON.stringify(entry.claims),
-        limitsJson(narrowest(limits)),
-        ...proofParameters(entry.proofs),
-      ],
+      ...[entry.jti, JSON.stringify(entry.claims), limitsJson(narrowest(limits)), proofsJson(entry.proofs)],
     ];
     const [row] = await this.query<MandateRow>('record-mandate', RECORD_MANDATE, parameters);
     if (row?.proven === false) {
@@ -295,6 +297,19 @@ export class PostgresLedger implements Ledger {
           ? null
           : { requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims },
     };
+  }
+
+  /** Forgets proofs that prove nothing any more; answers how many. */
+  async purgeProofs(): Promise<number> {
+    let all = 0;
+    for (;;) {
+      const [row] = await this.query<{ purged: number }>('purge', 'select purge_used_proof($1) as purged', [
+        PURGED_AT_ONCE,
+      ]);
+      const purged = row?.purged ?? 0;
+      all += purged;
+      if (purged < PURGED_AT_ONCE) return all;
+    }
   }
 
   async isRevoked(jti: string): Promise<boolean> {
@@ -392,9 +407,8 @@ export class PostgresLedger implements Ledger {
     requestId: string,
     proofs: readonly OneTimeProof[] | undefined = [],
   ): Promise<void> {
-    const keys = proofs.map(({ key }) => key);
-    const [row] = await this.query<{ used: number }>('used-for', USED_FOR, [keys, requestId]);
-    if (row?.used !== keys.length) {
+    const [row] = await this.query<{ used: number }>('used-for', USED_FOR, [proofsJson(proofs), requestId]);
+    if (row?.used !== proofs.length) {
       throw new AtbError('proof_replayed', 'what proves this request came with another one before');
     }
   }
@@ -497,6 +511,8 @@ function limitsJson(limits: readonly VelocityLimit[]): string {
   );
 }
 
-function proofParameters(proofs: readonly OneTimeProof[] = []): readonly unknown[] {
-  return [proofs.map(({ key }) => key), proofs.map(({ expiresAt }) => expiresAt)];
+function proofsJson(proofs: readonly OneTimeProof[] = []): string {
+  return JSON.stringify(
+    proofs.map(({ key, boundTo, expiresAt }) => ({ key, bound_to: boundTo ?? null, expires_at: expiresAt })),
+  );
 }

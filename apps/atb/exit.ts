@@ -54,6 +54,7 @@ const EXIT_OF_CODE = {
   signed_request_mismatch: EXIT.refused,
   signed_request_required: EXIT.refused,
   signed_request_stale: EXIT.refused,
+  evidence_stale: EXIT.refused,
   token_invalid: EXIT.refused,
   certification_request_invalid: EXIT.refused,
   credentials_ambiguous: EXIT.refused,

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { Logger } from '@nestjs/common';
 import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
@@ -22,6 +23,8 @@ import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { openNotifications } from './notifications';
+
+const PURGE_MS = 3_600_000;
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
 export interface WorkerPorts extends ActivityPorts, ProposalPorts {
@@ -55,6 +58,7 @@ export async function openWorkerPorts(
       verifying: jwks.keys.map(({ kid }) => kid).filter((kid) => kid !== signer.kid),
     },
   });
+  const purge = purgeEvery(() => ledger.purgeProofs());
   return {
     clock: () => new Date(),
     ledger,
@@ -79,6 +83,7 @@ export async function openWorkerPorts(
     pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },
     signedRequestMaxAgeSeconds: configuration.signedRequestMaxAgeSeconds,
     async close() {
+      clearInterval(purge);
       await notifications.close();
       record.close();
       trust.close();
@@ -88,4 +93,15 @@ export async function openWorkerPorts(
       await ledger.end();
     },
   };
+}
+
+/** Proofs that prove nothing any more are forgotten each hour; what is left now is left for the next time. */
+function purgeEvery(purge: () => Promise<number>): NodeJS.Timeout {
+  const log = new Logger('Proofs');
+  const once = () => {
+    purge().catch((error: unknown) => {
+      log.warn(`proofs that ran out are kept for now: ${String(error)}`);
+    });
+  };
+  return setInterval(once, PURGE_MS).unref();
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -55,6 +56,24 @@ describe('the ledger in PostgreSQL', () => {
       await client.end();
     }
   };
+
+  it('forgets proofs two days after they ran out, and gives the services no other way to remove one', async () => {
+    const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000);
+    const [recent, old, good] = [47, 49, -1].map((hours) => ({ key: randomUUID(), expiresAt: ago(hours) }));
+    const request = aRequest({ proofs: [recent, old, good].filter((proof) => proof !== undefined) });
+    await ledger.admit(request, anEvent('poa_requested', request.requestId), ROOM);
+    expect(await ledger.purgeProofs()).toBe(1);
+    expect(await ledger.purgeProofs()).toBe(0);
+    const left = await aside((client) => client.query<{ key: string }>('select key from used_proof'));
+    expect(left.rows.map(({ key }) => key)).toEqual(expect.arrayContaining([recent?.key, good?.key]));
+    expect(left.rows.map(({ key }) => key)).not.toContain(old?.key);
+
+    const service = new Client({ connectionString: server.serviceUrl });
+    await service.connect();
+    await expect(service.query('delete from used_proof')).rejects.toThrow('permission denied');
+    await expect(service.query('truncate used_proof')).rejects.toThrow('permission denied');
+    await service.end();
+  });
 
   /** The server process of the ledger's session that waits for a lock. */
   const waitingSession = (client: Client): Promise<number> =>

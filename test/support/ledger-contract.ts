@@ -187,6 +187,16 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       expect(await admit(aRequest({ proofs }))).toBe('admitted');
     });
 
+    it('that are bound to a key count with that one alone, for the same request too', async () => {
+      const key = randomUUID();
+      const asked = (boundTo: string) => ({ ...request, proofs: [aProof(), { ...aProof(key), boundTo }] });
+      const request = aRequest({});
+      expect(await admit(asked('the key that came first'))).toBe('admitted');
+      expect(await admit(asked('the key that came first'))).toBe('admitted');
+      await expect(admit(asked('another key'))).rejects.toThrow(replayed);
+      await expect(admit({ ...request, proofs: [aProof(key)] })).rejects.toThrow(replayed);
+    });
+
     it('count once for mandates too', async () => {
       const proofs = [aProof()];
       const [first, second] = [await admitted(), await admitted()];

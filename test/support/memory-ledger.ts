@@ -31,7 +31,7 @@ export class MemoryLedger implements Ledger {
   private readonly verdicts = new Map<string, VerdictEntry>();
   private readonly revoked = new Set<string>();
   private readonly velocity = new Map<string, { readonly taken: number; readonly resetsAt: Date }>();
-  /** The request of each proof. */
+  /** The request of each proof, and what it is bound to. */
   private readonly used = new Map<string, string>();
   private available = true;
 
@@ -216,12 +216,14 @@ export class MemoryLedger implements Ledger {
   }
 
   private useUp(requestId: string, proofs: readonly OneTimeProof[] = []): void {
-    for (const { key } of proofs) {
-      if ((this.used.get(key) ?? requestId) !== requestId) {
+    const use = ({ boundTo }: OneTimeProof) =>
+      boundTo === undefined ? requestId : `${requestId} ${boundTo}`;
+    for (const proof of proofs) {
+      if ((this.used.get(proof.key) ?? use(proof)) !== use(proof)) {
         throw new AtbError('proof_replayed', 'what proves this request came with another one before');
       }
     }
-    for (const { key } of proofs) this.used.set(key, requestId);
+    for (const proof of proofs) this.used.set(proof.key, use(proof));
   }
 
   private hasRoom(subject: string, now: Date, caps: PendingCaps): boolean {

@@ -5,6 +5,7 @@ import { velocity } from './0020-velocity';
 import { notification } from './0035-notification';
 import { redemption } from './0040-redemption';
 import { usedProof } from './0050-used-proof';
+import { usedProofPurge } from './0051-used-proof-purge';
 import { breakGlass } from './0070-break-glass';
 import { digest } from './0071-digest';
 import { proposal } from './0080-proposal';
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
   notification,
   redemption,
   usedProof,
+  usedProofPurge,
   breakGlass,
   digest,
   proposal,
