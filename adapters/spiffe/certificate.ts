@@ -56,6 +56,10 @@ export interface Certificate extends CertificatePolicies {
   readonly names: readonly GeneralName[];
   readonly uris: readonly string[];
   readonly nameConstraints: NameConstraints | undefined;
+  /** Whether it identifies its own key. */
+  readonly hasSubjectKeyIdentifier: boolean;
+  /** Whether it identifies the key that signed it. */
+  readonly hasAuthorityKeyIdentifier: boolean;
   /** Why no path may go through it, whatever the path: all that is wrong with it by itself. */
   readonly faults: readonly string[];
   /** Whether its signature is by an algorithm that proves something. */
@@ -79,6 +83,10 @@ const EXTENSION = {
 
 /** RFC 5280 §4.2: a critical extension that is not processed makes the certificate unusable. */
 const PROCESSED: ReadonlySet<string> = new Set(Object.values(EXTENSION));
+
+/** RFC 5280 §4.2.1.1, §4.2.1.2: these help to find a path, and must not be critical. */
+const SUBJECT_KEY_IDENTIFIER = '551d0e';
+const AUTHORITY_KEY_IDENTIFIER = '551d23';
 
 /** RFC 5280 §4.2.1.10, §4.2.1.11, §4.2.1.14: these must be critical. */
 const ALWAYS_CRITICAL = ['nameConstraints', 'policyConstraints', 'inhibitAnyPolicy'] as const;
@@ -167,6 +175,8 @@ function parse(der: Uint8Array): Certificate {
     names,
     uris: names.flatMap((name) => (name.form === 'uri' ? [name.text] : [])),
     nameConstraints: optional(valueOf('nameConstraints'), readNameConstraints),
+    hasSubjectKeyIdentifier: extensions.has(SUBJECT_KEY_IDENTIFIER),
+    hasAuthorityKeyIdentifier: hasKeyIdentifier(extensions.get(AUTHORITY_KEY_IDENTIFIER)),
     policies: optional(valueOf('certificatePolicies'), readPolicies),
     mappings: optional(valueOf('policyMappings'), readPolicyMappings) ?? NO_MAPPINGS,
     ...(optional(valueOf('policyConstraints'), readPolicyConstraints) ?? NO_POLICY_CONSTRAINTS),
@@ -222,7 +232,7 @@ function keyFaults(key: KeyObject): readonly string[] {
 }
 
 function extensionFaults(
-  { isCa, keyUsage, nameConstraints }: Omit<Certificate, 'faults'>,
+  { isCa, pathLength, keyUsage, nameConstraints }: Omit<Certificate, 'faults'>,
   extensions: ReadonlyMap<string, Extension>,
 ): readonly string[] {
   const faults: string[] = [];
@@ -235,6 +245,10 @@ function extensionFaults(
   // RFC 5280 §4.2.1.9: only an authority's key signs certificates.
   if (isCa !== true && keyUsage?.has('keyCertSign') === true) {
     faults.push('its key may sign certificates, and it is no authority');
+  }
+  // RFC 5280 §4.2.1.9.
+  if (isCa !== true && pathLength !== undefined) {
+    faults.push('it has a path length, and is no authority');
   }
   // RFC 5280 §4.2.1.10.
   if (isCa !== true && nameConstraints) faults.push('it constrains names, and is no authority');
@@ -249,6 +263,7 @@ function takeTime(validity: DerSequence): Date {
 
 interface Extension {
   readonly critical: boolean;
+  readonly content: Uint8Array;
   /** Of those that are processed. */
   readonly value: Der | undefined;
 }
@@ -265,7 +280,7 @@ function parseExtensions(tagged: Der | undefined): ReadonlyMap<string, Extension
     const content = extension.take(Tag.octetString).content;
     extension.end();
     if (extensions.has(oid)) throw malformed('it has an extension twice');
-    extensions.set(oid, { critical, value: PROCESSED.has(oid) ? readDer(content) : undefined });
+    extensions.set(oid, { critical, content, value: PROCESSED.has(oid) ? readDer(content) : undefined });
   }
   list.end();
   return extensions;
@@ -278,6 +293,17 @@ function parseBasicConstraints(value: Der | undefined): Pick<Certificate, 'isCa'
   const length = sequence.takeIf(Tag.integer);
   sequence.end();
   return { isCa: flag !== undefined && readBoolean(flag), pathLength: length && readSmallInteger(length) };
+}
+
+/** RFC 5280 §4.2.1.1. What is not readable identifies no key. */
+function hasKeyIdentifier(extension: Extension | undefined): boolean {
+  if (!extension) return false;
+  try {
+    return new DerSequence(readDer(extension.content)).takeIf(contextTag(0, 'primitive')) !== undefined;
+  } catch (error) {
+    if (error instanceof DerError) return false;
+    throw error;
+  }
 }
 
 /** RFC 5280 §4.2.1.3. */

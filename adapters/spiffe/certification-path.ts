@@ -10,8 +10,10 @@ export interface PathOptions {
   readonly purpose: Exclude<ExtendedKeyUse, 'any'>;
   /** How many certificates there may be between leaf and root, self-issued ones not counted; 4 unless told. */
   readonly maxIntermediates?: number;
-  /** What is wrong with a certificate above the leaf by the caller's own rules; undefined where nothing is. */
-  readonly signingFaultOf?: (certificate: Certificate) => string | undefined;
+  /**
+   * What is wrong, by the caller's own rules, with a certificate as the issuer of another; undefined where nothing is.
+   */
+  readonly signingFaultOf?: (issuer: Certificate, issued: Certificate) => string | undefined;
   /** What a certificate is called where it stands in the way. */
   readonly nameOf?: (certificate: Certificate) => string;
 }
@@ -115,7 +117,9 @@ class Search {
     if (!sameName(lastOf(path).issuer, issuer.subject)) return false;
     if (this.stepsLeft-- <= 0) return this.note(issuer, 'there are too many paths to try');
     const fault =
-      this.faultOf(issuer) ?? issuingFaultOf(issuer, path) ?? this.options.signingFaultOf?.(issuer);
+      this.faultOf(issuer) ??
+      issuingFaultOf(issuer, path) ??
+      this.options.signingFaultOf?.(issuer, lastOf(path));
     return fault === undefined || this.note(issuer, fault);
   }
 

@@ -21,6 +21,7 @@ export interface CheckOptions extends Omit<PathOptions, 'signingFaultOf' | 'name
   readonly at: Date;
   /**
    * By RFC 5280 alone, as public suites of path validation want it: nothing of SPIFFE is asked, a path may be longer,
+   * key identifiers have to be on both sides or on none,
    * and what cannot be read among intermediates and authorities is left out.
    */
   readonly chainOnly?: boolean;
@@ -63,7 +64,9 @@ export function checkX509Svid(
     at,
     {
       nameOf,
-      ...(chainOnly ? { maxIntermediates: CHAIN_ONLY.maxIntermediates } : { signingFaultOf }),
+      ...(chainOnly
+        ? { maxIntermediates: CHAIN_ONLY.maxIntermediates, signingFaultOf: linkFaultOf }
+        : { signingFaultOf }),
       ...options,
     },
   );
@@ -76,6 +79,22 @@ export function checkX509Svid(
       ? { ...PATH, ok: true, detail: path.map(nameOf).join(' → ') }
       : finding(PATH.rule, PATH.source, obstacles.join('; ')),
   ];
+}
+
+/**
+ * An authority that identifies its keys does so in its own certificate and in those that it signs (RFC 5280 §4.2.1.1,
+ * §4.2.1.2). §6.1 asks for none of it, and nothing is proven by it, so an SVID needs neither; but one without the other
+ * is no certificate of the profile.
+ */
+function linkFaultOf(issuer: Certificate, issued: Certificate): string | undefined {
+  const { isSelfIssued, hasSubjectKeyIdentifier, hasAuthorityKeyIdentifier } = issuer;
+  if (!isSelfIssued && hasSubjectKeyIdentifier && !hasAuthorityKeyIdentifier) {
+    return 'it identifies its key, and not the one that signed it';
+  }
+  if (hasSubjectKeyIdentifier === issued.hasAuthorityKeyIdentifier) return undefined;
+  return hasSubjectKeyIdentifier
+    ? 'it identifies its key, and what it signed does not'
+    : 'it does not identify its key, and what it signed does';
 }
 
 interface Member {

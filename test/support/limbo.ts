@@ -11,7 +11,7 @@ export interface LimboCase {
 }
 
 const IDENTIFIERS =
-  'key identifiers are what authorities must write (RFC 5280 §4.2.1.1, §4.2.1.2), to help find a path; §6.1 asks for none, and they prove nothing: a path without them is as good';
+  'an SVID needs no key identifiers: RFC 5280 §6.1 asks for none, and they prove nothing; with --chain-only they are asked for';
 
 export const LIMBO_NOT_FOR_US: Readonly<Record<string, string>> = {
   'rfc5280::aki::leaf-missing-aki': IDENTIFIERS,

@@ -191,6 +191,11 @@ describe('a certification path (RFC 5280 §6.1)', () => {
   it.each([
     ['an unknown critical extension', { extensions: [extension('1.2.3.4', '0500')] }, 'critical extension'],
     ['a key that signs certificates, and no CA flag', { keyUsage: keyCertSign }, 'no authority'],
+    [
+      'a path length, and no CA flag',
+      { basicConstraints: extension('2.5.29.19', '3003020100') },
+      'a path length',
+    ],
     ['another purpose', { extendedKeyUsage: [x509.ExtendedKeyUsage.clientAuth] }, 'not for serverAuth'],
     ['name constraints', { extensions: [nameConstraints([['dns', 'a']])] }, 'constrains names'],
     ['neither subject nor critical names', { name: '', namesCritical: false }, 'subject is empty'],
