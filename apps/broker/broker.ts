@@ -6,8 +6,10 @@ import { RuleGuardrail } from '../../adapters/guardrail/rule-guardrail';
 import ourRules from '../../adapters/guardrail/guardrails.json';
 import type { RuleSet } from '../../adapters/guardrail/rule-set';
 import { readRuleSet, ruleSetDigest } from '../../adapters/guardrail/rule-set';
+import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { JwksSource } from '../../adapters/jose/jwks-source';
 import { requireInTime } from '../../adapters/jose/mandate-jws';
+import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
 import { requirePrepared } from '../../adapters/postgres/schema';
@@ -22,6 +24,8 @@ import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
 import { CallPace } from './checks/pace';
+import { ConnectorRegister, OPEN_REGISTER } from './connector-register';
+import type { Register } from './connector-register';
 import { BrokerMetrics } from './metrics';
 import { Proxy } from './proxy';
 import { Redemptions } from './redemption';
@@ -40,6 +44,8 @@ export interface BrokerParts {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly onDefect: (error: unknown) => void;
   readonly resolver?: Resolver;
+  /** Told when a connector comes into service (null), or is in service no more, and why. */
+  readonly onConnector?: (connector: string, reason: string | null) => void;
   /** The system's, unless a test says otherwise. */
   readonly clock?: Clock;
 }
@@ -95,6 +101,28 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       maxAgeMs: configuration.revocationMaxAgeMs,
     });
     undo.push(() => orders.end());
+    const svids = new Svids(identity);
+    const clock = parts.clock ?? (() => new Date());
+    let register: Register = OPEN_REGISTER;
+    if (configuration.requireConnectorSignOff) {
+      const proposals = new PostgresProposals(databaseUrl);
+      undo.push(() => proposals.end());
+      const opened = await ConnectorRegister.start(
+        { clock, policy, svids, proposals, signOffs: { open: openSignOff } },
+        [...connectors.values()].map(({ connector }) => connector),
+        {
+          pollMs: configuration.revocationPollMs,
+          maxAgeMs: configuration.revocationMaxAgeMs,
+          onChange: (connector, reason) => {
+            parts.onConnector?.(connector, reason);
+          },
+        },
+      );
+      undo.push(() => {
+        opened.end();
+      });
+      register = opened;
+    }
     const jwks = await JwksSource.start(configuration.jwks, {
       refreshMs: configuration.jwksRefreshSeconds * 1000,
       maxAgeMs: configuration.jwksMaxAgeSeconds * 1000,
@@ -105,8 +133,8 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     });
     const { issuer, audience, clockSkewSeconds } = configuration;
     const redemptions = new Redemptions({
-      clock: parts.clock ?? (() => new Date()),
-      svids: new Svids(identity),
+      clock,
+      svids,
       mandates: {
         verify: (compact, now) => jwks.verify(compact, { issuer, audience, now, clockSkewSeconds }),
         requireInTime: (mandate, now) => {
@@ -115,6 +143,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       },
       connectors,
       trustedProxies: new Set(configuration.trustedProxies),
+      register,
       orders,
       guardrails: [new RuleGuardrail(rules)],
       handling: (classification) => ({

@@ -24,6 +24,8 @@ export interface BrokerConfiguration {
   readonly policy: PolicyConfiguration;
   readonly tickets: { readonly system: string } | { readonly file: string };
   readonly connectorsDirectory: string;
+  /** Whether a connector is served only as it was signed off (operating model §2.4). */
+  readonly requireConnectorSignOff: boolean;
   /** The guardrails' rule set, where it is not ours. */
   readonly guardrailsFile: string | undefined;
   readonly allowUnmandatedLowRisk: boolean;
@@ -63,6 +65,7 @@ export function brokerConfiguration(
     policy: policyConfiguration(environment),
     tickets: ticketsLocation(environment),
     connectorsDirectory: environment.required('ATB_CONNECTORS_DIR'),
+    requireConnectorSignOff: environment.flag('ATB_REQUIRE_CONNECTOR_SIGN_OFF', true),
     guardrailsFile: environment.optional('ATB_GUARDRAILS_FILE'),
     allowUnmandatedLowRisk: environment.flag('ALLOW_UNMANDATED_LOW_RISK', false),
     clockSkewSeconds: environment.integer('ATB_CLOCK_SKEW_SECONDS', 5, { min: 0, max: 30 }),

@@ -8,6 +8,10 @@ import { brokerConfiguration } from './configuration';
 async function main(): Promise<void> {
   const broker = await startBroker(brokerConfiguration(process.env), {
     environment: process.env,
+    onConnector: (connector, reason) => {
+      const state = reason === null ? 'in service, as it was signed off' : `not in service: ${reason}`;
+      process.stdout.write(`connector ${connector} is ${state}\n`);
+    },
     onDefect: (error) => {
       process.stderr.write(`broker: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
     },

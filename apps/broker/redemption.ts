@@ -23,6 +23,7 @@ import { readBody } from './checks/body';
 import { checkClientSvid } from './checks/client-svid';
 import { checkFindings, findingsOf } from './checks/guardrails';
 import type { CallPace } from './checks/pace';
+import type { Register } from './connector-register';
 import { checkProofOfPossession } from './checks/proof-of-possession';
 import type { PossessionPorts } from './checks/proof-of-possession';
 import { mandateMissing, presentedMandate } from './checks/mandate';
@@ -39,6 +40,7 @@ export interface RedemptionPorts extends PolicyPorts, Pick<PossessionPorts, 'tru
   readonly mandates: MandateVerifier;
   /** By id. */
   readonly connectors: ReadonlyMap<string, RouteTable>;
+  readonly register: Register;
   readonly orders: StandingOrders;
   readonly guardrails: readonly Guardrail[];
   /** What becomes of findings, where the connector does not say it. */
@@ -317,6 +319,7 @@ export class Redemptions {
   private routeOf(call: Call): RouteMatch & { readonly connector: Connector } {
     const table = this.ports.connectors.get(call.connector);
     if (!table) throw new AtbError('connector_unknown', 'there is no such connector');
+    this.ports.register.require(table.connector);
     return { ...table.match(call.method, call.path), connector: table.connector };
   }
 

@@ -164,6 +164,7 @@ export class TestBroker {
       ATB_DATABASE_URL_FILE: await file('database-url', postgres.serviceUrl),
       ATB_TICKETS_FILE: await file('tickets.json', '{"CHG-1":{"state":"open"},"CHG-2":{"state":"closed"}}'),
       ATB_CONNECTORS_DIR: folder,
+      ATB_REQUIRE_CONNECTOR_SIGN_OFF: 'false',
       ...options.environment,
     };
   }

@@ -26,6 +26,7 @@ import { TemporalConnection } from '../../worker/temporal-connection';
 import { WorkerModule } from '../../worker/worker.module';
 import { AGENTAUTH_ID, BROKER_ID } from './example-company';
 import { brokerEnvironment, startExampleSystems, writeConnectors } from './broker';
+import { signOffConnectors } from './connector-sign-off';
 import type { DevelopmentIdentities } from './identities';
 import { requireFree } from './ports';
 import type { StackPorts } from './ports';
@@ -181,6 +182,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       'two example systems, and the broker in front of them',
       async () => {
         await writeConnectors(ports, files);
+        await signOffConnectors(agentauth.url, identities, files);
         undo.push(await startExampleSystems(ports, files, systems));
         const started = await startBroker(brokerConfiguration(environment), {
           environment,

@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createProgram, run } from '../../apps/atb/program';
+import type { JsonObject } from '../../domain/json';
+import type { Proposed } from '../../domain/proposal';
+import { Signer } from '../support/signer';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+let grace: Signer;
+let dave: Signer;
+let frank: Signer;
+let definition: JsonObject;
+
+beforeAll(async () => {
+  stack = await TestStack.start();
+  grace = new Signer(stack, 'person/grace', 'platform_ops');
+  dave = new Signer(stack, 'person/dave', 'security_lead');
+  frank = new Signer(stack, 'person/frank', 'legal');
+  definition = JSON.parse(
+    readFileSync(join(stack.directory, 'connectors', 'crm.json'), 'utf8'),
+  ) as JsonObject;
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+/** Reads a contact by way of the broker; answers the code of the refusal, or `called`. */
+async function call(): Promise<string> {
+  let out = '';
+  const surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text: string) => (out += text),
+    err: () => undefined,
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const ground = [
+    '--jurisdiction',
+    'EU',
+    '--accountable',
+    'employee:emp-100',
+    '--basis',
+    'LI',
+    '--ref',
+    'LI-1',
+  ];
+  const argv = ['call', 'crm', 'GET', '/contacts/C-42', '--as', 'agent/crm-assistant', ...ground, '--json'];
+  const exit = await run(createProgram(surroundings), argv, surroundings);
+  process.exitCode = 0;
+  const { code } = JSON.parse(out) as { code?: string };
+  return exit === 0 ? 'called' : (code ?? `exit ${exit}`);
+}
+
+async function becomes(expected: string): Promise<void> {
+  for (let tries = 0; tries < 40 && (await call()) !== expected; tries++) await sleep(100);
+  expect(await call()).toBe(expected);
+}
+
+async function signedOff(proposed: Proposed): Promise<void> {
+  const id = String((await grace.propose(proposed)).body.proposal_id);
+  if (proposed.kind === 'connector_retirement') {
+    await grace.signOff(id, proposed, 'retirement');
+    return;
+  }
+  await dave.signOff(id, proposed, 'egress_allowlist');
+  await frank.signOff(id, proposed, 'data_classification');
+  expect((await grace.signOff(id, proposed, 'activation')).body.state).toBe('approved');
+}
+
+it('serves a connector only while exactly its definition is signed off (operating model §2.4)', async () => {
+  expect(await call()).toBe('called');
+
+  await signedOff({ kind: 'connector_retirement', name: 'crm', content: {} });
+  await becomes('connector_not_signed_off');
+
+  // One byte of it is another: what the broker has is not what they reviewed.
+  const other = JSON.parse(JSON.stringify(definition).replace('CRM', 'CRm')) as JsonObject;
+  expect(other).not.toEqual(definition);
+  await signedOff({ kind: 'connector', name: 'crm', content: other });
+  await sleep(1_500);
+  expect(await call()).toBe('connector_not_signed_off');
+
+  await signedOff({ kind: 'connector', name: 'crm', content: definition });
+  await becomes('called');
+}, 60_000);
