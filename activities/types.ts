@@ -73,6 +73,8 @@ export interface VerdictInput {
   /** Statements that were counted before, as received. */
   readonly counted: readonly string[];
   readonly statement: string;
+  /** The request is approved already: only a no is looked at. */
+  readonly onlyReject?: boolean;
 }
 
 export type VerdictOutcome =

@@ -6,6 +6,7 @@ import type { IdentifiedRequest } from './assessment';
 import { recordBrokenGlass } from './break-glass';
 import { askedDigest } from './admission';
 import { tellAgent } from './agent-callback';
+import { closeRequest } from './closing';
 import { approves, factOf, recordedVerdicts, recordOf, requireApproves, verifyVerdict } from './evidence';
 import type { VerifiedVerdict } from './evidence';
 import type { ActivityPorts } from './ports';
@@ -22,16 +23,25 @@ export async function recordVerdict(ports: ActivityPorts, input: VerdictInput): 
   }
 }
 
+const APPROVED_ALREADY: VerdictOutcome = {
+  ...{ outcome: 'refused', code: 'request_finished', message: 'the request is approved', reasons: [] },
+};
+
 async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput): Promise<VerdictOutcome> {
   const now = ports.clock();
   const record = await ports.ledger.recordOf(request.requestId);
   if (!record.request || record.request.askedDigest !== askedDigest(request) || !record.requestedAt) {
     throw new AtbError('request_unknown', 'no such request was recorded');
   }
-  if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
-
   const digest = sha256Base64url(input.statement);
   const earlier = record.verdicts.find(({ statementDigest }) => statementDigest === digest);
+  const { verdict: word } = (await ports.verdicts.open(input.statement)).claims;
+  // A no that ended the request, and whose answer was lost, is answered again.
+  const isRepeated = earlier !== undefined && word === 'reject';
+  if (record.mandate || (record.closed && !isRepeated)) {
+    throw new AtbError('request_finished', 'the request is finished');
+  }
+  if (input.onlyReject === true && word !== 'reject') return APPROVED_ALREADY;
   const verified = await verifyVerdict(ports, input.statement, earlier?.receivedAt ?? now);
   const identified: IdentifiedRequest = {
     requestId: request.requestId,
@@ -77,7 +87,14 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
   }
   const verdict = recordOf({ ...verified, receivedAt: entry.receivedAt });
   if (decision.effect !== 'deny') await recordBrokenGlass(ports, identified, decision, counting);
-  if (assessment === 'rejected') return { outcome: 'rejected', verdict };
+  if (assessment === 'rejected') {
+    // At once: from here on no history, whatever it leaves out, gets a mandate for it.
+    await closeRequest(ports, {
+      ...{ request, agent: identified.agent, tier: decision.tier, state: 'rejected', actor: verdict.by },
+      ...{ code: 'rejected', reasons: ['rejected'] },
+    });
+    return { outcome: 'rejected', verdict };
+  }
   if (decision.effect === 'issue') {
     await tellAgent(ports, request, {
       agent: identified.agent,

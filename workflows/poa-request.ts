@@ -47,6 +47,7 @@ const LONGEST_STATEMENT = 32_768;
 
 // Versions of this procedure, by the names of what histories before them do not have.
 const LOOKS_AGAIN = 'looks-again-who-may-approve';
+const HEARS_LATE_NO = 'hears-a-no-until-it-is-collected';
 
 /**
  * The short path, before anybody can send anything: local, so that it costs no further trip to the server.
@@ -187,8 +188,13 @@ class RequestProcedure {
   private async verdict(statement: string): Promise<Answer> {
     if (this.statements.includes(statement))
       return refused('verdict_already_used', 'this verdict was counted before');
-    if (this.status.state !== 'pending') return refused(...notPending(this.status));
-    const input = { request: this.request, counted: this.statements, statement };
+    // A no is heard until the mandate is taken (operating model §3).
+    const onlyReject = this.status.state === 'approved' && patched(HEARS_LATE_NO);
+    if (this.status.state !== 'pending' && !onlyReject) return refused(...notPending(this.status));
+    const input = {
+      ...{ request: this.request, counted: this.statements, statement },
+      ...(onlyReject && { onlyReject }),
+    };
     const outcome = await CancellationScope.nonCancellable(() => later.recordVerdict(input));
     switch (outcome.outcome) {
       case 'refused':

@@ -276,6 +276,16 @@ describe('high tier', () => {
     expect(await stack.auditTypes(id)).not.toContain('poa_issued_dual_control');
   });
 
+  it('ends with a no of Security also when it is approved, as long as nobody collected', async () => {
+    const id = await pending('finance-bot', PAYMENT);
+    await bob.give(id);
+    expect((await dave.give(id)).body).toMatchObject({ state: 'approved' });
+    const no = await carol.give(id, { verdict: 'reject', reason: 'the account is not known' });
+    expect(no.body).toMatchObject({ state: 'rejected' });
+    expect((await collect('finance-bot', id)).body).toMatchObject({ code: 'request_finished' });
+    expect(await stack.auditTypes(id)).toContain('poa_rejected');
+  });
+
   it('counts only the nominated approvers', async () => {
     const id = await pending('finance-bot', { ...PAYMENT, approvers: [person('bob'), person('dave')] });
     expect((await carol.give(id)).body).toMatchObject({ code: 'verdict_not_nominated' });

@@ -485,3 +485,48 @@ it('uses certificates that say who they are', async () => {
   const { chain } = await steps.credential('person/bob');
   expect(new X509Certificate(chain[0] ?? '').subjectAltName).toBe(`URI:${person('bob')}`);
 });
+
+describe('a no of Security', () => {
+  const no = (asked: Asked) =>
+    steps.statement(asked, 'carol', 'security', { verdict: 'reject', reason: 'the account is not known' });
+  const twoApproved = async (asked: Asked) =>
+    steps.counted(
+      asked,
+      await steps.statement(asked, 'bob', 'compliance'),
+      await steps.statement(asked, 'dave', 'security_lead'),
+    );
+
+  it('is heard at any time, also when the request is approved and waits to be collected; nothing is collected then', async () => {
+    const asked = await steps.ask(PAYMENT);
+    const counted = await twoApproved(asked);
+    const { request } = asked;
+    const statement = await no(asked);
+    expect(
+      await steps.activities.recordVerdict({ request, counted, statement, onlyReject: true }),
+    ).toMatchObject({ outcome: 'rejected', verdict: { reason: 'the account is not known' } });
+    // Whatever a forged history leaves out: the log has it.
+    await expect(steps.collect(asked, counted)).rejects.toMatchObject({ type: 'request_finished' });
+    expect(await steps.eventTypes(asked)).toContain('poa_rejected');
+  });
+
+  it('is answered alike when its step is repeated, and ends the request once', async () => {
+    const asked = await steps.ask(PAYMENT);
+    const statement = await no(asked);
+    const first = await steps.record(asked, statement);
+    expect(first).toMatchObject({ outcome: 'rejected' });
+    expect(await steps.record(asked, statement)).toEqual(first);
+    const types = await steps.eventTypes(asked);
+    expect(types.filter((type) => type === 'poa_rejected')).toHaveLength(1);
+  });
+
+  it('is the only word that an approved request hears', async () => {
+    const asked = await steps.ask(PAYMENT);
+    const counted = await twoApproved(asked);
+    const { request } = asked;
+    const statement = await steps.statement(asked, 'frank', 'legal');
+    expect(
+      await steps.activities.recordVerdict({ request, counted, statement, onlyReject: true }),
+    ).toMatchObject({ outcome: 'refused', code: 'request_finished' });
+    expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'issued' });
+  });
+});
