@@ -1,12 +1,15 @@
 import { canonicalJson } from '../domain/canonical-json';
 import { isJsonObject } from '../domain/json';
 import type { JsonObject } from '../domain/json';
+import { mandateBody } from '../domain/mandate-request';
 import type { AskedMandate, PoaRequest } from '../domain/mandate-request';
 
 /** What was asked, for its event: whole where it fits, and which places of it are personal, with whom they are about. */
 export interface AskedRecord {
   readonly asked: JsonObject | null;
   readonly personal: Readonly<Record<string, string>>;
+  /** Everybody whom it is about. */
+  readonly subjects: readonly string[];
 }
 
 // Half of what a leaf holds; above it the digest has to do.
@@ -20,17 +23,7 @@ export function askedRecord(
   { requestId, asked }: Pick<PoaRequest, 'requestId' | 'asked'>,
   publicParams: readonly string[],
 ): AskedRecord {
-  const body: JsonObject = {
-    act: asked.act,
-    con: { params: asked.con.params, limits: asked.con.limits },
-    leg: asked.leg,
-    justification: asked.justification,
-    ticket: asked.ticket,
-    requires_dual_control: asked.requiresDualControl,
-    approvers: asked.approvers,
-    ttl_seconds: asked.ttlSeconds,
-  };
-  if (Buffer.byteLength(canonicalJson(body)) > MOST_BYTES) return { asked: null, personal: {} };
+  const body = mandateBody(asked);
   const params = Object.keys(asked.con.params).filter((name) => !publicParams.includes(name));
   const subject = subjectOf(requestId, asked, params);
   const claims = PERSONAL_CLAIMS.filter((name) => Object.hasOwn(asked.leg, name));
@@ -42,7 +35,10 @@ export function askedRecord(
     ...(asked.justification === null ? [] : [['/justification', subject] as const]),
     ...asked.approvers.map((id, index) => [`/approvers/${index}`, id] as const),
   ];
-  return { asked: body, personal: Object.fromEntries(about.map(([at, who]) => [`/data/asked${at}`, who])) };
+  const subjects = [...new Set(about.map(([, who]) => who))];
+  if (Buffer.byteLength(canonicalJson(body)) > MOST_BYTES) return { asked: null, personal: {}, subjects };
+  const personal = Object.fromEntries(about.map(([at, who]) => [`/data/asked${at}`, who]));
+  return { asked: body, personal, subjects };
 }
 
 /**

@@ -2,11 +2,13 @@ import { isErrorCode } from '../domain/error';
 import type { ErrorCode } from '../domain/error';
 import { toApprove } from '../domain/mandate-request';
 import type { AskedMandate } from '../domain/mandate-request';
+import { policyInputOf } from '../domain/policy';
 import type {
   AllowingDecision,
   ClimbedRung,
   DenyingDecision,
   PolicyDecision,
+  PolicyInput,
   VerdictFact,
 } from '../domain/policy';
 import type { RequestRecord } from '../domain/ports';
@@ -33,25 +35,23 @@ export function climbedBy({ requestedAt, rungs }: RequestRecord): readonly Climb
 /** Asks policy about a request, with the ticket as it is now and the verdicts in hand. */
 export async function decide(
   ports: ActivityPorts,
-  { asked, agent, climbed }: IdentifiedRequest,
+  request: IdentifiedRequest,
   verdicts: readonly VerdictFact[],
 ): Promise<PolicyDecision> {
-  return ports.policy.decide({
-    subject: { id: agent },
-    action: { name: asked.act },
-    context: {
-      params: asked.con.params,
-      limits: asked.con.limits,
-      leg: asked.leg,
-      ticket: asked.ticket,
-      ticketFact: asked.ticket === null ? null : await ports.tickets.lookUp(asked.ticket),
-      requiresDualControl: asked.requiresDualControl,
-      approvers: asked.approvers,
-      ttlSeconds: asked.ttlSeconds,
-      verdicts,
-      climbed,
-      now: epochSeconds(ports.clock()),
-    },
+  return ports.policy.decide(await policyInput(ports, request, verdicts));
+}
+
+/** All that policy is told of a request now. */
+export async function policyInput(
+  ports: ActivityPorts,
+  { asked, agent, climbed }: IdentifiedRequest,
+  verdicts: readonly VerdictFact[],
+): Promise<PolicyInput> {
+  return policyInputOf(agent, asked, {
+    ticketFact: asked.ticket === null ? null : await ports.tickets.lookUp(asked.ticket),
+    verdicts,
+    climbed,
+    now: epochSeconds(ports.clock()),
   });
 }
 

@@ -1,17 +1,23 @@
 import { randomBytes } from 'node:crypto';
+import type { AuditEvent } from '../domain/audit-event';
+import { canonicalJson } from '../domain/canonical-json';
+import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { groundedLeg } from '../domain/mandate';
 import type { MandateClaims } from '../domain/mandate';
-import type { IdentityEvidence } from '../domain/mandate-request';
+import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { RequestRecord } from '../domain/ports';
-import type { AllowingDecision, PolicyDecision } from '../domain/policy';
+import { requirementRecord } from '../domain/policy';
+import type { AllowingDecision, PolicyDecision, PolicyInput } from '../domain/policy';
+import { ticketFactJson } from '../domain/ticket';
 import { collectPath } from '../domain/signed-request';
 import { exceededInWords } from '../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
-import { assessmentOf, climbedBy, decide, denialOf, epochSeconds, fromEpochSeconds } from './assessment';
+import { assessmentOf, climbedBy, denialOf, policyInput, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { tellAgent } from './agent-callback';
 import { askedDigest, deniedEvent } from './admission';
+import { askedRecord } from './asked';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
 import { recordBrokenGlass } from './break-glass';
 import type { VerifiedVerdict } from './evidence';
@@ -58,7 +64,7 @@ export async function issueMandate(
   const { requestId, asked } = request;
   const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
   const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
-  const { decision, counting } = await decideOn(ports, identified, verified);
+  const { decision, counting, input: decidedOn } = await decideOn(ports, identified, verified);
   if (decision.effect === 'deny') {
     const denial = denialOf(agent, decision);
     if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
@@ -83,8 +89,9 @@ export async function issueMandate(
   }
   await recordBrokenGlass(ports, identified, decision, counting);
   const claims = mandateClaims(ports, identified, decision, counting, caller);
+  const event = issuedEvent(claims, decision, decidedOn, counting, request);
   try {
-    return await recordedThenSigned(ports, claims, caller, decision.velocity);
+    return await recordedThenSigned(ports, claims, event, caller, decision.velocity);
   } catch (error) {
     if (!isAtbError(error) || error.code !== 'proof_replayed') throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
@@ -120,15 +127,26 @@ export async function decideOn(
   ports: ActivityPorts,
   request: IdentifiedRequest,
   verified: readonly VerifiedVerdict[],
-): Promise<{ decision: PolicyDecision; counting: readonly VerifiedVerdict[] }> {
-  const first = await decide(ports, request, verified.map(factOf));
-  if (first.effect === 'deny' || verified.length === 0) return { decision: first, counting: [] };
+): Promise<{
+  readonly decision: PolicyDecision;
+  readonly counting: readonly VerifiedVerdict[];
+  readonly input: PolicyInput;
+}> {
+  const input = await policyInput(ports, request, verified.map(factOf));
+  const first = await ports.policy.decide(input);
+  if (first.effect === 'deny' || verified.length === 0) return { decision: first, counting: [], input };
   const content = assessmentOf(ports, request, first).toApprove;
   const current = verified.filter(({ signed }) => approves(signed, content));
   const decision =
-    current.length === verified.length ? first : await decide(ports, request, current.map(factOf));
+    current.length === verified.length
+      ? first
+      : await ports.policy.decide({
+          ...input,
+          context: { ...input.context, verdicts: current.map(factOf) },
+        });
   return {
     decision,
+    input,
     counting: current.filter(({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true),
   };
 }
@@ -159,32 +177,60 @@ function mandateClaims(
   };
 }
 
+/** All that the mandate is made of, and all that policy was told: with it the claims can be made again (evidence). */
+function issuedEvent(
+  claims: MandateClaims,
+  decision: AllowingDecision,
+  { context }: PolicyInput,
+  counting: readonly VerifiedVerdict[],
+  request: PoaRequest,
+): AuditEvent {
+  const { requirement } = decision;
+  const approvers = approverIds(claims);
+  const { subjects } = askedRecord(request, decision.publicParams);
+  const about = [...new Set([...subjects, ...approvers])];
+  return {
+    id: `${claims.req}/poa_issued`,
+    type: requirement.dualControl ? 'poa_issued_dual_control' : 'poa_issued',
+    time: fromEpochSeconds(claims.iat),
+    requestId: claims.req,
+    actor: claims.iss,
+    subject: claims.sub,
+    action: claims.act,
+    tier: claims.tier,
+    reasons: [],
+    personal: {
+      ...Object.fromEntries(approvers.map((id, index) => [`/data/approvers/${index}`, id])),
+      ...(about.length > 0 && { '/data/mandate_digest': about }),
+    },
+    data: {
+      jti: claims.jti,
+      exp: claims.exp,
+      policy_revision: claims.pol,
+      approvers,
+      verdicts: counting.map(({ signed }) => signed.claims.jti),
+      requirement: requirementRecord(requirement),
+      limits: claims.con.limits,
+      audience: claims.aud,
+      confirmation: { ...claims.cnf },
+      decided_at: context.now,
+      ticket: context.ticketFact && ticketFactJson(context.ticketFact),
+      attested_by_ticket: decision.attestedByTicket,
+      mandate_digest: sha256Base64url(canonicalJson(claims)),
+    },
+  };
+}
+
 /** Audit first: no record, no mandate. A repeat finds the first record and signs that, to the same bytes. */
 async function recordedThenSigned(
   ports: ActivityPorts,
   claims: MandateClaims,
+  event: AuditEvent,
   { proofs }: ProvenCaller,
   limits: readonly VelocityLimit[],
 ): Promise<IssuanceOutcome> {
-  const approvers = approverIds(claims);
-  const type = 'dual_control' in claims.leg ? 'poa_issued_dual_control' : 'poa_issued';
-  const recorded = await ports.ledger.recordMandate(
-    { requestId: claims.req, jti: claims.jti, claims, proofs },
-    {
-      id: `${claims.req}/poa_issued`,
-      type,
-      time: fromEpochSeconds(claims.iat),
-      requestId: claims.req,
-      actor: ports.issuer,
-      subject: claims.sub,
-      action: claims.act,
-      tier: claims.tier,
-      reasons: [],
-      personal: Object.fromEntries(approvers.map((id, index) => [`/data/approvers/${index}`, id])),
-      data: { jti: claims.jti, exp: claims.exp, policy_revision: claims.pol, approvers },
-    },
-    limits,
-  );
+  const entry = { requestId: claims.req, jti: claims.jti, claims, proofs };
+  const recorded = await ports.ledger.recordMandate(entry, event, limits);
   if ('exceeded' in recorded) return await tooFast(ports, claims, recorded.exceeded);
   return await issued(ports, recorded.claims);
 }

@@ -50,7 +50,7 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     climbed: climbedBy(record),
   };
   const before = await recordedVerdicts(ports, request.requestId, input.counted, record.verdicts);
-  const { decision, assessment, counting } = await judged(ports, identified, before, verified);
+  const { decision, assessment, content, counting } = await judged(ports, identified, before, verified);
 
   const entry = await ports.ledger.recordVerdict(
     {
@@ -71,13 +71,16 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
       action: request.asked.act,
       tier: decision.tier,
       reasons: [],
-      personal: { '/actor': verified.by },
+      personal: { '/actor': verified.by, '/data/statement': verified.by },
       data: {
         verdict: verified.signed.claims.verdict,
         role: verified.signed.claims.role,
         jti: verified.signed.claims.jti,
         attests: verified.signed.claims.attests,
+        statement: input.statement,
         statement_digest: digest,
+        limits: content.con.limits,
+        audience: content.aud,
         policy_revision: decision.policyRevision,
       },
     },
@@ -142,7 +145,7 @@ async function judged(
   const counting = [...standing, verified].filter(
     ({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true,
   );
-  return { decision, assessment, counting };
+  return { decision, assessment, content, counting };
 }
 
 function deniedNow({ reasons }: DenyingDecision): AtbError {

@@ -42,7 +42,47 @@ function data(required: JsonObject = {}, optional: JsonObject = {}): DataSchema 
 }
 
 const ENDED = data({ code: NAME, policy_revision: orNull(NAME) });
-const ISSUED = data({ jti: NAME, exp: EPOCH_SECONDS, policy_revision: NAME, approvers: NAMES });
+
+/** What policy wanted; whom the agent nominated is in what it asked for. */
+const REQUIREMENT = data({
+  approvals: COUNT,
+  roles: NAMES,
+  dual_control: { type: 'boolean' },
+  ticket: { type: 'boolean' },
+  release_roles: NAMES,
+  attest: NAMES,
+  signed_request: { type: 'boolean' },
+  reason: { type: 'boolean' },
+});
+
+/** The ticket as policy saw it. */
+const TICKET_FACT = data({
+  id: NAME,
+  state: NAME,
+  approved: { type: ['boolean', 'null'] },
+  window: orNull(data({ start: { type: 'number' }, end: { type: 'number' } })),
+  attests: NAMES,
+});
+
+/**
+ * With what was asked and with the verdicts, this is every claim of the mandate, and all that policy was told when it
+ * said yes. The digest is over the claims (RFC 8785), and goes with the first of the people in them that is erased.
+ */
+const ISSUED = data({
+  jti: NAME,
+  exp: EPOCH_SECONDS,
+  policy_revision: NAME,
+  approvers: NAMES,
+  verdicts: NAMES,
+  requirement: REQUIREMENT,
+  limits: { type: 'object' },
+  audience: NAME,
+  confirmation: data({}, { 'x5t#S256': DIGEST, jkt: DIGEST }),
+  decided_at: EPOCH_SECONDS,
+  ticket: orNull(TICKET_FACT),
+  attested_by_ticket: NAMES,
+  mandate_digest: DIGEST,
+});
 
 /** The body of POST /issue, with what it leaves out filled in. */
 const ASKED = {
@@ -128,7 +168,10 @@ export const AUDIT_EVENTS = {
       role: NAME,
       jti: NAME,
       attests: NAMES,
+      statement: { type: 'string', maxLength: 32768 },
       statement_digest: DIGEST,
+      limits: { type: 'object' },
+      audience: NAME,
       policy_revision: NAME,
     }),
   },
@@ -494,9 +537,9 @@ export interface AuditEvent {
   readonly traceId?: string;
   /**
    * What of it is personal, by its place in the leaf (RFC 6901), with whom it is about: kept apart, and erased when that
-   * person asks (GDPR Art. 17). Only told when an event is written.
+   * person, or the first of several, asks (GDPR Art. 17). Only told when an event is written.
    */
-  readonly personal?: Readonly<Record<string, string>>;
+  readonly personal?: Readonly<Record<string, string | readonly string[]>>;
   /** What else this type of event tells, as its schema in AUDIT_EVENTS says. */
   readonly data: JsonObject;
 }

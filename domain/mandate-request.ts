@@ -53,6 +53,20 @@ export function askedMandateOf(body: JsonObject): AskedMandate {
   };
 }
 
+/** The same the other way round: as the audit log has it. */
+export function mandateBody(asked: AskedMandate): JsonObject {
+  return {
+    act: asked.act,
+    con: { params: asked.con.params, limits: asked.con.limits },
+    leg: asked.leg,
+    justification: asked.justification,
+    ticket: asked.ticket,
+    requires_dual_control: asked.requiresDualControl,
+    approvers: asked.approvers,
+    ttl_seconds: asked.ttlSeconds,
+  };
+}
+
 interface Presented {
   /** When it was presented, in epoch seconds. */
   readonly presentedAt: number;

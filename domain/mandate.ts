@@ -45,7 +45,7 @@ export const LEG_CLAIMS_OF_APPROVAL = [
 /** The legal ground as the mandate states it: as asked, with the approvals that were verified (operating model §3). */
 export function groundedLeg(
   asked: Pick<AskedMandate, 'leg' | 'ticket'>,
-  requirement: Requirement,
+  requirement: Pick<Requirement, 'dualControl' | 'ticket'>,
   verdicts: readonly RecordedVerdict[],
   attestedByTicket: readonly string[],
 ): JsonObject {

@@ -3,6 +3,7 @@ import type { Fault } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import { localTimeJson } from './local-time';
+import type { AskedMandate } from './mandate-request';
 import type { VelocityLimit } from './velocity';
 import { ticketFactJson } from './ticket';
 import type { TicketFact } from './ticket';
@@ -60,6 +61,28 @@ export interface PolicyInput {
   };
 }
 
+/** What is asked about a request, with what the worker found out by itself. */
+export function policyInputOf(
+  agent: string,
+  asked: AskedMandate,
+  found: Pick<PolicyInput['context'], 'ticketFact' | 'verdicts' | 'climbed' | 'now'>,
+): PolicyInput {
+  return {
+    subject: { id: agent },
+    action: { name: asked.act },
+    context: {
+      params: asked.con.params,
+      limits: asked.con.limits,
+      leg: asked.leg,
+      ticket: asked.ticket,
+      requiresDualControl: asked.requiresDualControl,
+      approvers: asked.approvers,
+      ttlSeconds: asked.ttlSeconds,
+      ...found,
+    },
+  };
+}
+
 /** What must be there before a mandate may be signed. */
 export interface Requirement {
   readonly approvals: number;
@@ -75,6 +98,20 @@ export interface Requirement {
   readonly signedRequest: boolean;
   /** Whether whoever approves or releases must say why. */
   readonly reason: boolean;
+}
+
+/** The requirement in the words of audit events: whom the agent nominated is personal, and in what it asked for. */
+export function requirementRecord(requirement: Requirement): JsonObject {
+  return {
+    approvals: requirement.approvals,
+    roles: requirement.roles,
+    dual_control: requirement.dualControl,
+    ticket: requirement.ticket,
+    release_roles: requirement.releaseRoles,
+    attest: requirement.attest,
+    signed_request: requirement.signedRequest,
+    reason: requirement.reason,
+  };
 }
 
 /** What of the requirement the verdicts in hand do not meet yet. */

@@ -38,6 +38,7 @@ function kind(schema) {
   if (schema.type === 'array') return ' []';
   if (schema.type === 'integer') return ' integer';
   if (schema.type === 'boolean') return ' boolean';
+  if (schema.type === 'object') return ' object';
   return '';
 }
 

@@ -33,7 +33,8 @@ export interface KeptEvent {
 
 interface SealedValue {
   readonly name: string;
-  readonly key_id: string;
+  /** Of several, each sealed what the one before it sealed. */
+  readonly key_id: string | readonly string[];
   readonly sealed: string;
 }
 
@@ -58,9 +59,16 @@ export class PersonalData {
     const sealed: SealedValue[] = [];
     // One after the other: the first makes the key of its person, the others find it.
     for (const { salt, name, value } of disclosures) {
-      const { keyId, key } = await keys.keyFor(subjects[name] ?? '');
-      const content = Buffer.from(JSON.stringify([salt, value]));
-      sealed.push({ name, key_id: keyId, sealed: seal(key, content, contextOf(event.id, name)) });
+      const keyIds: string[] = [];
+      let content = Buffer.from(JSON.stringify([salt, value]));
+      for (const subject of [subjects[name] ?? ''].flat()) {
+        const { keyId, key } = await keys.keyFor(subject);
+        content = Buffer.from(seal(key, content, contextOf(event.id, name)));
+        keyIds.push(keyId);
+      }
+      const [first = '', ...others] = keyIds;
+      const key_id = others.length === 0 ? first : keyIds;
+      sealed.push({ name, key_id, sealed: content.toString() });
     }
     return { leaf: leafText(bare), personal: JSON.stringify(sealed) };
   }
@@ -70,7 +78,7 @@ export class PersonalData {
     const sealed = kept.map(({ personal }) =>
       personal === null ? [] : (JSON.parse(personal) as SealedValue[]),
     );
-    const keyIds = [...new Set(sealed.flat().map(({ key_id: keyId }) => keyId))];
+    const keyIds = [...new Set(sealed.flat().flatMap(({ key_id: keyId }) => keyId))];
     const keys =
       keyIds.length > 0 && this.keys ? await this.keys.keysById(keyIds) : new Map<string, Uint8Array>();
     return kept.map(({ leaf: text }, index) => {
@@ -83,7 +91,8 @@ export class PersonalData {
   async disclosures({ leaf: text, personal }: KeptEvent): Promise<readonly Disclosure[]> {
     const sealed = personal === null ? [] : (JSON.parse(personal) as SealedValue[]);
     const keys =
-      (await this.keys?.keysById(sealed.map(({ key_id: keyId }) => keyId))) ?? new Map<string, Uint8Array>();
+      (await this.keys?.keysById(sealed.flatMap(({ key_id: keyId }) => keyId))) ??
+      new Map<string, Uint8Array>();
     return disclosuresOf(JSON.parse(text) as Leaf, sealed, keys);
   }
 }
@@ -94,9 +103,12 @@ function disclosuresOf(
   keys: ReadonlyMap<string, Uint8Array>,
 ): readonly Disclosure[] {
   return sealed.flatMap(({ name, key_id: keyId, sealed: content }) => {
-    const key = keys.get(keyId);
-    if (!key) return [];
-    const text = Buffer.from(unseal(key, content, contextOf(id, name))).toString('utf8');
+    const all = [keyId].flat().map((one) => keys.get(one));
+    if (!all.every((key) => key !== undefined)) return [];
+    const text = all.reduceRight(
+      (sealedText, key) => Buffer.from(unseal(key, sealedText, contextOf(id, name))).toString('utf8'),
+      content,
+    );
     const [salt, value] = JSON.parse(text) as [string, Json];
     return [{ salt, name, value }];
   });

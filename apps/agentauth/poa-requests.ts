@@ -15,6 +15,7 @@ import type { ReviewClosed, ReviewClosing, ReviewForCaller } from '../../domain/
 import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { StopAnswer, StopRequest } from '../../domain/stop';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
+import { policyInputOf } from '../../domain/policy';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
 import type { VelocityLimit, VelocityRoom } from '../../domain/velocity';
@@ -94,23 +95,14 @@ export class PoaRequests extends TemporalCalls {
 
   /** What policy would say now, of a request whose ticket is taken to be open: only the worker looks it up. */
   forecast(caller: CallerIdentity, asked: AskedMandate): Promise<PolicyDecision> {
-    return this.policy.decide({
-      subject: { id: caller.spiffeId },
-      action: { name: asked.act },
-      context: {
-        params: asked.con.params,
-        limits: asked.con.limits,
-        leg: asked.leg,
-        ticket: asked.ticket,
+    return this.policy.decide(
+      policyInputOf(caller.spiffeId, asked, {
         ticketFact: asked.ticket === null ? null : goodTicket(asked.ticket),
-        requiresDualControl: asked.requiresDualControl,
-        approvers: asked.approvers,
-        ttlSeconds: asked.ttlSeconds,
         verdicts: [],
         climbed: [],
         now: Math.floor(Date.now() / 1000),
-      },
-    });
+      }),
+    );
   }
 
   /**

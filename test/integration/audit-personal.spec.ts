@@ -109,6 +109,23 @@ describe('what is personal in the audit log', () => {
     expect(canonicalJson(after.at(-1))).not.toContain(alice);
   });
 
+  it('of several people goes with the first that is erased, and not before', async () => {
+    const [alice, bob] = [person(), person()];
+    const digest = sha256Base64url(alice);
+    const event = anEvent('poa_issued', randomUUID(), {
+      personal: { '/data/mandate_digest': [alice, bob] },
+      data: { mandate_digest: digest },
+    });
+    await ledger.append(event);
+    const told = async () =>
+      (await ledger.events({ requestId: event.requestId!, limit: 1 }))[0]?.data.mandate_digest;
+    expect(await told()).toBe(digest);
+    expect((await allLeaves()).at(-1)).toContain('"mandate_digest":null');
+    expect(await dump()).not.toContain(digest);
+    expect(await ledger.erasePerson(bob, DPO, NOON)).toBe(true);
+    expect(await told()).toBeNull();
+  });
+
   it('is erased once, and a person who comes back begins anew', async () => {
     const alice = person();
     const first = issuedBy(alice);

@@ -58,6 +58,10 @@ describe('what was asked, as its event tells it', () => {
   });
 
   it('is its digest alone where it is too long for a leaf', () => {
-    expect(record({ justification: 'é'.repeat(20_000) })).toEqual({ asked: null, personal: {} });
+    expect(record({ justification: 'é'.repeat(20_000) })).toEqual({
+      asked: null,
+      personal: {},
+      subjects: ['request/r-1'],
+    });
   });
 });
