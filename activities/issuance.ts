@@ -3,7 +3,7 @@ import type { AuditEvent } from '../domain/audit-event';
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
-import { groundedLeg } from '../domain/mandate';
+import { approversOf, mandateClaimsOf } from '../domain/mandate';
 import type { MandateClaims } from '../domain/mandate';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { RequestRecord } from '../domain/ports';
@@ -159,22 +159,19 @@ function mandateClaims(
   caller: ProvenCaller,
 ): MandateClaims {
   const iat = epochSeconds(ports.clock());
-  return {
-    iss: ports.issuer,
-    aud: ports.audience,
-    sub: agent,
-    act: asked.act,
-    con: { params: asked.con.params, limits: decision.limits },
-    leg: groundedLeg(asked, decision.requirement, counting.map(recordOf), decision.attestedByTicket),
+  return mandateClaimsOf({
+    ...{ issuer: ports.issuer, audience: ports.audience, agent, requestId, asked },
+    limits: decision.limits,
+    requirement: decision.requirement,
+    verdicts: counting.map(recordOf),
+    attestedByTicket: decision.attestedByTicket,
     tier: decision.tier,
-    pol: decision.policyRevision,
-    req: requestId,
+    policyRevision: decision.policyRevision,
     jti: randomBytes(JTI_BYTES).toString('base64url'),
     iat,
-    nbf: iat,
     exp: iat + decision.ttlSeconds,
-    cnf: caller.confirmation,
-  };
+    confirmation: caller.confirmation,
+  });
 }
 
 /** All that the mandate is made of, and all that policy was told: with it the claims can be made again (evidence). */
@@ -186,7 +183,7 @@ function issuedEvent(
   request: PoaRequest,
 ): AuditEvent {
   const { requirement } = decision;
-  const approvers = approverIds(claims);
+  const approvers = approversOf(claims.leg);
   const { subjects } = askedRecord(request, decision.publicParams);
   const about = [...new Set([...subjects, ...approvers])];
   return {
@@ -278,18 +275,6 @@ async function issued(ports: ActivityPorts, claims: MandateClaims): Promise<Issu
     tier: claims.tier,
     policyRevision: claims.pol,
   };
-}
-
-function approverIds(claims: MandateClaims): readonly string[] {
-  const { leg } = claims;
-  const dual = leg.dual_control as { readonly approvers: readonly { readonly id: string }[] } | undefined;
-  const single = leg.approval as { readonly approver_id: string } | undefined;
-  const release = leg.manual_release as { readonly releaser_id: string } | undefined;
-  return [
-    ...(dual?.approvers.map(({ id }) => id) ?? []),
-    ...(single ? [single.approver_id] : []),
-    ...(release ? [release.releaser_id] : []),
-  ];
 }
 
 /** Null where the evidence proves the requesting agent, valid now; else the refusal. */

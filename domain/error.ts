@@ -184,6 +184,7 @@ const CONSEQUENCES = {
   checkpoint_malformed: { status: 422 },
   checkpoint_untrusted: { status: 422 },
   object_lock_missing: { status: 500 },
+  evidence_invalid: { status: 422 },
   // Ours.
   configuration_invalid: { status: 500 },
   evidence_mismatch: { status: 500 },

@@ -33,6 +33,60 @@ export type Confirmation =
   | { readonly 'x5t#S256': string; readonly jkt?: never }
   | { readonly jkt: string; readonly 'x5t#S256'?: never };
 
+/** All that a mandate is made of. */
+export interface MandateParts {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly agent: string;
+  readonly requestId: string;
+  readonly asked: AskedMandate;
+  readonly limits: JsonObject;
+  readonly requirement: Pick<Requirement, 'dualControl' | 'ticket'>;
+  /** Those that count, in the order in which the mandate names their people. */
+  readonly verdicts: readonly RecordedVerdict[];
+  readonly attestedByTicket: readonly string[];
+  readonly tier: Tier;
+  readonly policyRevision: string;
+  readonly jti: string;
+  /** NumericDates. */
+  readonly iat: number;
+  readonly exp: number;
+  readonly confirmation: Confirmation;
+}
+
+/** The claims: the same parts give the same claims, when the mandate is signed and when its evidence is verified. */
+export function mandateClaimsOf(parts: MandateParts): MandateClaims {
+  const { asked, iat, exp } = parts;
+  return {
+    iss: parts.issuer,
+    aud: parts.audience,
+    sub: parts.agent,
+    act: asked.act,
+    con: { params: asked.con.params, limits: parts.limits },
+    leg: groundedLeg(asked, parts.requirement, parts.verdicts, parts.attestedByTicket),
+    tier: parts.tier,
+    pol: parts.policyRevision,
+    req: parts.requestId,
+    jti: parts.jti,
+    iat,
+    nbf: iat,
+    exp,
+    cnf: parts.confirmation,
+  };
+}
+
+/** Who approved, and who released, as the legal ground of a mandate names them. */
+export function approversOf(leg: JsonObject): readonly string[] {
+  const dual = leg.dual_control as { readonly approvers: readonly { readonly id: string }[] } | undefined;
+  const single = leg.approval as { readonly approver_id: string } | undefined;
+  const release = leg.manual_release as { readonly releaser_id: string } | undefined;
+  return [
+    ...(dual?.approvers.map(({ id }) => id) ?? []),
+    ...(single ? [single.approver_id] : []),
+    ...(release ? [release.releaser_id] : []),
+  ];
+}
+
 /** Claims of `leg` that only the broker fills in: nobody may ask with them (attack 7). */
 export const LEG_CLAIMS_OF_APPROVAL = [
   'approval',

@@ -18,6 +18,17 @@ export function ticketFactJson({ id, state, approved, window, attests }: TicketF
   return { id, state, approved, window: window && { start: window.start, end: window.end }, attests };
 }
 
+/** The fact of such words. */
+export function ticketFactOf({ id, state, approved, window, attests }: JsonObject): TicketFact {
+  return {
+    id: id as string,
+    state: state as string,
+    approved: approved as boolean | null,
+    window: window as TicketFact['window'],
+    attests: attests as readonly string[],
+  };
+}
+
 /** The best that a ticket can be: what a forecast takes for granted, which the worker looks up. */
 export function goodTicket(id: string): TicketFact {
   return {

@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
 import type { IssuedCount } from '../../domain/digest-plan';
+import type { Disclosure } from '../../domain/commitment';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import { windowOf } from '../../domain/velocity';
@@ -146,6 +147,10 @@ const RECORD_OF = `
        audit_member(e.leaf, 'time')) order by e.seq)
      from audit_event e where e.request_id = r.request_id and e.type = 'poa_escalated') as rungs
   from poa_request r where r.request_id = $1`;
+
+const LEAVES_OF = `
+  select leaf_index, leaf, personal from audit_event left join audit_leaf using (seq)
+  where request_id = $1 order by seq limit 10000`;
 
 const ERASE = `
   with erased as (
@@ -360,6 +365,25 @@ export class PostgresLedger implements Ledger {
   }
 
   /**
+   * The leaves of a request's events in their order, with their places, and what opens them; a place is null until
+   * the log gives it one.
+   */
+  async leavesOf(requestId: string): Promise<readonly RequestLeaf[]> {
+    const rows = await this.query<KeptEvent & { readonly leaf_index: string | null }>(
+      'leaves-of',
+      LEAVES_OF,
+      [requestId],
+    );
+    return Promise.all(
+      rows.map(async (row) => ({
+        index: row.leaf_index === null ? null : Number(row.leaf_index),
+        leaf: row.leaf,
+        disclosures: await this.personal.disclosures(row),
+      })),
+    );
+  }
+
+  /**
    * Erases the key of a person, which makes unreadable what the log knows of them, and records it; false where there is
    * none. What they said on requests that still wait counts no more.
    */
@@ -465,6 +489,13 @@ export class PostgresLedger implements Ledger {
       throw unavailable(error);
     }
   }
+}
+
+/** An event as the log has it. */
+export interface RequestLeaf {
+  readonly index: number | null;
+  readonly leaf: string;
+  readonly disclosures: readonly Disclosure[];
 }
 
 interface Admitted {

@@ -8,6 +8,7 @@ import { registerCall } from './commands/call';
 import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
+import { registerEvidence } from './commands/evidence';
 import { registerIntrospect } from './commands/introspect';
 import { registerLift } from './commands/lift';
 import { registerLogin } from './commands/login';
@@ -45,6 +46,7 @@ const REGISTRATIONS = [
   registerLift,
   registerIntrospect,
   registerVerify,
+  registerEvidence,
   registerAudit,
   registerPolicy,
   registerProposals,

@@ -1,4 +1,16 @@
-import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseSignerKey } from '../../adapters/audit-log/note-key';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
@@ -121,6 +133,78 @@ describe('the audit log of a whole stack', () => {
     });
     expect((await atb('audit', 'check', '/dev/zero', '--vkey', vkey)).exitCode).toBe(64);
   }, 30_000);
+
+  it('tells one request in one file, which is verified with the trust bundle and one key', async () => {
+    const requestId = await asked('erp.order.create');
+    expect(await atb('approve', requestId, '--yes', '--as', 'person/bob')).toMatchObject({ exitCode: 0 });
+    await stack.as('agent/explorer').post(`/requests/${requestId}/collect`);
+    const history = join(stack.directory, 'history.json');
+    const written = await atb('evidence', requestId, '--history', history);
+    expect(written.exitCode).toBe(0);
+    const file = join(stack.directory, 'story.json');
+    writeFileSync(file, written.stdout);
+    const apart = mkdtempSync(join(tmpdir(), 'atb-auditor-'));
+    const trust = ['--state-dir', apart, '--ca', stack.trustBundle];
+    const vkey = ['--vkey', readFileSync(join(stack.directory, 'log-key.pub'), 'utf8').trim()];
+    const verify = (...more: string[]) => atb('verify', file, ...trust, ...vkey, ...more);
+    const held = await verify('--history', history, '--json');
+    expect(held).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(JSON.parse(held.stdout)).toMatchObject({
+      valid: true,
+      request_id: requestId,
+      verdicts: [{ verdict: 'approve', by: BOB, signature_verified: true, content_verified: true }],
+      mandate: { approvers: [BOB], claims: { act: 'erp.order.create' } },
+      history: { checked: true, runs: [{ digest: expect.stringMatching(/^[\w-]{43}$/) as string }] },
+      withheld: [],
+    });
+    expect((await verify()).stdout).toMatch(/the evidence holds: .*\n[^]*its claims follow from the above/);
+
+    const hidden = await atb('evidence', requestId, '--redact', '--no-history');
+    expect(hidden.stdout).not.toContain('person/bob');
+    writeFileSync(file, hidden.stdout);
+    expect(await verify()).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('statement withheld') as string,
+    });
+    expect((await verify('--history', history)).exitCode).toBe(1);
+    writeFileSync(file, written.stdout.replace('"outcome', '"outcame'));
+    expect(await verify()).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/the event at \d+ is not in the log/) as string,
+    });
+    rmSync(apart, { recursive: true });
+  }, 60_000);
+
+  it.each([
+    ['empty', '', 1, 'it is empty'],
+    ['cut off', '{"checkpoint":"', 1, 'not JSON'],
+    ['of depth without end', '['.repeat(1_000_000), 1, 'nested deeper'],
+    ['with a name twice', '{"v":1,"v":1}\n', 1, 'twice'],
+  ])('refuses evidence that is %s, with a word why', async (name, content, exitCode, why) => {
+    const file = join(stack.directory, `${name.replaceAll(' ', '-')}.json`);
+    writeFileSync(file, content);
+    expect(await atb('verify', file)).toMatchObject({
+      exitCode,
+      stderr: expect.stringContaining(why) as string,
+    });
+  });
+
+  it('reads no gigantic or endless evidence, and writes none of what it does not know', async () => {
+    const file = join(stack.directory, 'gigantic.json');
+    writeFileSync(file, '');
+    truncateSync(file, 4 * 1024 ** 3);
+    const before = process.memoryUsage().rss;
+    expect(await atb('verify', file)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('bytes long') as string,
+    });
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024);
+    expect((await atb('verify', '/dev/zero')).exitCode).toBe(64);
+    expect((await atb('verify', stack.directory)).exitCode).toBe(64);
+    expect((await atb('evidence', 'A'.repeat(27), '--no-history')).exitCode).toBe(1);
+    expect((await atb('evidence', '../x')).exitCode).toBe(64);
+    expect((await atb('evidence', 'A'.repeat(27), '--redact', 'actor')).exitCode).not.toBe(0);
+  });
 
   it('gets its key from one command, which replaces none that is there', async () => {
     const out = join(stack.directory, 'another-log-key');

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { importMandateJwks } from '../../../adapters/jose/mandate-keys';
 import type { MandateVerificationKeys } from '../../../adapters/jose/mandate-keys';
@@ -13,12 +14,14 @@ import { row } from '../presentation';
 import { UsageError } from '../refusal';
 import { contentOf } from '../request-body';
 import { inSession, withCommonOptions } from '../session';
-import type { CommonOptions, Session } from '../session';
+import type { Session } from '../session';
 import { readToken } from '../token';
 import { valueLines } from '../words';
 import { trustDomainOf } from '../identity';
+import { verifyEvidence } from './verify-evidence';
+import type { EvidenceOptions } from './verify-evidence';
 
-interface Options extends CommonOptions {
+interface Options extends EvidenceOptions {
   readonly jwks?: string;
   readonly issuer?: string;
   readonly audience?: string;
@@ -28,11 +31,14 @@ interface Options extends CommonOptions {
 const JWKS_PATH = '/.well-known/jwks.json';
 const METADATA_PATH = '/.well-known/agentauth-configuration';
 
-/** `atb verify`: checks a mandate by public keys alone. */
+/** `atb verify`: checks a mandate, or the evidence of a request, by public keys alone. */
 export function registerVerify(program: Command, surroundings: Surroundings): void {
   withCommonOptions(program.command('verify'))
-    .argument('<mandate>', 'the mandate; @FILE reads it from a file, - from stdin')
-    .description('check a mandate against public keys: form, signature, issuer, audience, times')
+    .argument(
+      '<mandate or file>',
+      'a mandate (@FILE reads it from a file, - from stdin), or a file of evidence',
+    )
+    .description('check a mandate, or the evidence of a whole request, against public keys')
     .option('--jwks <file|url>', "the issuer's public keys; AgentAuth's own unless told")
     .option('--issuer <iss>', "the issuer that it must be by; AgentAuth's own unless told (ATB_ISSUER)")
     .option(
@@ -40,18 +46,29 @@ export function registerVerify(program: Command, surroundings: Surroundings): vo
       'whom it must be for; the broker of the trust domain unless told (ATB_AUDIENCE)',
     )
     .option('--at <time>', 'as of this time (RFC 3339) rather than now')
+    .option('--vkey <key or file>', "of evidence: the log's verifier key, name+id+base64")
+    .option('--history <file>', 'of evidence: hold this workflow history against its digest')
     .addHelpText(
       'after',
       `
 Exits with 0 where it is good, and with 1 where it is not. With --jwks FILE, --issuer and --audience nothing is asked
 of anybody; so whether it was revoked is not known: see atb introspect.
 
+Evidence, which atb evidence writes, needs the trust bundle (--ca) and the log's verifier key (--vkey), and nothing else:
+each event is in the log; each verdict is signed by whom it says, with a certificate that was good when it came, over
+what was asked; the mandate follows from the request and its verdicts; it was used once at most.
+
 Examples:
   atb verify @mandate.jwt --as agent/finance-bot
+  atb verify story.json --ca corp.example.pem --vkey log-key.pub
   atb verify @mandate.jwt --jwks jwks.json --issuer spiffe://corp.example/agentauth --audience spiffe://corp.example/broker`,
     )
     .action(async (mandate: string, options: Options) => {
       await inSession(surroundings, options, async (session) => {
+        if (existsSync(mandate)) {
+          await verifyEvidence(session, mandate, options);
+          return;
+        }
         const compact = await readToken(mandate, surroundings.input);
         const keys = await verificationKeys(session, options.jwks);
         const issuer =
