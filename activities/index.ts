@@ -10,6 +10,7 @@ import { confirmCaller, issueMandate } from './issuance';
 import type { ActivityPorts } from './ports';
 import { reassess, reclassify } from './reclassification';
 import { closeReview, openReviews } from './review';
+import { recollect } from './recollection';
 import { revokeMandate } from './revocation';
 import { recordRejectedSignal } from './signal-rejection';
 import { orderStop } from './stop';
@@ -51,5 +52,6 @@ export function createActivities(all: ActivityPorts): Activities {
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),
     roomOf: (limits) => step((ports) => roomOf(ports, limits)),
     introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),
+    recollect: (requestId) => step((ports) => recollect(ports, requestId)),
   };
 }

@@ -24,6 +24,7 @@ import type {
 } from '../domain/break-glass-review';
 import type { DigestPeriod } from '../domain/digest-plan';
 import type { TokenExchange, TokenExchangeRequest } from '../domain/token-exchange';
+import type { Recollection } from '../domain/recollection';
 import type { VelocityLimit, VelocityRoom } from '../domain/velocity';
 import type { Ended, RecordedVerdict } from '../domain/request-status';
 
@@ -224,4 +225,6 @@ export interface Activities {
   /** How velocity limits stand now. */
   roomOf(limits: readonly VelocityLimit[]): Promise<readonly VelocityRoom[]>;
   introspectMandate(request: IntrospectionRequest): Promise<Introspection>;
+  /** Where a request ended, by the audit log alone; null where that has none. */
+  recollect(requestId: string): Promise<Recollection | null>;
 }

@@ -114,6 +114,23 @@ export function requirementRecord(requirement: Requirement): JsonObject {
   };
 }
 
+/** The other way round, of events; what an older one does not tell was not wanted. */
+export function requirementOf(record: JsonObject, nominated: readonly string[]): Requirement {
+  return requirement({ ...requirementRecord(NOTHING_REQUIRED), ...record, nominated });
+}
+
+const NOTHING_REQUIRED: Requirement = {
+  approvals: 0,
+  roles: [],
+  dualControl: false,
+  nominated: [],
+  ticket: false,
+  releaseRoles: [],
+  attest: [],
+  signedRequest: false,
+  reason: false,
+};
+
 /** What of the requirement the verdicts in hand do not meet yet. */
 export interface Outstanding {
   readonly approvals: number;

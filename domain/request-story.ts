@@ -11,7 +11,7 @@ import type { Confirmation, MandateClaims } from './mandate';
 import { askedMandateOf, toApprove } from './mandate-request';
 import type { AskedMandate } from './mandate-request';
 import { policyInputOf } from './policy';
-import type { PolicyInput, Tier, VerdictFact } from './policy';
+import type { ClimbedRung, PolicyInput, Tier, VerdictFact } from './policy';
 import type { SvidValidator, VerdictOpener } from './ports';
 import { provenEvents } from './proven-event';
 import type { ProvenEvent } from './proven-event';
@@ -294,7 +294,8 @@ function mandateOf(
     approvers,
     claims,
     digest,
-    policyInput: asked && leaf.subject !== null ? inputAgain(leaf, leaf.subject, asked, counted) : null,
+    policyInput:
+      asked && inputAgain(issued, { asked, counted, climbed: climbedBefore(issued, requested, events) }),
   };
 }
 
@@ -357,19 +358,40 @@ function claimsAgain(
 }
 
 function inputAgain(
-  leaf: Leaf,
-  agent: string,
-  asked: AskedMandate,
-  counted: readonly VerdictStory[],
+  { leaf }: ProvenEvent,
+  {
+    asked,
+    counted,
+    climbed,
+  }: {
+    readonly asked: AskedMandate;
+    readonly counted: readonly VerdictStory[];
+    readonly climbed: readonly ClimbedRung[];
+  },
 ): PolicyInput | null {
   const facts = counted.flatMap(({ fact }) => (fact ? [fact] : []));
-  if (facts.length < counted.length) return null;
+  if (facts.length < counted.length || leaf.subject === null) return null;
   const { ticket } = leaf.data;
-  return policyInputOf(agent, asked, {
+  return policyInputOf(leaf.subject, asked, {
     ticketFact: isJsonObject(ticket) ? ticketFactOf(ticket) : null,
     verdicts: facts,
+    climbed,
     now: number(leaf, 'decided_at'),
   });
+}
+
+/** The rungs that the request had climbed by then. */
+function climbedBefore(
+  issued: ProvenEvent,
+  requested: ProvenEvent,
+  events: readonly ProvenEvent[],
+): readonly ClimbedRung[] {
+  return ofTypes(events, ['poa_escalated'])
+    .filter(({ index }) => index < issued.index)
+    .map((event) => ({
+      rung: number(event.leaf, 'rung'),
+      waitedSeconds: epochSeconds(timeOf(event)) - epochSeconds(timeOf(requested)),
+    }));
 }
 
 /** At most one use, of this mandate, in its time, with what was asked. */

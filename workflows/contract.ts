@@ -19,6 +19,7 @@ export const DIGEST = 'digest';
 export const REVIEW_LISTING = 'reviewListing';
 export const REVIEW_CLOSING = 'reviewClosing';
 export const VELOCITY = 'velocity';
+export const RECOLLECTION = 'recollection';
 export const READINESS = 'readiness';
 export const PROPOSAL = 'proposal';
 export const STOP = 'stop';

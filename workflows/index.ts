@@ -3,6 +3,7 @@ export { poaRequest } from './poa-request';
 export { introspection } from './introspection';
 export { readiness } from './readiness';
 export { reviewClosing, reviewListing } from './review';
+export { recollection } from './recollection';
 export { revocation } from './revocation';
 export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';

@@ -10,7 +10,7 @@ import {
 import { temporal } from '@temporalio/proto';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
-import { AtbError } from '../../domain/error';
+import { AtbError, isAtbError } from '../../domain/error';
 import type { ReviewClosed, ReviewClosing, ReviewForCaller } from '../../domain/break-glass-review';
 import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
 import type { StopAnswer, StopRequest } from '../../domain/stop';
@@ -18,6 +18,7 @@ import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import { policyInputOf } from '../../domain/policy';
 import type { PolicyDecision } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
+import type { Recollection } from '../../domain/recollection';
 import type { VelocityLimit, VelocityRoom } from '../../domain/velocity';
 import type { TokenExchange, TokenExchangeRequest } from '../../domain/token-exchange';
 import type { Answer, RequestStatus } from '../../domain/request-status';
@@ -40,6 +41,7 @@ import {
   requestIdOf,
   REVIEW_CLOSING,
   REVIEW_LISTING,
+  RECOLLECTION,
   REVOCATION,
   STOP,
   statusQuery,
@@ -142,6 +144,19 @@ export class PoaRequests extends TemporalCalls {
     return this.reaching(() => this.handle(requestId).query(statusQuery), requestId);
   }
 
+  /**
+   * As `status`; of a request that Temporal has forgotten (its namespace's retention) where it ended, which the audit
+   * log remembers. Throws `request_unknown` where neither knows it.
+   */
+  async standing(requestId: string): Promise<RequestStatus | Recollection> {
+    if (!REQUEST_ID.test(requestId)) throw unknownRequest();
+    const status = await this.unlessForgotten(() => this.status(requestId));
+    if (status) return status;
+    const recollection = await this.brief<Recollection | null>(RECOLLECTION, requestId);
+    if (!recollection) throw unknownRequest();
+    return recollection;
+  }
+
   /** As `status`, but while people are awaited waits for a change for so long. */
   async changedStatus(requestId: string, waitSeconds: number, gone: () => boolean): Promise<RequestStatus> {
     const end = Date.now() + waitSeconds * 1000;
@@ -161,8 +176,10 @@ export class PoaRequests extends TemporalCalls {
 
   /** Whether this caller started the request: all that is known of one that was not assessed yet. */
   async startedBy(requestId: string, caller: CallerIdentity): Promise<boolean> {
-    const { typedSearchAttributes } = await this.reaching(() => this.handle(requestId).describe(), requestId);
-    return typedSearchAttributes.get(ATB_AGENT) === caller.spiffeId;
+    const description = await this.unlessForgotten(() =>
+      this.reaching(() => this.handle(requestId).describe(), requestId),
+    );
+    return description?.typedSearchAttributes.get(ATB_AGENT) === caller.spiffeId;
   }
 
   collect(requestId: string, caller: CallerIdentity): Promise<Answer> {
@@ -362,8 +379,8 @@ export class PoaRequests extends TemporalCalls {
       if (error instanceof WorkflowUpdateFailedError) throw failureOf(error.cause, requestId);
       if (!(error instanceof WorkflowNotFoundError) && !isGone(error))
         throw this.outOfReach(error, requestId);
-      const status = await this.status(requestId);
-      if (status.state === 'issued') return { done: true, status };
+      const status = await this.standing(requestId);
+      if (status.state === 'issued' && 'mandate' in status) return { done: true, status };
       return {
         done: false,
         code: 'request_finished',
@@ -373,7 +390,7 @@ export class PoaRequests extends TemporalCalls {
     }
   }
 
-  private async brief<T>(type: string, request: object): Promise<T> {
+  private async brief<T>(type: string, request: object | string): Promise<T> {
     return this.reaching(() =>
       this.client.workflow.execute(type, {
         workflowId: `${type}/${randomBytes(REQUEST_ID_BYTES).toString('base64url')}`,
@@ -389,6 +406,15 @@ export class PoaRequests extends TemporalCalls {
   private handle(requestId: string): Handle {
     if (!REQUEST_ID.test(requestId)) throw unknownRequest();
     return this.client.workflow.getHandle<PoaRequestWorkflow>(poaRequestWorkflowId(requestId));
+  }
+
+  private async unlessForgotten<T>(ask: () => Promise<T>): Promise<T | null> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (isAtbError(error) && error.code === 'request_unknown') return null;
+      throw error;
+    }
   }
 }
 

@@ -2,18 +2,19 @@ import type { PolicyDecision, Polling, Requirement } from '../../domain/policy';
 import type { VelocityRoom } from '../../domain/velocity';
 import type { Answer, RecordedVerdict, RequestStatus } from '../../domain/request-status';
 import { AtbError } from '../../domain/error';
+import type { Recollection } from '../../domain/recollection';
 import type { RecentRequest } from './poa-requests';
 
 // Before policy has said how often.
 const UNASSESSED: Polling = { intervalSeconds: 5, slowDownSeconds: 5 };
 
 /** How often the agent may ask after this request. */
-export function pollingOf(status: RequestStatus): Polling {
+export function pollingOf(status: RequestStatus | Recollection): Polling {
   return ('polling' in status ? status.polling : undefined) ?? UNASSESSED;
 }
 
 /** What GET /requests/:id shows: everything but the mandate. */
-export function statusJson(status: RequestStatus): Record<string, unknown> {
+export function statusJson(status: RequestStatus | Recollection): Record<string, unknown> {
   const every = {
     request_id: status.requestId,
     state: status.state,
@@ -112,7 +113,9 @@ export function retryAfter(retryAt: number | undefined): { retryAfterSeconds?: n
     : { retryAfterSeconds: Math.max(1, Math.ceil(retryAt - Date.now() / 1000)) };
 }
 
-function assessedJson(status: Extract<RequestStatus, { toApprove: unknown }>): Record<string, unknown> {
+function assessedJson(
+  status: Extract<RequestStatus | Recollection, { toApprove: unknown }>,
+): Record<string, unknown> {
   return {
     agent: status.agent,
     tier: status.tier,
@@ -142,7 +145,8 @@ function requirementJson(requirement: Requirement): Record<string, unknown> {
 
 function verdictJson(verdict: RecordedVerdict): Record<string, unknown> {
   const { jti, by, role, verdict: word, reason, attests, receivedAt } = verdict;
-  return { jti, by, role, verdict: word, reason, attests, received_at: rfc3339(receivedAt) };
+  // Empty where the person was erased.
+  return { jti, by: by || null, role, verdict: word, reason, attests, received_at: rfc3339(receivedAt) };
 }
 
 function interruption(status: Extract<RequestStatus, { state: 'pending' }>): Record<string, unknown> | null {

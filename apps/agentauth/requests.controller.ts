@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { AtbError } from '../../domain/error';
 import type { Requirement } from '../../domain/policy';
 import type { PolicyEngine } from '../../domain/ports';
+import type { Recollection } from '../../domain/recollection';
 import type { RequestStatus } from '../../domain/request-status';
 import { collectPath } from '../../domain/signed-request';
 import { Caller } from './caller';
@@ -34,12 +35,15 @@ export class RequestsController {
     @Req() request: FastifyRequest,
   ): Promise<Record<string, unknown>> {
     const waitSeconds = waitOf(wait);
-    const first = await this.requests.status(id);
+    const first = await this.requests.standing(id);
     const own = await this.isOwn(caller, first);
     if (own) await this.pace.require(caller.spiffeId, id, pollingOf(first));
     else await this.requireMayDecide(caller, first);
     const gone = () => request.raw.socket.destroyed;
-    const status = waitSeconds === 0 ? first : await this.requests.changedStatus(id, waitSeconds, gone);
+    const status =
+      waitSeconds === 0 || first.state !== 'pending'
+        ? first
+        : await this.requests.changedStatus(id, waitSeconds, gone);
     // For whoever decides, and not for the agent itself: what came of its last requests.
     if (own || !('agent' in status) || status.agent === null) return statusJson(status);
     return {
@@ -90,23 +94,26 @@ export class RequestsController {
 
   /** Attack 5: knowing the id is not enough. Who may see the request learns that it is another's; nobody else does. */
   private async requireOwn(caller: CallerIdentity, id: string): Promise<void> {
-    const status = await this.requests.status(id);
+    const status = await this.requests.standing(id);
     if (await this.isOwn(caller, status)) return;
     await this.requireMaySee(caller, status);
     throw new AtbError('agent_mismatch', 'only the agent that asked may do this', { requestId: id });
   }
 
-  private async isOwn(caller: CallerIdentity, status: RequestStatus): Promise<boolean> {
+  private async isOwn(caller: CallerIdentity, status: RequestStatus | Recollection): Promise<boolean> {
     if ('agent' in status && status.agent !== null) return status.agent === caller.spiffeId;
     return this.requests.startedBy(status.requestId, caller);
   }
 
   /** The asking agent, its approvers (those who may, and those who did), and Security (attack 13). */
-  private async requireMaySee(caller: CallerIdentity, status: RequestStatus): Promise<void> {
+  private async requireMaySee(caller: CallerIdentity, status: RequestStatus | Recollection): Promise<void> {
     if (!(await this.isOwn(caller, status))) await this.requireMayDecide(caller, status);
   }
 
-  private async requireMayDecide({ spiffeId }: CallerIdentity, status: RequestStatus): Promise<void> {
+  private async requireMayDecide(
+    { spiffeId }: CallerIdentity,
+    status: RequestStatus | Recollection,
+  ): Promise<void> {
     if ('verdicts' in status && status.verdicts.some(({ by }) => by === spiffeId)) return;
     if ('eligibleApprovers' in status && status.eligibleApprovers.includes(spiffeId)) return;
     const principal = await this.policy.principal(spiffeId);

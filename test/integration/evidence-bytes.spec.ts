@@ -19,7 +19,7 @@ describe('the file of evidence', () => {
     const log = new EvidenceLog();
     const events = await steps.ledger.events({ requestId, limit: 100 });
     const file = formatEvidence(await log.evidenceOf(requestId, await log.kept(events)));
-    const verify = (bytes: Uint8Array) =>
+    const verify = async (bytes: Uint8Array) =>
       verifiedStory(parseEvidence(bytes), {
         ...{ logKeys: [log.signer], verdicts: verdictOpener, svids: steps.ports.svids },
       });
