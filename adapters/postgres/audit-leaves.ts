@@ -20,24 +20,13 @@ export class PostgresAuditLeaves implements AuditLeaves {
     this.pool = openPool(url, POOL);
   }
 
-  async size(): Promise<number> {
-    for (let placed = PLACED_AT_ONCE; placed === PLACED_AT_ONCE;) {
-      const [row] = await this.query<{ placed: number }>('place', 'select audit_sequence($1) as placed', [
-        PLACED_AT_ONCE,
-      ]);
-      placed = row?.placed ?? 0;
-    }
-    const [row] = await this.query<{ size: string }>(
-      'size',
-      'select coalesce(max(leaf_index) + 1, 0) as size from audit_leaf',
-      [],
-    );
-    return Number(row?.size);
+  size(): Promise<number> {
+    return placedSize(this.pool);
   }
 
   async *read(from: number, to: number): AsyncGenerator<AuditLeaf> {
     for (let start = from; start < to; start += PAGE) {
-      const rows = await this.query<{ leaf_index: string; leaf: string }>('read', READ, [
+      const rows = await rowsOf<{ leaf_index: string; leaf: string }>(this.pool, 'read', READ, [
         start,
         Math.min(start + PAGE, to),
       ]);
@@ -49,12 +38,35 @@ export class PostgresAuditLeaves implements AuditLeaves {
   async end(): Promise<void> {
     await this.pool.end();
   }
+}
 
-  private async query<Row extends object>(name: string, text: string, values: unknown[]): Promise<Row[]> {
-    try {
-      return (await this.pool.query<Row>({ name, text, values })).rows;
-    } catch (cause) {
-      throw unavailable(cause);
-    }
+/** Gives what was committed by now its place; answers how many leaves there are. Throws `audit_unavailable`. */
+export async function placedSize(pool: Pool): Promise<number> {
+  for (let placed = PLACED_AT_ONCE; placed === PLACED_AT_ONCE;) {
+    const [row] = await rowsOf<{ placed: number }>(pool, 'place', 'select audit_sequence($1) as placed', [
+      PLACED_AT_ONCE,
+    ]);
+    placed = row?.placed ?? 0;
+  }
+  const [row] = await rowsOf<{ size: string }>(
+    pool,
+    'size',
+    'select coalesce(max(leaf_index) + 1, 0) as size from audit_leaf',
+    [],
+  );
+  return Number(row?.size);
+}
+
+/** One prepared statement. Throws `audit_unavailable`. */
+export async function rowsOf<Row extends object>(
+  pool: Pool,
+  name: string,
+  text: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  try {
+    return (await pool.query<Row>({ name, text, values: [...values] })).rows;
+  } catch (cause) {
+    throw unavailable(cause);
   }
 }
