@@ -4,6 +4,7 @@ import { registerErase } from './audit-erase';
 import { registerAuditEvents } from './audit-events';
 import { registerAuditKey } from './audit-key';
 import { registerAuditProve } from './audit-prove';
+import { registerReconcile } from './audit-reconcile';
 import { registerAuditVerify } from './audit-verify';
 
 /** `atb audit`: what reads and proves the audit log. */
@@ -12,6 +13,7 @@ export function registerAudit(program: Command, surroundings: Surroundings): voi
   registerAuditEvents(audit, surroundings);
   registerAuditVerify(audit, surroundings);
   registerAuditProve(audit, surroundings);
+  registerReconcile(audit, surroundings);
   registerAuditKey(audit, surroundings);
   registerErase(audit, surroundings);
 }

@@ -1,0 +1,82 @@
+import { createProgram, run } from '../../apps/atb/program';
+import { NAMESPACE } from '../../adapters/temporal/server-settings';
+import { poaRequestWorkflowId } from '../../workflows/contract';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await TestStack.start({ ATB_REQUESTS_PER_MINUTE: '100000' });
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+interface Reconciled {
+  readonly workflows: number;
+  readonly requests: number;
+  readonly differences: readonly { readonly request_id: string; readonly kind: string }[];
+}
+
+async function reconcile() {
+  let stdout = '';
+  const surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text: string) => (stdout += text),
+    err: () => undefined,
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const argv = ['audit', 'reconcile', '--settled', '0', '--json'];
+  const exitCode = await run(createProgram(surroundings), argv, surroundings);
+  return { exitCode, ...(JSON.parse(stdout) as Reconciled) };
+}
+
+/** The visibility store is a moment behind. */
+async function reconciled(holds: (result: Awaited<ReturnType<typeof reconcile>>) => boolean) {
+  for (;;) {
+    const result = await reconcile();
+    if (holds(result)) return result;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+async function asked(act: string, agent = 'agent/explorer'): Promise<string> {
+  const { body } = await stack.as(agent).post('/issue', { act });
+  return String(body.request_id);
+}
+
+describe('Temporal and the log, held against each other', () => {
+  it('agree, and each difference that somebody makes is named', async () => {
+    // The stack asks for one mandate itself, to see that it can.
+    const { workflows: own } = await reconciled(({ workflows, requests }) => workflows === requests);
+    await asked('crm.contact.read');
+    await asked('sap.payment.execute', 'agent/hr-helper');
+    const withdrawn = await asked('erp.order.create');
+    await stack.as('agent/explorer').post(`/requests/${withdrawn}/withdraw`);
+    const waiting = await asked('erp.order.create');
+    const agreed = await reconciled(
+      ({ workflows, differences }) => workflows === own + 4 && differences.length === 0,
+    );
+    expect(agreed).toMatchObject({ exitCode: 0, requests: own + 4 });
+
+    const deleted = await asked('crm.contact.read');
+    const terminated = await asked('erp.order.create');
+    const client = await stack.sealedClient();
+    await client.workflow.getHandle(poaRequestWorkflowId(terminated)).terminate('to see what is told');
+    await client.workflowService.deleteWorkflowExecution({
+      namespace: NAMESPACE,
+      workflowExecution: { workflowId: poaRequestWorkflowId(deleted) },
+    });
+    const found = await reconciled(({ differences }) => differences.length === 2);
+    expect(found.exitCode).toBe(1);
+    expect(new Map(found.differences.map(({ request_id: id, kind }) => [id, kind]))).toEqual(
+      new Map([
+        [terminated, 'ended_from_outside'],
+        [deleted, 'workflow_missing'],
+      ]),
+    );
+    expect(found.differences.map(({ request_id: id }) => id)).not.toContain(waiting);
+  }, 120_000);
+});
