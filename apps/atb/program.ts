@@ -17,6 +17,7 @@ import { registerNotifications } from './commands/notifications';
 import { registerPlan } from './commands/plan';
 import { registerPolicy } from './commands/policy';
 import { registerProposals } from './commands/proposals';
+import { registerReport } from './commands/report';
 import { registerRequest } from './commands/request';
 import { registerReviews } from './commands/reviews';
 import { registerRevoke } from './commands/revoke';
@@ -47,6 +48,7 @@ const REGISTRATIONS = [
   registerIntrospect,
   registerVerify,
   registerEvidence,
+  registerReport,
   registerAudit,
   registerPolicy,
   registerProposals,
