@@ -139,6 +139,7 @@ const CONSEQUENCES = {
   connector_unknown: { status: 404 },
   credential_unavailable: { status: 503, retry: true },
   egress_not_allowed: { status: 502 },
+  agentauth_unavailable: { status: 503, retry: true },
   answer_not_inspectable: { status: 502 },
   guardrail_blocked: { status: 403 },
   guardrail_unavailable: { status: 503, retry: true },

@@ -77,7 +77,10 @@ class AgentAuthModule {
         { provide: PoaRequests, useValue: requests },
         { provide: Proposals, useValue: new Proposals(client, configuration.decisionTimeoutMs) },
         { provide: BoundTokens, useValue: tokens },
-        { provide: SignedRequests, useValue: new SignedRequests(svids, configuration.issuer) },
+        {
+          provide: SignedRequests,
+          useValue: new SignedRequests(svids, configuration.issuer, new Set(configuration.requestCarriers)),
+        },
         { provide: PollPace, useValue: new PollPace(configuration.pollsPerInterval) },
         { provide: REQUESTS_PER_MINUTE, useValue: configuration.requestsPerMinute },
         policyProvider(policy),

@@ -18,6 +18,8 @@ export interface AgentAuthConfiguration {
   readonly audience: string;
   /** SPIFFE IDs of the hops whose Client-Cert headers (RFC 9440) count. */
   readonly trustedProxies: readonly string[];
+  /** SPIFFE IDs of those who may bring requests that agents signed. */
+  readonly requestCarriers: readonly string[];
   /** How long a JWT-SVID may be good for in all. */
   readonly jwtSvidMaxLifetimeSeconds: number;
   /** Of POST /issue and /plan, per SPIFFE ID. */
@@ -74,6 +76,7 @@ export function agentAuthConfiguration(
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
     trustedProxies: environment.spiffeIds('ATB_TRUSTED_PROXIES'),
+    requestCarriers: environment.spiffeIds('ATB_REQUEST_CARRIERS'),
     jwtSvidMaxLifetimeSeconds: environment.integer('ATB_JWT_SVID_MAX_LIFETIME_SECONDS', 600, {
       min: 30,
       max: 86_400,

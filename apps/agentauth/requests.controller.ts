@@ -72,8 +72,8 @@ export class RequestsController {
     @Param('id') id: string,
     @Body() body: unknown,
   ): Promise<Record<string, unknown>> {
-    await this.requireOwn(caller, id);
     const collecting = this.signed.open(caller, body, collectPath(id));
+    await this.requireOwn(collecting.caller, id);
     const status = standingOf(await this.requests.collect(id, collecting.caller), id);
     if (status.state !== 'issued') throw new AtbError('not_approved', `the request is ${status.state}`);
     if (Date.now() >= status.expiresAt * 1000) {

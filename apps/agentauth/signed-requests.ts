@@ -2,6 +2,7 @@ import { openSignedRequest } from '../../adapters/jose/signed-request';
 import type { Svids } from '../../adapters/identity/svids';
 import { AtbError } from '../../domain/error';
 import { SignedBody } from './body';
+import { parseAtbSpiffeId } from '../../domain/spiffe-id';
 import type { CallerIdentity } from './caller-identity';
 
 /**
@@ -13,6 +14,8 @@ export class SignedRequests {
     private readonly svids: Svids,
     /** The audience of signed requests. */
     private readonly issuer: string,
+    /** SPIFFE IDs of those who may bring requests that agents signed: they carry, and ask for nothing themselves. */
+    private readonly carriers: ReadonlySet<string>,
   ) {}
 
   /** The body that was meant, and the caller with the statement as its evidence; an unsigned body is handed on as is. */
@@ -21,7 +24,7 @@ export class SignedRequests {
     const { statement } = body;
     const { claims, chain } = openSignedRequest(statement);
     const signer = this.svids.validate(chain, new Date()).spiffeId;
-    if (signer !== caller.spiffeId) {
+    if (signer !== caller.spiffeId && !this.carriers.has(caller.spiffeId)) {
       throw new AtbError('agent_mismatch', 'the request was signed by somebody other than who sends it');
     }
     if (claims.aud !== this.issuer || claims.path !== path) {
@@ -32,7 +35,10 @@ export class SignedRequests {
     }
     const { presentedAt } = caller.evidence;
     return {
-      caller: { ...caller, evidence: { kind: 'signed_request', statement, presentedAt } },
+      caller: {
+        spiffeId: parseAtbSpiffeId(signer).uri,
+        evidence: { kind: 'signed_request', statement, presentedAt },
+      },
       body: claims.body,
     };
   }

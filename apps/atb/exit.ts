@@ -157,6 +157,7 @@ const EXIT_OF_CODE = {
   upgrade_refused: EXIT.refused,
   upstream_failed: EXIT.unavailable,
   answer_not_inspectable: EXIT.unavailable,
+  agentauth_unavailable: EXIT.unavailable,
   upstream_redirect_refused: EXIT.unavailable,
   upstream_response_too_large: EXIT.unavailable,
   upstream_timeout: EXIT.unavailable,

@@ -26,6 +26,12 @@ import type { BrokerConfiguration } from './configuration';
 import { CallPace } from './checks/pace';
 import { ConnectorRegister, OPEN_REGISTER } from './connector-register';
 import type { Register } from './connector-register';
+import { AuthzenEntry } from './gateway/authzen';
+import { GrpcExtAuthz } from './gateway/ext-authz-grpc';
+import { HttpExtAuthz } from './gateway/ext-authz-http';
+import { Gateways } from './gateway/gateway';
+import { AgentAuthCarrier } from './mcp/agentauth';
+import { McpEntry } from './mcp/mcp';
 import { BrokerMetrics } from './metrics';
 import { Proxy } from './proxy';
 import { Redemptions } from './redemption';
@@ -33,6 +39,8 @@ import { Redemptions } from './redemption';
 export interface Broker {
   readonly url: string;
   readonly adminUrl: string;
+  /** Undefined where it is not offered. */
+  readonly extAuthzGrpcPort: number | undefined;
   /** The decision by itself, for other ways in than the proxy. */
   readonly redemptions: Redemptions;
   readonly connectors: ReadonlyMap<string, RouteTable>;
@@ -194,6 +202,38 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
         onDefect: parts.onDefect,
       },
     );
+    const carrier =
+      configuration.agentauth &&
+      new AgentAuthCarrier(
+        configuration.agentauth.url,
+        await readFile(configuration.agentauth.caFile, 'utf8'),
+        identity,
+      );
+    undo.push(() => carrier?.close());
+    const gateways = new Gateways(new Set(configuration.trustedProxies), (chain) =>
+      redemptions.caller(chain),
+    );
+    proxy.enter([
+      new HttpExtAuthz(gateways, redemptions),
+      new AuthzenEntry({ gateways, redemptions, publicUrl: () => proxy.publicUrl }),
+      new McpEntry({
+        connectors: connectors.values(),
+        publicUrl: () => proxy.publicUrl,
+        issuer,
+        agentauth: carrier,
+        decideAt: configuration.decideAt,
+        requireCaller: (chain) => redemptions.caller(chain),
+        perform: (call, chain, sink) => proxy.perform(call, chain, sink),
+        record: (error, chain) => redemptions.recordUnreadable(error, chain),
+        onDefect: parts.onDefect,
+      }),
+    ]);
+    let extAuthzGrpcPort: number | undefined;
+    if (configuration.extAuthzGrpcPort !== undefined) {
+      const grpc = new GrpcExtAuthz({ identity, gateways, redemptions, onDefect: parts.onDefect });
+      extAuthzGrpcPort = await grpc.listen(configuration.extAuthzGrpcPort, configuration.host);
+      undo.push(() => grpc.close());
+    }
     await proxy.listen(configuration.port, configuration.host);
     undo.push(() => proxy.close(SHUTDOWN_GRACE_MS));
     const isReady = async () => {
@@ -209,7 +249,10 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(() => admin.close());
     const address = proxy.server.address();
     const port = typeof address === 'object' && address !== null ? address.port : configuration.port;
-    return { url: `https://localhost:${port}`, adminUrl: admin.url, redemptions, connectors, close };
+    return {
+      ...{ url: `https://localhost:${port}`, adminUrl: admin.url, extAuthzGrpcPort },
+      ...{ redemptions, connectors, close },
+    };
   } catch (error) {
     await close();
     throw error;

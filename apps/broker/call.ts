@@ -15,9 +15,14 @@ export interface Call {
   readonly headers: ReadonlyMap<string, string>;
   /** The request as the agent sent it, which a DPoP proof must be over (RFC 9449 §4.2); the URL without its query. */
   readonly addressed: { readonly method: string; readonly url: string };
+  /** Whose call, and for what, whoever asks says that it is; undefined where nobody says so. */
+  readonly expected?: { readonly subject: string; readonly action: string };
   /** Reads the whole body. Throws `body_too_large`, `request_timeout`. */
   readonly body: (limitBytes: number) => Promise<Uint8Array>;
 }
+
+/** All others are not for here. */
+export const CALL_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
 /** Headers that other servers take for the method, the path or the host of a call (attack 24). */
 const OVERRIDES = new Set([

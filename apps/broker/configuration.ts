@@ -29,6 +29,12 @@ export interface BrokerConfiguration {
   /** The guardrails' rule set, where it is not ours. */
   readonly guardrailsFile: string | undefined;
   readonly allowUnmandatedLowRisk: boolean;
+  /** Where AgentAuth is, for requests that agents signed and bring here; undefined where none are carried. */
+  readonly agentauth: { readonly url: string; readonly caFile: string } | undefined;
+  /** Where a person decides about a request, with `{request_id}`. */
+  readonly decideAt: string | undefined;
+  /** Where Envoy asks over gRPC; undefined where that is not offered. */
+  readonly extAuthzGrpcPort: number | undefined;
   readonly clockSkewSeconds: number;
   readonly revocationPollMs: number;
   readonly revocationMaxAgeMs: number;
@@ -68,6 +74,12 @@ export function brokerConfiguration(
     requireConnectorSignOff: environment.flag('ATB_REQUIRE_CONNECTOR_SIGN_OFF', true),
     guardrailsFile: environment.optional('ATB_GUARDRAILS_FILE'),
     allowUnmandatedLowRisk: environment.flag('ALLOW_UNMANDATED_LOW_RISK', false),
+    agentauth: agentauthLocation(environment),
+    decideAt: environment.optional('ATB_DECIDE_AT'),
+    extAuthzGrpcPort:
+      environment.optional('ATB_BROKER_GRPC_PORT') === undefined
+        ? undefined
+        : environment.port('ATB_BROKER_GRPC_PORT', 9444),
     clockSkewSeconds: environment.integer('ATB_CLOCK_SKEW_SECONDS', 5, { min: 0, max: 30 }),
     revocationPollMs: environment.integer('ATB_REVOCATION_POLL_MS', 400, { min: 10, max: 1_000 }),
     revocationMaxAgeMs: environment.integer('ATB_REVOCATION_MAX_AGE_MS', 3_000, { min: 100, max: 60_000 }),
@@ -84,6 +96,11 @@ export function brokerConfiguration(
   };
   environment.finish('the broker');
   return configuration;
+}
+
+function agentauthLocation(environment: Environment): BrokerConfiguration['agentauth'] {
+  const url = environment.optional('ATB_AGENTAUTH_URL');
+  return url === undefined ? undefined : { url, caFile: environment.required('ATB_AGENTAUTH_CA_FILE') };
 }
 
 function jwksLocation(environment: Environment): JwksLocation {

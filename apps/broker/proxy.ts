@@ -12,9 +12,13 @@ import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream'
 import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
 import { problemOf } from '../problem-details';
 import type { AnswerInspection } from './answer-inspection';
-import { parseCallHeaders, parseCallTarget } from './call';
+import { StreamedAnswer } from './answer-sink';
+import type { AnswerSink } from './answer-sink';
+import { CALL_METHODS, parseCallHeaders, parseCallTarget } from './call';
 import type { Call } from './call';
 import { agentHeaders, refuseConnectionTricks, upstreamHeaders } from './headers';
+import { bodyOf } from './body';
+import type { Entry } from './entry';
 import type { BrokerMetrics } from './metrics';
 import type { Permission, RedemptionOutcome, Redemptions } from './redemption';
 
@@ -38,7 +42,6 @@ export interface ProxyParts {
   readonly onDefect: (error: unknown) => void;
 }
 
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 const RETRY_AFTER_SECONDS = 1;
 const KEEP_ALIVE_MS = 72_000;
 
@@ -48,6 +51,8 @@ const KEEP_ALIVE_MS = 72_000;
  */
 export class Proxy {
   readonly server: Server;
+  /** The other ways in, each with its paths. */
+  private entries: readonly Entry[] = [];
   private readonly chains = new PresentedChains();
   /** Outcomes that are being written: a shutdown waits for them. */
   private readonly recording = new Set<Promise<void>>();
@@ -112,6 +117,11 @@ export class Proxy {
     return this.options.publicUrl ?? `https://localhost:${port}`;
   }
 
+  /** Before it listens. */
+  enter(entries: readonly Entry[]): void {
+    this.entries = entries;
+  }
+
   listen(port: number, host: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.server.once('error', reject);
@@ -139,7 +149,6 @@ export class Proxy {
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const startedAt = performance.now();
     const { socket } = request;
     this.underWay.set(socket, { request, response });
     response.once('close', () => {
@@ -147,6 +156,11 @@ export class Proxy {
     });
     let connector: string | null = null;
     try {
+      const entry = this.entries.find(({ serves }) => serves(pathOf(request)));
+      if (entry) {
+        await this.enterBy(entry, request, response);
+        return;
+      }
       let call: Call;
       try {
         call = callOf(request, this.publicUrl);
@@ -156,13 +170,7 @@ export class Proxy {
         throw error;
       }
       connector = call.connector;
-      const permission = await this.parts.redemptions.permit(
-        call,
-        this.chains.of(request.socket as TLSSocket),
-      );
-      this.parts.metrics.decided(connector, 'allowed');
-      await this.forward(permission, response, startedAt);
-      this.parts.metrics.answered(connector, (performance.now() - startedAt) / 1000);
+      await this.perform(call, this.chains.of(request.socket as TLSSocket), new StreamedAnswer(response));
     } catch (error) {
       const known = this.known(error);
       this.parts.metrics.decided(connector, known.code);
@@ -170,18 +178,36 @@ export class Proxy {
     }
   }
 
+  private async enterBy(entry: Entry, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chain = this.chains.of(request.socket as TLSSocket);
+    try {
+      await entry.handle(request, response, chain);
+    } catch (error) {
+      await this.parts.redemptions.recordUnreadable(asAtbError(error), chain);
+      throw error;
+    }
+  }
+
+  /** Checks the call and makes it, whoever brought it. Throws what refused it or made it fail. */
+  async perform(call: Call, chain: readonly string[], sink: AnswerSink): Promise<void> {
+    const startedAt = performance.now();
+    const permission = await this.parts.redemptions.permit(call, chain);
+    this.parts.metrics.decided(call.connector, 'allowed');
+    await this.forward(permission, sink, startedAt);
+    this.parts.metrics.answered(call.connector, (performance.now() - startedAt) / 1000);
+  }
+
   /** Makes the call. What is thrown is told to the agent, unless its answer has begun. */
-  private async forward(permission: Permission, response: ServerResponse, startedAt: number): Promise<void> {
+  private async forward(permission: Permission, sink: AnswerSink, startedAt: number): Promise<void> {
     const { connector, route, call, body } = permission;
     const upstream = this.parts.upstreams.get(connector.id);
     const abort = new AbortController();
     const outOfTime = setTimeout(() => {
       abort.abort(new AtbError('upstream_timeout', 'the system behind took too long'));
     }, connector.timeouts.totalMs);
-    const gone = () => {
-      if (!response.writableFinished) abort.abort(new AtbError('upstream_failed', 'the agent went away'));
-    };
-    response.once('close', gone);
+    const listenNoMore = sink.onGone(() => {
+      abort.abort(new AtbError('upstream_failed', 'the agent went away'));
+    });
     let answer: UpstreamAnswer | undefined;
     let inspection: AnswerInspection | null = null;
     try {
@@ -195,7 +221,7 @@ export class Proxy {
         signal: abort.signal,
       });
       inspection = this.parts.redemptions.inspectionOf(permission, answer.headers);
-      const handed = await this.handOn(permission, upstream, answer, response, inspection);
+      const handed = await this.handOn(permission, upstream, answer, sink, inspection);
       const findings = inspection?.findings ?? [];
       this.record(permission, { ...handed, findings, code: null, startedAt, status: answer.statusCode });
     } catch (error) {
@@ -214,13 +240,13 @@ export class Proxy {
         startedAt,
         status: answer?.statusCode ?? null,
       });
-      if (!response.headersSent) throw failure;
+      if (!sink.hasBegun) throw failure;
       // Half an answer cannot be taken back: the agent sees that it broke off.
       this.parts.metrics.decided(connector.id, failure.code);
-      response.destroy();
+      sink.breakOff();
     } finally {
       clearTimeout(outOfTime);
-      response.off('close', gone);
+      listenNoMore();
     }
   }
 
@@ -228,7 +254,7 @@ export class Proxy {
     { connector, call }: Permission,
     upstream: Upstream,
     answer: UpstreamAnswer,
-    response: ServerResponse,
+    sink: AnswerSink,
     inspection: AnswerInspection | null,
   ): Promise<{ readonly bytes: number; readonly digest: string }> {
     const headers = agentHeaders(answer.headers);
@@ -248,11 +274,13 @@ export class Proxy {
     if (announced > most) throw tooLarge();
     const hash = createHash('sha256');
     let bytes = 0;
+    let hasBegun = false;
     const pass = async (chunk: Buffer) => {
       // With the first bytes, so that an answer that is stopped before them is a proper refusal.
-      if (!response.headersSent) response.writeHead(answer.statusCode, headers);
+      if (!hasBegun) sink.begin(answer.statusCode, headers);
+      hasBegun = true;
       hash.update(chunk);
-      if (chunk.length > 0 && !response.write(chunk)) await drained(response);
+      if (chunk.length > 0) await sink.write(chunk);
     };
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       bytes += chunk.length;
@@ -264,7 +292,7 @@ export class Proxy {
       }
     }
     await pass(inspection ? await inspection.end() : Buffer.alloc(0));
-    response.end();
+    sink.end();
     return { bytes, digest: hash.digest('base64url') };
   }
 
@@ -360,11 +388,15 @@ export class Proxy {
   }
 }
 
+function pathOf({ url = '' }: IncomingMessage): string {
+  return url.split('?')[0] ?? '';
+}
+
 /** The call in a request. Reads no body yet. Throws what makes it none. */
 function callOf(request: IncomingMessage, publicUrl: string): Call {
   const method = request.method ?? '';
   if (request.httpVersion !== '1.1') throw new AtbError('call_malformed', 'calls are made with HTTP/1.1');
-  if (!METHODS.has(method)) throw new AtbError('method_not_allowed', 'this method is not for here');
+  if (!CALL_METHODS.has(method)) throw new AtbError('method_not_allowed', 'this method is not for here');
   const target = parseCallTarget(request.url ?? '');
   const headers = parseCallHeaders(request.rawHeaders);
   refuseConnectionTricks(headers);
@@ -380,34 +412,6 @@ function callOf(request: IncomingMessage, publicUrl: string): Call {
     addressed: { method, url: `${publicUrl}/c/${target.connector}${target.path}` },
     body: (limitBytes) => bodyOf(request, limitBytes),
   };
-}
-
-function bodyOf(request: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const tooLargeBody = () =>
-      new AtbError('body_too_large', `the body is larger than the connector takes: ${limitBytes} bytes`);
-    if (Number(request.headers['content-length'] ?? 0) > limitBytes) {
-      reject(tooLargeBody());
-      return;
-    }
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > limitBytes) {
-        request.pause();
-        reject(tooLargeBody());
-      } else chunks.push(chunk);
-    });
-    request.once('end', () => {
-      resolve(Buffer.concat(chunks));
-    });
-    const broken = () => {
-      reject(new AtbError('call_malformed', 'the body ended before it was whole'));
-    };
-    request.once('error', broken);
-    request.once('close', broken);
-  });
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, error: AtbError): void {
@@ -469,13 +473,4 @@ function tooLarge(): AtbError {
 function asAtbError(error: unknown): AtbError {
   if (isAtbError(error)) return error;
   return new AtbError('internal', 'something went wrong on our side; it was logged', { cause: error });
-}
-
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve, reject) => {
-    response.once('drain', resolve);
-    response.once('close', () => {
-      reject(new AtbError('upstream_failed', 'the agent went away'));
-    });
-  });
 }

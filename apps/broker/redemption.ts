@@ -123,6 +123,9 @@ const REASONS_TOLD = 64;
 
 /** Decides on calls with mandates: the same for our proxy, for other gateways and for tools. */
 export class Redemptions {
+  /** The refusals that have their event. */
+  private readonly recorded = new WeakSet<Error>();
+
   constructor(private readonly ports: RedemptionPorts) {}
 
   /**
@@ -148,6 +151,11 @@ export class Redemptions {
       await this.recordRefusal(known, error);
       throw error;
     }
+  }
+
+  /** Who is at the other end of a connection. Throws the 401 codes. */
+  caller(chain: readonly string[]): string {
+    return checkClientSvid(chain, this.ports.svids, this.ports.clock()).spiffeId;
   }
 
   /** Nothing of the call was sent: the mandate may be used once more. False where that happened before. */
@@ -196,14 +204,18 @@ export class Redemptions {
     );
   }
 
-  /** Records a call that was refused before it could be read as one, and whose it was, where that can be known. */
+  /**
+   * Records a call that was refused before it could be read as one, and whose it was, where that can be known. What was
+   * recorded already is not told twice.
+   */
   async recordUnreadable(error: AtbError, chain: readonly string[]): Promise<void> {
+    if (this.recorded.has(error)) return;
     await this.recordRefusal({ ...nothingKnown(undefined), agent: this.callerOf(chain) }, error);
   }
 
   private callerOf(chain: readonly string[]): string | null {
     try {
-      return checkClientSvid(chain, this.ports.svids, this.ports.clock()).spiffeId;
+      return this.caller(chain);
     } catch (error) {
       if (!isAtbError(error)) throw error;
       return null;
@@ -221,12 +233,21 @@ export class Redemptions {
     known.mandate = mandate;
     const agent = await this.timedAsync('binding', () => this.agentOf(call, svid, mandate, compact, now));
     known.agent = agent;
+    if (call.expected && call.expected.subject !== agent) {
+      throw new AtbError('agent_mismatch', 'the call is not one of the subject that was asked about');
+    }
 
     const { connector, route, path } = this.timed('action', () => {
       const found = this.routeOf(call);
       known.match = found;
       known.use = useOf(found.connector, found.route, svid?.spiffeId ?? agent);
       if (mandate) checkAction(mandate, found.route);
+      if (call.expected && call.expected.action !== found.route.action) {
+        throw new AtbError(
+          'mandate_action_mismatch',
+          'the action that was asked about is not what the route does',
+        );
+      }
       return found;
     });
 
@@ -382,6 +403,7 @@ export class Redemptions {
 
   /** A refusal stands whether or not it could be recorded; that it could not is told to who watches. */
   private async recordRefusal(known: Known, error: unknown): Promise<void> {
+    if (error instanceof Error) this.recorded.add(error);
     const code = isAtbError(error) ? error.code : 'internal';
     const told = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
     const reasons = [...new Set(told)].slice(0, REASONS_TOLD);

@@ -82,5 +82,9 @@ export function brokerEnvironment(
     ATB_BROKER_JWKS_URL: `https://localhost:${ports.agentauth}/.well-known/jwks.json`,
     ATB_BROKER_JWKS_CA_FILE: files.caCertificate,
     ATB_CONNECTORS_DIR: files.connectors,
+    ATB_AGENTAUTH_URL: `https://localhost:${ports.agentauth}`,
+    ATB_AGENTAUTH_CA_FILE: files.caCertificate,
+    // AgentAuth takes from it what agents signed.
+    ATB_REQUEST_CARRIERS: BROKER_ID,
   };
 }

@@ -1,0 +1,186 @@
+import { createServer } from 'node:tls';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import type { MethodDefinition, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js';
+import * as protobuf from 'protobufjs';
+import { PresentedChains, rotateServerCertificate, serverTlsOptions } from '../../../adapters/spiffe';
+import type { OwnIdentity } from '../../../adapters/spiffe';
+import { AtbError, isAtbError, isRetryable, statusOf } from '../../../domain/error';
+import { problemOf } from '../../problem-details';
+import type { Redemptions } from '../redemption';
+import { EXT_AUTHZ_PROTO } from './ext-authz.proto';
+import { callOfGateway, chainOfEncodedPem, NOT_FOR_UPSTREAM } from './gateway';
+import type { Gateways } from './gateway';
+
+interface CheckRequest {
+  readonly attributes?: {
+    readonly source?: { readonly certificate: string };
+    readonly request?: {
+      readonly http?: {
+        readonly method: string;
+        readonly headers: Readonly<Record<string, string>>;
+        readonly path: string;
+        readonly host: string;
+        readonly scheme: string;
+        readonly body: string;
+        readonly rawBody: Uint8Array;
+      };
+    };
+    readonly contextExtensions: Readonly<Record<string, string>>;
+  };
+}
+type CheckResponse = Readonly<Record<string, unknown>>;
+
+const { root } = protobuf.parse(EXT_AUTHZ_PROTO);
+const REQUEST = root.lookupType('envoy.service.auth.v3.CheckRequest');
+const RESPONSE = root.lookupType('envoy.service.auth.v3.CheckResponse');
+
+/** The one method of envoy.service.auth.v3.Authorization, for a client or a server of grpc-js. */
+export const CHECK: MethodDefinition<CheckRequest, CheckResponse> = {
+  path: '/envoy.service.auth.v3.Authorization/Check',
+  requestStream: false,
+  responseStream: false,
+  requestSerialize: (message) => Buffer.from(REQUEST.encode(REQUEST.fromObject(message)).finish()),
+  requestDeserialize: (bytes) => REQUEST.toObject(REQUEST.decode(bytes), { defaults: true }),
+  responseSerialize: (message) => Buffer.from(RESPONSE.encode(RESPONSE.fromObject(message)).finish()),
+  responseDeserialize: (bytes) => RESPONSE.toObject(RESPONSE.decode(bytes)),
+};
+
+export interface GrpcExtAuthzParts {
+  readonly identity: OwnIdentity;
+  readonly gateways: Gateways;
+  readonly redemptions: Pick<Redemptions, 'permit' | 'recordUnreadable'>;
+  readonly onDefect: (error: unknown) => void;
+}
+
+const MAX_MESSAGE_BYTES = 17 * 1024 * 1024;
+const OK = 0;
+const PERMISSION_DENIED = 7;
+
+/**
+ * Envoy's external authorization over gRPC, on a port of its own. The gateway proves itself by its SVID, at each call;
+ * the connector is `context_extensions.connector` of the route, the agent's certificate `source.certificate`
+ * (include_peer_certificate). OK is yes, once: the mandate is used then.
+ */
+export class GrpcExtAuthz {
+  private readonly server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE_BYTES });
+  private readonly tls: TlsServer;
+  private readonly chains = new PresentedChains();
+  /** The connections, by the address at their other end. */
+  private readonly sockets = new Map<string, TLSSocket>();
+
+  constructor(private readonly parts: GrpcExtAuthzParts) {
+    this.server.addService({ check: CHECK }, { check: this.check });
+    // TLS is ours: any certificate may come in, so that the refusal can say what is wrong with it.
+    const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.tls = createServer({ ...serverTlsOptions(parts.identity), ALPNProtocols: ['h2'] }, (socket) => {
+      const address = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''}`;
+      this.sockets.set(address, socket);
+      socket.once('close', () => this.sockets.delete(address));
+      socket.on('error', () => undefined);
+      injector.injectConnection(socket);
+    });
+    this.tls.on('tlsClientError', (_, socket) => socket.destroy());
+    rotateServerCertificate(this.tls, parts.identity);
+  }
+
+  listen(port: number, host: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.tls.once('error', reject);
+      this.tls.listen(port, host, () => {
+        const address = this.tls.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : port);
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.tls.close(() => {
+        resolve();
+      });
+    });
+    for (const socket of this.sockets.values()) socket.destroy();
+    this.server.forceShutdown();
+    await closed;
+  }
+
+  private readonly check = (
+    call: ServerUnaryCall<CheckRequest, CheckResponse>,
+    answer: sendUnaryData<CheckResponse>,
+  ): void => {
+    this.decide(call).then(
+      (response) => {
+        answer(null, response);
+      },
+      (error: unknown) => {
+        this.parts.onDefect(error);
+        answer({ code: status.INTERNAL, details: 'something went wrong on our side' });
+      },
+    );
+  };
+
+  private async decide(call: ServerUnaryCall<CheckRequest, CheckResponse>): Promise<CheckResponse> {
+    const socket = this.sockets.get(call.getPeer());
+    const chain = socket ? this.chains.of(socket) : [];
+    try {
+      this.parts.gateways.require(chain);
+      await this.permit(call.request);
+      return { status: { code: OK }, okResponse: { headersToRemove: [...NOT_FOR_UPSTREAM] } };
+    } catch (error) {
+      if (!isAtbError(error)) throw error;
+      await this.parts.redemptions.recordUnreadable(error, chain);
+      return denied(error);
+    }
+  }
+
+  private async permit({ attributes }: CheckRequest): Promise<void> {
+    const http = attributes?.request?.http;
+    if (!attributes || !http) throw new AtbError('call_malformed', 'the check is about no HTTP request');
+    const { connector } = attributes.contextExtensions;
+    if (connector === undefined) {
+      throw new AtbError(
+        'connector_unknown',
+        'the route of the gateway must have context_extensions.connector',
+      );
+    }
+    // Envoy writes the pseudo headers of HTTP/2 among the others.
+    const headers = Object.entries(http.headers).filter(([name]) => !name.startsWith(':'));
+    if (http.headers['x-envoy-auth-partial-body'] === 'true') {
+      throw new AtbError(
+        'body_too_large',
+        'the gateway sent a part of the body: allow_partial_message must be false',
+      );
+    }
+    const body = http.rawBody.length > 0 ? Buffer.from(http.rawBody) : Buffer.from(http.body);
+    const call = callOfGateway({
+      connector,
+      method: http.method,
+      target: http.path,
+      headers: headers.flat(),
+      url: `${http.scheme === '' ? 'https' : http.scheme}://${http.host}${http.path.split('?')[0] ?? ''}`,
+      body: (limitBytes) => {
+        if (body.length > limitBytes)
+          throw new AtbError('body_too_large', 'the body is larger than is taken here');
+        return Promise.resolve(body);
+      },
+    });
+    const encoded = attributes.source?.certificate ?? '';
+    await this.parts.redemptions.permit(call, encoded === '' ? [] : chainOfEncodedPem(encoded));
+  }
+}
+
+function denied(error: AtbError): CheckResponse {
+  const headers = [{ header: { key: 'content-type', value: 'application/problem+json' } }];
+  if (isRetryable(error.code)) {
+    headers.push({ header: { key: 'retry-after', value: String(error.retryAfterSeconds ?? 1) } });
+  }
+  return {
+    status: { code: PERMISSION_DENIED, message: error.code },
+    deniedResponse: {
+      status: { code: statusOf(error.code) },
+      headers,
+      body: JSON.stringify(problemOf(error)),
+    },
+  };
+}
