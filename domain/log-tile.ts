@@ -16,6 +16,9 @@ export const MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES);
 
 export const CHECKPOINT_PATH = 'checkpoint';
 
+/** Ours, beside those of C2SP: the last checkpoint that a time-stamping authority stamped (RFC 3161). */
+export const TIMESTAMP_PATH = 'timestamp';
+
 /** The `index`-th tile of a level, with its first `width` hashes: fewer than 256 is a partial tile. */
 export interface Tile {
   readonly level: number;

@@ -189,14 +189,17 @@ export interface AuditLeaves {
   read(from: number, to: number): AsyncIterable<AuditLeaf>;
 }
 
-/** Where a sealed log lies, by the paths of C2SP tlog-tiles. Nothing in it changes but the checkpoint. */
+/** What in a sealed log is not written once. */
+export type ReplacedPath = 'checkpoint' | 'timestamp';
+
+/** Where a sealed log lies, by the paths of C2SP tlog-tiles. Nothing in it changes but the checkpoint and its time-stamp. */
 export interface LogStore {
   /** Null where there is no such thing. Throws `audit_log_malformed` for more than `mostBytes`. */
   read(path: string, mostBytes: number): Promise<Uint8Array | null>;
   /** Writes once, durably; the same again changes nothing. Throws `audit_log_diverged` where something else is there. */
   create(path: string, bytes: Uint8Array): Promise<void>;
-  /** Replaces the checkpoint, durably and as a whole. */
-  replaceCheckpoint(bytes: Uint8Array): Promise<void>;
+  /** Replaces one of these two, durably and as a whole. */
+  replace(path: ReplacedPath, bytes: Uint8Array): Promise<void>;
 }
 
 /** Where the copy of a sealed log lies that nobody can change or remove before its time: write once, read many. */
@@ -208,8 +211,8 @@ export interface WormStore extends Pick<LogStore, 'read'> {
    * `audit_log_diverged` where something else is there, and `object_lock_missing` where it is not locked.
    */
   create(path: string, bytes: Uint8Array, retainUntil: Date): Promise<void>;
-  /** Puts a new checkpoint on top of those before it, each of which stays for its time. */
-  replaceCheckpoint(bytes: Uint8Array, retainUntil: Date): Promise<void>;
+  /** Puts a new version on top of those before it, each of which stays for its time. */
+  replace(path: ReplacedPath, bytes: Uint8Array, retainUntil: Date): Promise<void>;
 }
 
 /** The customer's ticket system. Null means that it knows no such ticket. Throws `ticket_system_unavailable`. */

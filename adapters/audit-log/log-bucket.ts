@@ -1,8 +1,8 @@
 import type { HeadObjectCommandOutput, ObjectVersion, PutObjectCommandInput, S3 } from '@aws-sdk/client-s3';
 import { sha256 } from '../../domain/digest';
 import { AtbError, isAtbError } from '../../domain/error';
-import { CHECKPOINT_PATH } from '../../domain/log-tile';
-import type { WormStore } from '../../domain/ports';
+import { CHECKPOINT_PATH, TIMESTAMP_PATH } from '../../domain/log-tile';
+import type { ReplacedPath, WormStore } from '../../domain/ports';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -90,7 +90,7 @@ export class LogBucket implements WormStore {
       if (current) return current;
       // Not there, or hidden by a delete marker: what is under lock is still to be had.
       const versions = await this.versions(path, abortSignal);
-      const hidden = path === CHECKPOINT_PATH ? versions.at(0) : versions.at(-1);
+      const hidden = isReplaced(path) ? versions.at(0) : versions.at(-1);
       return hidden ? this.version(path, hidden.VersionId, mostBytes, abortSignal) : null;
     });
   }
@@ -100,9 +100,9 @@ export class LogBucket implements WormStore {
     await this.requireKept(path, bytes, retainUntil);
   }
 
-  async replaceCheckpoint(bytes: Uint8Array, retainUntil: Date): Promise<void> {
-    const versionId = await this.put(CHECKPOINT_PATH, bytes, retainUntil, {});
-    await this.requireKept(CHECKPOINT_PATH, bytes, retainUntil, versionId);
+  async replace(path: ReplacedPath, bytes: Uint8Array, retainUntil: Date): Promise<void> {
+    const versionId = await this.put(path, bytes, retainUntil, {});
+    await this.requireKept(path, bytes, retainUntil, versionId);
   }
 
   /** Answers the version that was written; none where `IfNoneMatch` found one. */
@@ -232,6 +232,10 @@ export class LogBucket implements WormStore {
       );
     }
   }
+}
+
+function isReplaced(path: string): boolean {
+  return path === CHECKPOINT_PATH || path === TIMESTAMP_PATH;
 }
 
 /** Signatures of S3 do not hide what is sent, nor who sends it. */

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AtbError } from '../../domain/error';
-import { bundlePath, CHECKPOINT_PATH, TILE_WIDTH, tilePath } from '../../domain/log-tile';
-import type { LogStore } from '../../domain/ports';
+import { bundlePath, TILE_WIDTH, tilePath } from '../../domain/log-tile';
+import type { LogStore, ReplacedPath } from '../../domain/ports';
 
 const READ_ONLY = 0o444;
 
@@ -56,8 +56,8 @@ export class LogDirectory implements LogStore {
     });
   }
 
-  async replaceCheckpoint(bytes: Uint8Array): Promise<void> {
-    const name = join(this.root, CHECKPOINT_PATH);
+  async replace(path: ReplacedPath, bytes: Uint8Array): Promise<void> {
+    const name = join(this.root, path);
     await this.written(name, bytes, (whole) => rename(whole, name));
   }
 

@@ -1,7 +1,14 @@
 import type { Checkpoint } from '../../domain/checkpoint';
 import { AtbError, isAtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
-import { bundlePath, formatBundle, TILE_WIDTH, tilePath } from '../../domain/log-tile';
+import {
+  bundlePath,
+  CHECKPOINT_PATH,
+  formatBundle,
+  TILE_WIDTH,
+  tilePath,
+  TIMESTAMP_PATH,
+} from '../../domain/log-tile';
 import type { Tile } from '../../domain/log-tile';
 import type { LogStore, WormStore } from '../../domain/ports';
 import type { NoteVerifier } from '../../domain/signed-note';
@@ -52,9 +59,30 @@ export class LogMirror {
    * does not extend what was copied, or is damaged: nothing of it is copied then.
    */
   async copy(from: SealedCheckpoint | null, to: SealedCheckpoint): Promise<void> {
+    await this.copyTree(from, to);
+    await this.copyTimestamp(to);
+  }
+
+  /** The stamped checkpoint is none after that: what it covers is there. */
+  private async copyTimestamp(to: SealedCheckpoint): Promise<void> {
+    const { keys, worm, now } = this.options;
+    const stamped = await this.local.stamped(keys);
+    if (!stamped || stamped.size > to.size) return;
+    const before = await this.mirrored.stamped(keys);
+    if (before && Buffer.compare(before.note, stamped.note) === 0) return;
+    await worm.replace(TIMESTAMP_PATH, stamped.note, this.yearsAfter(now()));
+  }
+
+  private yearsAfter(time: Date): Date {
+    const later = new Date(time);
+    later.setUTCFullYear(later.getUTCFullYear() + this.options.retentionYears);
+    return later;
+  }
+
+  private async copyTree(from: SealedCheckpoint | null, to: SealedCheckpoint): Promise<void> {
     // The same checkpoint may have been cosigned since.
     if (from && Buffer.compare(from.note, to.note) === 0) return;
-    const { worm, now, retentionYears } = this.options;
+    const { worm, now } = this.options;
     let newest = now();
     try {
       await verifyTree(this.local, to, {
@@ -72,15 +100,14 @@ export class LogMirror {
         { cause },
       );
     }
-    const until = new Date(newest);
-    until.setUTCFullYear(until.getUTCFullYear() + retentionYears);
+    const until = this.yearsAfter(newest);
     await allOf(filesBetween(from?.size ?? 0, to), async (file) => {
       const { path, bytes } = await this.contentOf(file);
       if (this.found.has(path)) return;
       await worm.create(path, bytes, until);
       this.found.add(path);
     });
-    await worm.replaceCheckpoint(to.note, until);
+    await worm.replace(CHECKPOINT_PATH, to.note, until);
     this.found.clear();
   }
 

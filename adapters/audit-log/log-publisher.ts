@@ -1,7 +1,7 @@
 import { formatCheckpoint } from '../../domain/checkpoint';
 import type { Checkpoint } from '../../domain/checkpoint';
 import { AtbError, isAtbError } from '../../domain/error';
-import { bundlePath, formatBundle, TILE_WIDTH, tilePath } from '../../domain/log-tile';
+import { bundlePath, CHECKPOINT_PATH, formatBundle, TILE_WIDTH, tilePath } from '../../domain/log-tile';
 import { equalHashes, EMPTY_ROOT, hashLeaf } from '../../domain/merkle-tree';
 import type { AuditLeaves, LogStore } from '../../domain/ports';
 import { consistencyPath, proofOf } from '../../domain/merkle-proof';
@@ -77,7 +77,7 @@ export class LogPublisher {
     if (last?.size === size) {
       // What a witness could not do before it may do now.
       const more = await this.cosigned(last);
-      if (more !== last) await this.options.store.replaceCheckpoint(more.note);
+      if (more !== last) await this.options.store.replace(CHECKPOINT_PATH, more.note);
       return more;
     }
     while ((last?.size ?? 0) < size) {
@@ -155,7 +155,7 @@ export class LogPublisher {
     const next = { origin: signer.name, size, root: tree.root() };
     const signed = { ...next, note: Buffer.from(signNote(formatCheckpoint(next), signer)) };
     const sealedNext = size === lastSize ? await this.cosigned(signed) : signed;
-    await store.replaceCheckpoint(sealedNext.note);
+    await store.replace(CHECKPOINT_PATH, sealedNext.note);
     this.tree = tree;
     return sealedNext;
   }

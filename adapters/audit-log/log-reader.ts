@@ -9,11 +9,12 @@ import {
   parseTile,
   TILE_WIDTH,
   tilePath,
+  TIMESTAMP_PATH,
 } from '../../domain/log-tile';
 import type { Tile } from '../../domain/log-tile';
 import { equalHashes, HASH_BYTES } from '../../domain/merkle-tree';
 import type { TreeNode } from '../../domain/merkle-tree';
-import type { LogStore } from '../../domain/ports';
+import type { LogStore, ReplacedPath } from '../../domain/ports';
 import { MAX_NOTE_BYTES, openNote } from '../../domain/signed-note';
 import type { NoteVerifier } from '../../domain/signed-note';
 import { edgeOf, subtreeRoot, TiledTree } from '../../domain/tiled-tree';
@@ -29,8 +30,20 @@ export class LogReader {
   constructor(private readonly store: Pick<LogStore, 'read'>) {}
 
   /** The checkpoint, signed by one of the keys; null where the log has none. Throws `checkpoint_*`. */
-  async checkpoint(keys: readonly NoteVerifier[]): Promise<SealedCheckpoint | null> {
-    const note = await this.store.read(CHECKPOINT_PATH, MAX_NOTE_BYTES);
+  checkpoint(keys: readonly NoteVerifier[]): Promise<SealedCheckpoint | null> {
+    return this.checkpointAt(CHECKPOINT_PATH, keys);
+  }
+
+  /** The last checkpoint that was time-stamped, in the same way; nothing is said of its time-stamp yet. */
+  stamped(keys: readonly NoteVerifier[]): Promise<SealedCheckpoint | null> {
+    return this.checkpointAt(TIMESTAMP_PATH, keys);
+  }
+
+  private async checkpointAt(
+    path: ReplacedPath,
+    keys: readonly NoteVerifier[],
+  ): Promise<SealedCheckpoint | null> {
+    const note = await this.store.read(path, MAX_NOTE_BYTES);
     return note && { ...parseCheckpoint(openNote(note, keys).text), note };
   }
 

@@ -13,9 +13,18 @@ export interface LogConfiguration {
   readonly checkpointEvents: number;
   /** Who is asked to cosign each checkpoint: `<verifier key> <URL>`. */
   readonly witnesses: readonly string[];
+  /** Who stamps a checkpoint now and then (RFC 3161); undefined where nobody does. */
+  readonly timestamping: TimestampingConfiguration | undefined;
   /** Where the copy under a WORM lock lies; undefined where there is none. */
   readonly mirror: MirrorConfiguration | undefined;
   readonly admin: { readonly host: string; readonly port: number };
+}
+
+export interface TimestampingConfiguration {
+  readonly url: string;
+  /** The certificates that its own must lead to, PEM. */
+  readonly certificateFile: string;
+  readonly seconds: number;
 }
 
 interface MirrorConfiguration {
@@ -38,6 +47,8 @@ export function logConfiguration(variables: Readonly<Record<string, string | und
     retentionYears: environment.integer('ATB_LOG_RETENTION_YEARS', 7, { min: 1, max: 100 }),
     environment: variables,
   };
+  const timestampUrl = environment.optional('ATB_LOG_TSA_URL');
+  const timestampSeconds = environment.integer('ATB_LOG_TSA_SECONDS', 3_600, { min: 1, max: 86_400 });
   const configuration: LogConfiguration = {
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
     directory: environment.required('ATB_LOG_DIR'),
@@ -45,6 +56,14 @@ export function logConfiguration(variables: Readonly<Record<string, string | und
     checkpointSeconds: environment.integer('ATB_LOG_CHECKPOINT_SECONDS', 2, { min: 1, max: 3_600 }),
     checkpointEvents: environment.integer('ATB_LOG_CHECKPOINT_EVENTS', 1_000, { min: 1, max: 1_000_000 }),
     witnesses: environment.list('ATB_LOG_WITNESSES'),
+    timestamping:
+      timestampUrl === undefined
+        ? undefined
+        : {
+            url: timestampUrl,
+            certificateFile: environment.required('ATB_LOG_TSA_CERT_FILE'),
+            seconds: timestampSeconds,
+          },
     mirror: mirrorUrl === undefined ? undefined : { ...mirror, url: mirrorUrl },
     admin: {
       host: environment.text('ATB_LOG_ADMIN_HOST', '127.0.0.1'),

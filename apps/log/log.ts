@@ -8,12 +8,15 @@ import { LogPublisher } from '../../adapters/audit-log/log-publisher';
 import { LogReader } from '../../adapters/audit-log/log-reader';
 import type { SealedCheckpoint } from '../../adapters/audit-log/log-reader';
 import { parseSignerKey } from '../../adapters/audit-log/note-key';
+import { parseTimestampAuthorities, requestTimestamp } from '../../adapters/audit-log/timestamp';
 import { cosigning, parseWitness } from '../../adapters/audit-log/witness';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import type { AtbError } from '../../domain/error';
 import { isAtbError } from '../../domain/error';
-import type { LogConfiguration } from './configuration';
-import { mirrorMetrics, sealingMetrics, witnessMetrics } from './metrics';
+import { TIMESTAMP_PATH } from '../../domain/log-tile';
+import { formatNote, parseNote } from '../../domain/signed-note';
+import type { LogConfiguration, TimestampingConfiguration } from './configuration';
+import { mirrorMetrics, sealingMetrics, timestampMetrics, witnessMetrics } from './metrics';
 
 export interface Log {
   readonly metrics: Registry;
@@ -127,11 +130,38 @@ export async function startLog(
     if (failures === 0) await copy();
   };
 
-  const halves = [sealing(), ...(mirror ? [copyingTo(mirror, copying.seconds)] : [])];
+  const stamping = async ({ url, certificateFile, seconds }: TimestampingConfiguration) => {
+    const { stampedAt, failed } = timestampMetrics(registry);
+    const reader = new LogReader(directory);
+    while (!stopping.signal.aborted) {
+      try {
+        // Read each time: authorities' certificates come to an end.
+        const authorities = parseTimestampAuthorities(await readFile(certificateFile, 'utf8'));
+        const [last, next] = [await reader.stamped([signer]), await publisher.publish()];
+        if (next && next.size > (last?.size ?? 0)) {
+          const { text, signatures } = parseNote(next.note);
+          const stamp = await requestTimestamp(text, url, authorities);
+          const note = formatNote({ text, signatures: [...signatures, stamp] });
+          await directory.replace(TIMESTAMP_PATH, Buffer.from(note));
+        }
+        stampedAt.setToCurrentTime();
+      } catch (error) {
+        failed.inc();
+        passing(error);
+      }
+      await pause(seconds);
+    }
+  };
+
+  const parts = [
+    sealing(),
+    ...(mirror ? [copyingTo(mirror, copying.seconds)] : []),
+    ...(configuration.timestamping ? [stamping(configuration.timestamping)] : []),
+  ];
   const ended = (async () => {
     const outcomes = await Promise.allSettled(
-      halves.map((half) =>
-        half.catch((error: unknown) => {
+      parts.map((part) =>
+        part.catch((error: unknown) => {
           stopping.abort();
           throw error;
         }),

@@ -74,3 +74,20 @@ export function witnessMetrics(registry: Registry, onTrouble: (error: AtbError) 
     },
   };
 }
+
+/** What the time-stamping tells of itself. */
+export function timestampMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    stampedAt: new Gauge({
+      name: 'atb_log_stamped_timestamp_seconds',
+      help: 'When all that was sealed was last found to be time-stamped',
+      registers,
+    }),
+    failed: new Counter({
+      name: 'atb_log_stamps_failed_total',
+      help: 'Times that the time-stamping authority was asked and did not stamp',
+      registers,
+    }),
+  };
+}

@@ -25,7 +25,7 @@ import { formatCheckpoint } from '../../domain/checkpoint';
 import { bundlePath, formatBundle, parseBundle, tilePath } from '../../domain/log-tile';
 import { includes, inclusionPath, proofOf } from '../../domain/merkle-proof';
 import { hashLeaf } from '../../domain/merkle-tree';
-import type { AuditLeaves } from '../../domain/ports';
+import type { AuditLeaves, ReplacedPath } from '../../domain/ports';
 import { signNote } from '../../domain/signed-note';
 import { TestDatabase } from '../support/database';
 import { entry, leavesOf } from '../support/leaves';
@@ -92,9 +92,9 @@ describe('the sealed log', () => {
     const told = {
       read: store.read.bind(store),
       create: store.create.bind(store),
-      replaceCheckpoint: async (bytes: Uint8Array) => {
+      replace: async (path: ReplacedPath, bytes: Uint8Array) => {
         sizes.push(Number(Buffer.from(bytes).toString().split('\n')[1]));
-        await store.replaceCheckpoint(bytes);
+        await store.replace(path, bytes);
       },
     };
     await new LogPublisher({
@@ -118,7 +118,7 @@ describe('the sealed log', () => {
       const crashing = {
         read: store.read.bind(store),
         create: (path: string, bytes: Uint8Array) => crash(() => store.create(path, bytes)),
-        replaceCheckpoint: (bytes: Uint8Array) => crash(() => store.replaceCheckpoint(bytes)),
+        replace: (path: ReplacedPath, bytes: Uint8Array) => crash(() => store.replace(path, bytes)),
       };
       const crashed = await new LogPublisher({
         ...{ leaves: leavesOf(900), store: crashing, signer, checkpointEntries: 200 },

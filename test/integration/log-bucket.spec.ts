@@ -75,7 +75,7 @@ describe('what is in the bucket', () => {
   });
 
   it('keeps every checkpoint below the last one', async () => {
-    for (const note of ['one', 'two', 'two']) await log.replaceCheckpoint(Buffer.from(note), SEVEN_YEARS);
+    for (const note of ['one', 'two', 'two']) await log.replace('checkpoint', Buffer.from(note), SEVEN_YEARS);
     expect(await log.read('checkpoint', 100)).toEqual(Buffer.from('two'));
     const kept = await versions('checkpoint');
     expect(kept).toHaveLength(3);
@@ -124,8 +124,8 @@ describe('the owner of the store, with all rights (attack 42)', () => {
   it('cannot hide it: under a delete marker it is read all the same', async () => {
     await store.owner.send(new DeleteObjectCommand(object()));
     expect(await log.read(PATH, 100)).toEqual(bytes);
-    await log.replaceCheckpoint(bytes, SEVEN_YEARS);
-    await log.replaceCheckpoint(other, SEVEN_YEARS);
+    await log.replace('checkpoint', bytes, SEVEN_YEARS);
+    await log.replace('checkpoint', other, SEVEN_YEARS);
     await store.owner.send(new DeleteObjectCommand(object('checkpoint')));
     expect(await log.read('checkpoint', 100)).toEqual(other);
   });

@@ -92,7 +92,8 @@ describe('the copy in the bucket', () => {
   });
 
   it('is verified and proves events by its URL', async () => {
-    await copied(300);
+    const withId = (index: number) => Buffer.from(`{"id":"request-${index}/poa_issued"}`);
+    await copied(300, leavesOf(300, withId));
     const atb = async (...argv: string[]) => {
       let [stdout, stderr] = ['', ''];
       const surroundings = {
@@ -110,6 +111,12 @@ describe('the copy in the bucket', () => {
     expect(await atb('audit', 'verify', ...log)).toMatchObject({
       exitCode: 0,
       stdout: expect.stringMatching(/holds: 300 entries/) as string,
+    });
+    const proved = await atb('audit', 'prove', 'request-77/poa_issued', ...log);
+    writeFileSync(join(folder, 'proof'), proved.stdout);
+    expect(await atb('audit', 'check', join(folder, 'proof'), '--vkey', signer.vkey)).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/at 77 of 300/) as string,
     });
     const elsewhere = ['--log', `s3://${bucket}/nothing`, '--vkey', signer.vkey];
     expect((await atb('audit', 'verify', ...elsewhere)).exitCode).toBe(1);
@@ -181,7 +188,7 @@ function crashingAt(write: number, side: 'before' | 'after'): WormStore {
     requireLock: () => worm.requireLock(),
     read: (path, mostBytes) => worm.read(path, mostBytes),
     create: (path, bytes, until) => crash(() => worm.create(path, bytes, until)),
-    replaceCheckpoint: (bytes, until) => crash(() => worm.replaceCheckpoint(bytes, until)),
+    replace: (path, bytes, until) => crash(() => worm.replace(path, bytes, until)),
   };
 }
 

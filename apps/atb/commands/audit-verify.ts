@@ -1,6 +1,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { verifyLog } from '../../../adapters/audit-log/log-verifier';
+import type { LogReader } from '../../../adapters/audit-log/log-reader';
+import { parseTimestampAuthorities, verifyTimestamp } from '../../../adapters/audit-log/timestamp';
+import type { TimestampAuthorities } from '../../../adapters/audit-log/timestamp';
 import { canonicalJson } from '../../../domain/canonical-json';
 import { parseCheckpoint } from '../../../domain/checkpoint';
 import type { Checkpoint } from '../../../domain/checkpoint';
@@ -20,6 +23,7 @@ interface Options extends LogOptions, WitnessOptions {
   readonly trusted?: string;
   readonly state?: string;
   readonly events?: boolean;
+  readonly tsa?: string;
 }
 
 type Verified = Pick<Checkpoint, 'size' | 'root'>;
@@ -31,6 +35,7 @@ export function registerAuditVerify(audit: Command, surroundings: Surroundings):
     .option('--trusted <file>', 'a checkpoint that is believed already: the log must extend it')
     .option('--state <file>', 'where to keep how far it got, to go on from there')
     .option('--events', 'hold each entry to the form of our events (the default for the log of this stack)')
+    .option('--tsa <file>', 'certificates of a time-stamping authority, PEM: say what it stamped (RFC 3161)')
     .addHelpText(
       'after',
       `
@@ -53,16 +58,46 @@ Examples:
           ...((options.events ?? options.log === undefined) && { onEntry: requireEvent }),
         });
         const witnesses = (await cosigners(checkpoint.note, options)).map(({ name }) => name);
+        const stamped = await stampedBy(options.tsa, reader, keys, checkpoint);
         const { origin, size } = checkpoint;
         const root = Buffer.from(checkpoint.root).toString('base64');
         session.output.answer(
-          { origin, size, root, from: trusted?.size ?? 0, witnesses },
+          { origin, size, root, from: trusted?.size ?? 0, witnesses, stamped },
           `the log ${visible(origin)} holds: ${size} entries, root ${root}` +
             (trusted ? `, extending what was believed at ${trusted.size}` : '') +
-            (witnesses.length > 0 ? `, cosigned by ${visible(witnesses.join(', '))}` : ''),
+            (witnesses.length > 0 ? `, cosigned by ${visible(witnesses.join(', '))}` : '') +
+            (stamped
+              ? `, of which ${stamped.size} were there at ${stamped.time} (${stamped.authority})`
+              : ''),
         );
       });
     });
+}
+
+/** What an authority says was there, and when; the log has to extend it. */
+async function stampedBy(
+  file: string | undefined,
+  reader: LogReader,
+  keys: readonly NoteVerifier[],
+  checkpoint: Verified,
+) {
+  if (file === undefined) return null;
+  const authorities = authoritiesOf((await fileOf(file)).toString(), file);
+  const stamped = await reader.stamped(keys);
+  if (!stamped) throw new AtbError('checkpoint_untrusted', 'the log has no checkpoint with a time-stamp');
+  if (stamped.size > checkpoint.size)
+    throw new AtbError('audit_log_malformed', `the log is truncated: ${stamped.size} entries were stamped`);
+  await reader.treeOf(stamped);
+  const { authority, time } = await verifyTimestamp(stamped.note, authorities);
+  return { size: stamped.size, time: time.toISOString(), authority: visible(authority) };
+}
+
+function authoritiesOf(pem: string, file: string): TimestampAuthorities {
+  try {
+    return parseTimestampAuthorities(pem);
+  } catch (cause) {
+    throw new UsageError(`--tsa ${file} has no PEM certificate`, { cause });
+  }
 }
 
 /** The later one of the checkpoint that is trusted and of what an earlier run got to. */
@@ -75,7 +110,7 @@ async function believed(options: Options, keys: readonly NoteVerifier[]): Promis
   return earlier && earlier.size > (trusted?.size ?? 0) ? earlier : trusted;
 }
 
-async function fileOf(file: string): Promise<Uint8Array> {
+async function fileOf(file: string): Promise<Buffer> {
   try {
     return await readFile(file);
   } catch (cause) {
