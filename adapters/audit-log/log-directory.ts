@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AtbError } from '../../domain/error';
@@ -19,7 +19,8 @@ export class LogDirectory implements LogStore {
   async read(path: string, mostBytes: number): Promise<Uint8Array | null> {
     let file;
     try {
-      file = await open(join(this.root, path), 'r');
+      // A pipe that nobody writes to would keep us waiting.
+      file = await open(join(this.root, path), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR') return null;

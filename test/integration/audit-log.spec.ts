@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
@@ -21,6 +22,7 @@ import { generateSignerKey, parseSignerKey } from '../../adapters/audit-log/note
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
+import { createProgram, run } from '../../apps/atb/program';
 import { formatCheckpoint } from '../../domain/checkpoint';
 import { bundlePath, formatBundle, parseBundle, tilePath } from '../../domain/log-tile';
 import { includes, inclusionPath, proofOf } from '../../domain/merkle-proof';
@@ -345,6 +347,14 @@ describe('whoever hands over a hostile log', () => {
       /more than/,
     ],
     [
+      'a pipe for a checkpoint that nobody writes to',
+      () => {
+        rmSync(at('checkpoint'), { force: true });
+        execFileSync('mkfifo', [at('checkpoint')]);
+      },
+      /no file/,
+    ],
+    [
       'a device for a checkpoint',
       () => {
         rmSync(at('checkpoint'), { force: true });
@@ -365,6 +375,48 @@ describe('whoever hands over a hostile log', () => {
     tamper('checkpoint', () => Buffer.from(note));
     await expect(verify()).rejects.toThrow(coded('audit_log_malformed'));
   });
+});
+
+describe('atb audit verify, with hostile files in its hands', () => {
+  const atb = async (...argv: string[]) => {
+    let stderr = '';
+    const surroundings = {
+      environment: { ATB_STATE_DIR: directory },
+      now: () => new Date(),
+      out: () => undefined,
+      err: (text: string) => (stderr += text),
+      input: () => Promise.resolve(''),
+      ask: undefined,
+      onInterrupt: () => () => undefined,
+    };
+    return { exitCode: await run(createProgram(surroundings), argv, surroundings), stderr };
+  };
+  beforeEach(() => publish(300));
+
+  it.each(['--trusted', '--state', '--vkey', '--witness', '--tsa', 'proof'])(
+    'ends at once, with a code and a reason, where %s names one',
+    async (option) => {
+      const gigantic = at('gigantic');
+      writeFileSync(gigantic, '');
+      truncateSync(gigantic, 2 ** 40);
+      execFileSync('mkfifo', [at('pipe')]);
+      writeFileSync(at('empty'), '');
+      writeFileSync(at('junk'), Buffer.from([0, 255, 13, 10, 128]));
+      const with_ = (file: string) =>
+        option === 'proof'
+          ? atb('audit', 'check', file, '--vkey', signer.vkey)
+          : atb(...['audit', 'verify', '--log', directory, '--vkey', signer.vkey, option, file]);
+      const before = process.memoryUsage().rss;
+      for (const file of [gigantic, at('pipe'), '/dev/zero', directory, at('empty'), at('junk')]) {
+        const { exitCode, stderr } = await with_(file);
+        expect([1, 64]).toContain(exitCode);
+        expect(stderr).toMatch(/\w/);
+        expect(stderr).not.toMatch(/\n\s+at /);
+      }
+      expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1_048_576);
+    },
+    20_000,
+  );
 });
 
 describe('the log over PostgreSQL', () => {

@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { LogReader } from '../../../adapters/audit-log/log-reader';
 import { AtbError } from '../../../domain/error';
@@ -8,8 +7,8 @@ import type { Json, JsonObject } from '../../../domain/json';
 import { formatProof, MAX_PROOF_BYTES, parseProof, verifyProof } from '../../../domain/log-proof';
 import { TILE_WIDTH } from '../../../domain/log-tile';
 import { inclusionPath, proofOf } from '../../../domain/merkle-proof';
+import { readForeignFile } from '../foreign-file';
 import type { Surroundings } from '../output';
-import { UsageError } from '../refusal';
 import { inSession } from '../session';
 import { logKeys, sealedLog, withLogOptions } from './sealed-log';
 import type { LogOptions } from './sealed-log';
@@ -51,7 +50,7 @@ Example:
     )
     .action(async (file: string, options: LogOptions) => {
       await inSession(surroundings, options, async (session) => {
-        const proof = parseProof(await proofIn(file));
+        const proof = parseProof(await readForeignFile(file, MAX_PROOF_BYTES));
         const { origin, size } = verifyProof(proof, await logKeys(session, options));
         const event = eventOf(proof.entry);
         session.output.answer(
@@ -60,24 +59,6 @@ Example:
         );
       });
     });
-}
-
-async function proofIn(file: string): Promise<Uint8Array> {
-  let opened;
-  try {
-    opened = await open(file, 'r');
-  } catch (cause) {
-    throw new UsageError(`${file} cannot be read`, { cause });
-  }
-  try {
-    const stat = await opened.stat();
-    if (!stat.isFile()) throw new UsageError(`${file} is no file`);
-    if (stat.size > MAX_PROOF_BYTES)
-      throw new AtbError('audit_log_malformed', `${file} is too long for a proof`);
-    return await opened.readFile();
-  } finally {
-    await opened.close();
-  }
 }
 
 /** Looks through the log's bundles: the proof needs nothing of the database. */

@@ -1,4 +1,5 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { verifyLog } from '../../../adapters/audit-log/log-verifier';
 import type { LogReader } from '../../../adapters/audit-log/log-reader';
@@ -10,8 +11,9 @@ import type { Checkpoint } from '../../../domain/checkpoint';
 import { AtbError } from '../../../domain/error';
 import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
-import { openNote } from '../../../domain/signed-note';
+import { MAX_NOTE_BYTES, openNote } from '../../../domain/signed-note';
 import type { NoteVerifier } from '../../../domain/signed-note';
+import { readForeignFile } from '../foreign-file';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession } from '../session';
@@ -82,7 +84,7 @@ async function stampedBy(
   checkpoint: Verified,
 ) {
   if (file === undefined) return null;
-  const authorities = authoritiesOf((await fileOf(file)).toString(), file);
+  const authorities = authoritiesOf((await readForeignFile(file, MAX_NOTE_BYTES)).toString(), file);
   const stamped = await reader.stamped(keys);
   if (!stamped) throw new AtbError('checkpoint_untrusted', 'the log has no checkpoint with a time-stamp');
   if (stamped.size > checkpoint.size)
@@ -105,27 +107,14 @@ async function believed(options: Options, keys: readonly NoteVerifier[]): Promis
   const trusted =
     options.trusted === undefined
       ? undefined
-      : parseCheckpoint(openNote(await fileOf(options.trusted), keys).text);
+      : parseCheckpoint(openNote(await readForeignFile(options.trusted, MAX_NOTE_BYTES), keys).text);
   const earlier = options.state === undefined ? undefined : await readState(options.state);
   return earlier && earlier.size > (trusted?.size ?? 0) ? earlier : trusted;
 }
 
-async function fileOf(file: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    throw new UsageError(`${file} cannot be read`, { cause });
-  }
-}
-
 async function readState(file: string): Promise<Verified | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new UsageError(`${file} cannot be read`, { cause });
-  }
+  if (!existsSync(file)) return undefined;
+  const text = (await readForeignFile(file, MAX_NOTE_BYTES)).toString();
   try {
     const { size, root } = parseCheckpoint(text);
     return { size, root };

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { LogBucket } from '../../../adapters/audit-log/log-bucket';
 import { LogDirectory } from '../../../adapters/audit-log/log-directory';
@@ -8,8 +8,9 @@ import { parseVerifierKey, parseWitnessKey } from '../../../adapters/audit-log/n
 import { isAtbError } from '../../../domain/error';
 import { visible } from '../../../domain/foreign-text';
 import type { LogStore } from '../../../domain/ports';
-import { requireQuorum } from '../../../domain/signed-note';
+import { MAX_NOTE_BYTES, requireQuorum } from '../../../domain/signed-note';
 import type { NoteVerifier } from '../../../domain/signed-note';
+import { readForeignFile } from '../foreign-file';
 import { noStack } from '../identity';
 import { UsageError } from '../refusal';
 import { withCommonOptions } from '../session';
@@ -94,7 +95,9 @@ async function keyOf(
   keyOrFile: string,
   parse: (text: string) => NoteVerifier,
 ): Promise<NoteVerifier> {
-  const text = await readFile(keyOrFile, 'utf8').catch(() => keyOrFile);
+  const text = existsSync(keyOrFile)
+    ? (await readForeignFile(keyOrFile, MAX_NOTE_BYTES)).toString()
+    : keyOrFile;
   try {
     return parse(text.trim());
   } catch (cause) {
