@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { AUDIT, benchAudit } from './audit';
 import { AUDIT_VERIFY, benchAuditVerify } from './audit-verify';
+import { BROKER, benchBroker } from './broker';
 import { benchIssuance, ISSUANCE } from './issuance';
 import { benchPolicy, POLICY } from './policy';
 import { SERVERS } from './report';
@@ -20,6 +21,7 @@ const BENCHES: readonly Bench[] = [
   { names: AUDIT, run: benchAudit },
   { names: AUDIT_VERIFY, run: benchAuditVerify },
   { names: SVID, run: benchSvid },
+  { names: BROKER, run: benchBroker },
 ];
 const NAMES = BENCHES.flatMap(({ names }) => names);
 
@@ -29,12 +31,13 @@ async function main(): Promise<void> {
       only: { type: 'string', default: NAMES.join(',') },
       servers: { type: 'string', default: SERVERS.join(',') },
       json: { type: 'string' },
+      seconds: { type: 'string', default: '0' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) {
     console.log(
-      `npm run bench -- [--only ${NAMES.join(',')}] [--servers ${SERVERS.join(',')}] [--json FILE]`,
+      `npm run bench -- [--only ${NAMES.join(',')}] [--servers ${SERVERS.join(',')}] [--json FILE] [--seconds N]`,
     );
     return;
   }
@@ -42,7 +45,7 @@ async function main(): Promise<void> {
   const servers = chosen(values.servers, SERVERS);
   const rows: Row[] = [];
   for (const bench of BENCHES.filter(({ names }) => names.some((name) => only.includes(name)))) {
-    rows.push(...(await bench.run(only, { servers })));
+    rows.push(...(await bench.run(only, { servers, seconds: Number(values.seconds) })));
   }
   console.table(rows);
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);

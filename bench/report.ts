@@ -4,6 +4,8 @@ export type ServerName = (typeof SERVERS)[number];
 
 export interface BenchOptions {
   readonly servers: readonly ServerName[];
+  /** How long a measure that has one goes on at its end; 0 where nobody asked. */
+  readonly seconds: number;
 }
 
 /** One line of the result. What a measure does not have, it leaves out. */
