@@ -21,6 +21,8 @@ import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
 export type { ActivityPorts } from './ports';
+export { createIncidentActivities } from './incident';
+export type { IncidentPorts } from './incident';
 export { createProposalActivities } from './proposal';
 export type { ProposalPorts } from './proposal';
 

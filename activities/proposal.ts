@@ -48,7 +48,7 @@ export interface ProposalPorts {
 export type JudgingPorts = Pick<ProposalPorts, 'clock' | 'policy' | 'svids' | 'signOffs' | 'proposals'>;
 
 /** A word, its signature and certificate verified, and the moment of its receipt. */
-interface VerifiedWord {
+export interface VerifiedWord {
   readonly claims: SignOffClaims;
   readonly fact: SignOffFact;
 }
@@ -338,7 +338,7 @@ async function recordRefusal(
 }
 
 /** Opens a statement and validates its certificate as of its receipt. Throws with the reason. */
-function verify(
+export function verify(
   { signOffs, svids }: Pick<ProposalPorts, 'signOffs' | 'svids'>,
   statement: string,
   receivedAt: Date,
@@ -372,7 +372,7 @@ function requireOn(claims: SignOffClaims, on: string, proposed: Proposed): void 
   }
 }
 
-async function refusable<T>(
+export async function refusable<T>(
   work: () => Promise<T>,
   record: (error: AtbError) => Promise<void> = () => Promise.resolve(),
 ): Promise<T | Refused> {

@@ -115,6 +115,7 @@ const ASKED = {
   },
 } as const;
 
+const INCIDENT = { incident: NAME, kind: NAME, opened_at: EPOCH_SECONDS };
 const PROPOSAL = { proposal: NAME, kind: NAME, name: NAME };
 
 /** Where a call to the broker goes, without the values in it; the target is the one that is called (attack 43). */
@@ -363,6 +364,64 @@ export const AUDIT_EVENTS = {
     outcome: 'failure',
     severity: 'high',
     data: data({ ...PROPOSAL, digest: DIGEST }),
+  },
+  incident_opened: {
+    tells: 'An incident was opened: by an alert, or by the signed word of a person.',
+    outcome: 'success',
+    severity: 'high',
+    data: data({
+      ...INCIDENT,
+      cause: TEXT,
+      severity: { enum: ['P1', 'P2', 'P3', 'P4'] },
+      source: { enum: ['alert', 'hand'] },
+      statement_digest: orNull(DIGEST),
+      policy_revision: NAME,
+    }),
+  },
+  incident_refused: {
+    tells: 'Somebody who may not wanted to open an incident.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({ ...INCIDENT, source: { enum: ['alert', 'hand'] }, code: NAME, policy_revision: NAME }),
+  },
+  incident_escalated: {
+    tells: 'The ladder of an incident told people of a rung: the first, the next, or the last again.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ ...INCIDENT, rung: COUNT, roles: NAMES }),
+  },
+  incident_word_recorded: {
+    tells:
+      'A signed word on an incident was verified and counts: an acknowledgement, a note, that it is resolved.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      ...INCIDENT,
+      step: NAME,
+      role: NAME,
+      jti: NAME,
+      about: orNull(NAME),
+      statement_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
+  incident_word_refused: {
+    tells: 'A word on an incident was refused, and changed nothing.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({ ...INCIDENT, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
+  },
+  incident_closed: {
+    tells: 'An incident was reviewed, and none of its follow-ups is open.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({
+      ...INCIDENT,
+      count: COUNT,
+      acknowledged_after_seconds: orNull(COUNT),
+      resolved_after_seconds: COUNT,
+      follow_ups: COUNT,
+    }),
   },
   identity_token_issued: {
     tells: 'An agent of a platform was given a token that names it as one of ours.',

@@ -124,6 +124,12 @@ const CONSEQUENCES = {
   review_digest_mismatch: { status: 422 },
   review_not_allowed: { status: 403 },
   review_unknown: { status: 404 },
+  // Incidents.
+  incident_kind_unknown: { status: 422 },
+  incident_malformed: { status: 400 },
+  incident_not_due: { status: 409 },
+  incident_reporter_unknown: { status: 403 },
+  incident_unknown: { status: 404 },
   // A request's state.
   already_issued: { status: 409 },
   mandate_lapsed: { status: 410 },

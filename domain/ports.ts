@@ -1,5 +1,6 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
+import type { IncidentDecision, IncidentInput } from './incident';
 import type { JsonObject } from './json';
 import type { DigestPlan, IssuedCount } from './digest-plan';
 import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
@@ -35,6 +36,8 @@ export interface PolicyEngine {
   digest(): Promise<DigestPlan>;
   /** Whether somebody may close the review of a broken glass. */
   review(question: ReviewQuestion): Promise<ReviewDecision>;
+  /** How grave an incident is and whom its ladder tells, or whether a word on it counts. */
+  incident(input: IncidentInput): Promise<IncidentDecision>;
   /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
   snapshot(): PolicyEngine;
   /** Tells of another policy, until the returned function is called. */

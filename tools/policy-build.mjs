@@ -21,6 +21,7 @@ const ENTRYPOINTS = [
   'atb/sign_off/decision',
   'atb/review/decision',
   'atb/responsibility/digest',
+  'atb/incident/decision',
 ];
 const REVISION_CHARACTERS = 16;
 

@@ -1,9 +1,11 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
+import type { IncidentAnswer, IncidentReport, IncidentStatus } from '../domain/incident';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Answer, RequestStatus } from '../domain/request-status';
 import type { ProposalStatus, Proposed, SignOffAnswer } from '../domain/proposal';
 import type { CarriedOver } from './carried-over';
+import type { CarriedIncident } from './incident';
 
 /**
  * What clients and workers agree on. A released name never changes its meaning: recorded histories and other
@@ -23,6 +25,7 @@ export const RECOLLECTION = 'recollection';
 export const READINESS = 'readiness';
 export const PROPOSAL = 'proposal';
 export const STOP = 'stop';
+export const INCIDENT = 'incident';
 
 export function poaRequestWorkflowId(requestId: string): string {
   return `poa-request/${requestId}`;
@@ -87,6 +90,41 @@ export const proposalQuery = defineQuery<ProposalStatus>('proposalStatus');
 /** Answers as soon as the proposal was looked at: it waits for nobody's word. */
 export const proposedUpdate = defineUpdate<SignOffAnswer>('proposed');
 export const signOffUpdate = defineUpdate<SignOffAnswer, [SignOffSubmission]>('signOff');
+
+/** What an incident starts with; every report of the same kind and cause joins the one that is open. */
+export interface IncidentStart {
+  readonly id: string;
+  readonly report: IncidentReport;
+}
+
+/** One more report of an incident. */
+export interface IncidentSighting {
+  /** What each part of the report is known by, so that it counts once; none where it counts as one. */
+  readonly sightings: readonly string[];
+}
+
+/** A signed word on an incident; `about` is the follow-up that it closes. */
+export interface IncidentWordSubmission {
+  readonly statement: string;
+  readonly about: string | null;
+}
+
+export function incidentWorkflowId(id: string): string {
+  return `incident/${id}`;
+}
+
+/** An incident's id from its workflow's id, or undefined where the workflow is none. */
+export function incidentIdOf(workflowId: string): string | undefined {
+  return /^incident\/(.+)$/.exec(workflowId)?.[1];
+}
+
+export type IncidentWorkflow = (start: IncidentStart, carried?: CarriedIncident) => Promise<IncidentStatus>;
+
+export const incidentSightedSignal = defineSignal<[IncidentSighting]>('incidentSighted');
+export const incidentQuery = defineQuery<IncidentStatus>('incidentStatus');
+/** Answers as soon as it was looked at who reported it. */
+export const incidentOpenedUpdate = defineUpdate<IncidentAnswer>('incidentOpened');
+export const incidentWordUpdate = defineUpdate<IncidentAnswer, [IncidentWordSubmission]>('incidentWord');
 
 /** Search attributes are stored in plain: no personal data goes here. */
 export const ATB_ACTION = defineSearchAttributeKey('AtbAction', 'KEYWORD');

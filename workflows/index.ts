@@ -7,5 +7,6 @@ export { recollection } from './recollection';
 export { revocation } from './revocation';
 export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';
+export { incident } from './incident';
 export { proposal } from './proposal';
 export { stop } from './stop';

@@ -10,6 +10,7 @@ import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-map
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import type { StopDecision, StopInput } from '../../domain/stop';
 import { openBundle } from './bundle';
@@ -107,6 +108,10 @@ export class BundlePolicy implements PolicyEngine {
 
   review(question: ReviewQuestion): Promise<ReviewDecision> {
     return this.current.review(question);
+  }
+
+  incident(input: IncidentInput): Promise<IncidentDecision> {
+    return this.current.incident(input);
   }
 
   /** Stops watching; what was loaded goes on deciding. */

@@ -19,6 +19,8 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
+import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import { parseSignOffDecision, signOffInputJson } from '../../domain/proposal';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
@@ -96,6 +98,10 @@ abstract class Asking {
 
   async review(question: ReviewQuestion): Promise<ReviewDecision> {
     return parseReviewDecision((await this.ask('atb/review/decision', question)).result);
+  }
+
+  async incident(input: IncidentInput): Promise<IncidentDecision> {
+    return parseIncidentDecision((await this.ask('atb/incident/decision', incidentInputJson(input))).result);
   }
 
   /** Asks with the time of day in the time zone of the same revision that answers. */

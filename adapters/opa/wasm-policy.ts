@@ -21,6 +21,8 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
+import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import { parseSignOffDecision, signOffInputJson } from '../../domain/proposal';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
@@ -124,6 +126,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async review(question: ReviewQuestion): Promise<ReviewDecision> {
     return parseReviewDecision(this.evaluate(question, 'atb/review/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async incident(input: IncidentInput): Promise<IncidentDecision> {
+    return parseIncidentDecision(this.evaluate(incidentInputJson(input), 'atb/incident/decision'));
   }
 
   /** The document that a rule gives, as it is. Throws `policy_unavailable`. */

@@ -27,6 +27,8 @@ import { openApiDocument } from './openapi';
 import { PoaRequests } from './poa-requests';
 import { policyProvider } from './policy';
 import { PollPace } from './poll-pace';
+import { Incidents } from './incidents';
+import { IncidentsController } from './incidents.controller';
 import { Proposals } from './proposals';
 import { ProposalsController } from './proposals.controller';
 import { ProblemFilter } from './problem';
@@ -72,9 +74,11 @@ class AgentAuthModule {
         TokenController,
         StopsController,
         ProposalsController,
+        IncidentsController,
       ],
       providers: [
         { provide: PoaRequests, useValue: requests },
+        { provide: Incidents, useValue: new Incidents(client, configuration.decisionTimeoutMs) },
         { provide: Proposals, useValue: new Proposals(client, configuration.decisionTimeoutMs) },
         { provide: BoundTokens, useValue: tokens },
         {

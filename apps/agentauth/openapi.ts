@@ -1,5 +1,6 @@
 import { ERROR_CODES } from '../../domain/error';
 import { TIERS } from '../../domain/policy';
+import { SEVERITIES } from '../../domain/incident';
 import { PROPOSAL_KINDS } from '../../domain/proposal';
 import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
 
@@ -88,6 +89,32 @@ const SCHEMAS = {
     outstanding: { type: 'array', items: object({ name: text, title: text, roles: texts }) },
     waiting_on: texts,
     ends_at: time,
+    policy_revision: text,
+    reasons: texts,
+  }),
+  Incident: object({
+    incident_id: text,
+    kind: text,
+    title: text,
+    cause: text,
+    severity: { enum: [...SEVERITIES, null] },
+    state: { enum: ['open', 'acknowledged', 'resolved', 'closed', 'refused'] },
+    count: { type: 'integer', description: 'how often it was reported' },
+    rung: { type: 'integer', description: 'the last rung of its ladder that was told' },
+    told: texts,
+    opened_at: time,
+    opened_at_seconds: { type: 'integer', description: 'what words are signed over' },
+    opened_by: text,
+    acknowledged_at: time,
+    resolved_at: time,
+    words: {
+      type: 'array',
+      items: object({
+        ...{ step: text, by: text, role: text, text, jti: text, about: text },
+        received_at: time,
+      }),
+    },
+    open_follow_ups: texts,
     policy_revision: text,
     reasons: texts,
   }),
@@ -335,6 +362,48 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
           parameters: [proposalParameter],
           requestBody: body(object({ statement: signOffStatement }, ['statement'])),
           responses: { 200: answer('it counts', ref('Proposal')), default: problem },
+        },
+      },
+      '/incidents': {
+        post: {
+          summary: 'Open an incident by a signed word, or report once more one that is open',
+          requestBody: body(
+            object({ kind: text, cause: text, severity: { enum: SEVERITIES }, statement: signOffStatement }, [
+              'kind',
+              'cause',
+              'statement',
+            ]),
+          ),
+          responses: { 201: answer('it is open', ref('Incident')), default: problem },
+        },
+        get: {
+          summary: 'The incidents that are not over',
+          responses: {
+            200: answer('the incidents', object({ incidents: { type: 'array', items: ref('Incident') } })),
+            default: problem,
+          },
+        },
+      },
+      '/incidents/alerts': {
+        post: {
+          summary: 'The webhook of Alertmanager, version 4, which comes with an SVID that policy names',
+          requestBody: body({ type: 'object' }),
+          responses: { 202: answer('taken up', ref('Incident')), default: problem },
+        },
+      },
+      '/incidents/{id}': {
+        get: {
+          summary: 'One incident, with the words on it',
+          parameters: [proposalParameter],
+          responses: { 200: answer('the incident', ref('Incident')), default: problem },
+        },
+      },
+      '/incidents/{id}/words': {
+        post: {
+          summary: 'A signed word: acknowledge, note, resolve, follow_up, follow_up_close, review',
+          parameters: [proposalParameter],
+          requestBody: body(object({ statement: signOffStatement, about: text }, ['statement'])),
+          responses: { 200: answer('it counts', ref('Incident')), default: problem },
         },
       },
       '/reviews': {

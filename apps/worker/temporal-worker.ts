@@ -2,7 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { bundleWorkflowCode, Runtime, Worker } from '@temporalio/worker';
 import type { NativeConnection, WorkerOptions, WorkflowBundleWithSourceMap } from '@temporalio/worker';
-import { createActivities, createProposalActivities } from '../../activities';
+import { createActivities, createIncidentActivities, createProposalActivities } from '../../activities';
 import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
@@ -97,7 +97,11 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       connection,
       namespace,
       taskQueue: TASK_QUEUE,
-      activities: { ...createActivities(ports), ...createProposalActivities(ports) },
+      activities: {
+        ...createActivities(ports),
+        ...createProposalActivities(ports),
+        ...createIncidentActivities(ports),
+      },
       dataConverter,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,

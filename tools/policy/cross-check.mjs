@@ -21,6 +21,7 @@ const CHECKS = [
   context,
   velocity,
   signOffs,
+  incidents,
 ];
 
 /** A role that nobody holds can never be satisfied: whoever waits for it waits for ever. */
@@ -65,6 +66,15 @@ function signOffs({ directory, raci, sign_offs: kinds }, fault) {
         if (!before.has(name)) fault([...at, 'after', n], `${name} is no step before this one`);
       });
     });
+  }
+}
+
+/** Every word on an incident can be said by somebody. */
+function incidents({ directory, incidents: { steps } }, fault) {
+  const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
+  for (const [step, eligible] of Object.entries(steps)) {
+    if (!eligible.some((role) => held.has(role)))
+      fault(['incidents', 'steps', step], 'nobody in the directory holds one of these roles');
   }
 }
 

@@ -1,0 +1,63 @@
+import type { IncidentDecision, IncidentReport, IncidentStep, IncidentWord } from '../domain/incident';
+import type { Refused } from './proposal-types';
+
+/** Which incident: one of a kind and a cause, opened at that moment (epoch seconds). */
+export interface IncidentRef {
+  readonly id: string;
+  readonly kind: string;
+  readonly openedAt: number;
+}
+
+export interface IncidentOpening {
+  readonly incident: IncidentRef;
+  readonly report: IncidentReport;
+}
+
+export interface OpenedIncident extends Omit<IncidentDecision, 'effect' | 'reasons'> {
+  readonly effect: 'opened';
+  readonly by: string;
+}
+
+export interface IncidentStatement {
+  readonly incident: IncidentRef;
+  readonly statement: string;
+  /** The follow-up that it closes; null of every other step. */
+  readonly about: string | null;
+  /** The steps that are due as the incident stands. */
+  readonly due: readonly IncidentStep[];
+}
+
+export interface CountedWord {
+  readonly effect: 'counts';
+  readonly word: IncidentWord;
+}
+
+export interface IncidentRung {
+  readonly incident: IncidentRef;
+  readonly title: string;
+  readonly severity: string;
+  readonly rung: number;
+  readonly roles: readonly string[];
+}
+
+export interface IncidentReminder extends Omit<IncidentRung, 'severity'> {
+  readonly openFollowUps: number;
+}
+
+export interface IncidentClosing {
+  readonly incident: IncidentRef;
+  readonly count: number;
+  readonly acknowledgedAt: number | null;
+  readonly resolvedAt: number;
+  readonly followUps: number;
+}
+
+export interface IncidentActivities {
+  /** Who reports it may, and policy knows its kind; recorded. */
+  openIncident(input: IncidentOpening): Promise<OpenedIncident | Refused>;
+  /** A signed word, recorded where it counts. */
+  incidentWord(input: IncidentStatement): Promise<CountedWord | Refused>;
+  escalateIncident(input: IncidentRung): Promise<void>;
+  remindOfReview(input: IncidentReminder): Promise<void>;
+  closeIncident(input: IncidentClosing): Promise<void>;
+}

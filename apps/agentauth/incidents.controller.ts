@@ -1,0 +1,154 @@
+import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
+import { sha256Base64url } from '../../domain/digest';
+import { AtbError } from '../../domain/error';
+import { isJsonObject } from '../../domain/json';
+import { parseIncidentMatter } from '../../domain/incident';
+import type { IncidentAnswer, IncidentMatter, IncidentStatus } from '../../domain/incident';
+import type { PolicyEngine } from '../../domain/ports';
+import { jsonOf } from './body';
+import { Caller } from './caller';
+import type { CallerIdentity } from './caller-identity';
+import { Incidents } from './incidents';
+import { Policy } from './policy';
+import { rfc3339 } from './presentation';
+
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const MOST_CAUSE = 512;
+
+/** Incidents (operating model §5): reported by Alertmanager or by people, and what people say on them. */
+@Controller('incidents')
+export class IncidentsController {
+  constructor(
+    private readonly incidents: Incidents,
+    @Policy() private readonly policy: PolicyEngine,
+  ) {}
+
+  /** Alertmanager's webhook, version 4: a group of alerts is one incident, however often it is told. */
+  @Post('alerts')
+  @HttpCode(202)
+  async alerts(@Caller() caller: CallerIdentity, @Body() body: unknown): Promise<Record<string, unknown>> {
+    const { matter, sightings } = firing(body);
+    await this.requireReporter(caller, matter);
+    if (sightings.length === 0) return { incident_id: null };
+    const reporter = { source: 'alert', evidence: caller.evidence } as const;
+    return done(await this.incidents.report({ matter, reporter }, sightings));
+  }
+
+  @Post()
+  @HttpCode(201)
+  async open(@Caller() caller: CallerIdentity, @Body() body: unknown): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    const { statement: said, ...matter } = known(body, ['kind', 'cause', 'severity', 'statement']);
+    const statement = statementOf(said);
+    const reporter = { source: 'hand', statement } as const;
+    return done(await this.incidents.report({ matter: parseIncidentMatter(matter), reporter }, [statement]));
+  }
+
+  @Get()
+  async list(@Caller() caller: CallerIdentity): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    return { incidents: (await this.incidents.list()).map(incidentJson) };
+  }
+
+  @Get(':id')
+  async show(@Caller() caller: CallerIdentity, @Param('id') id: string): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    return incidentJson(await this.incidents.status(id));
+  }
+
+  @Post(':id/words')
+  @HttpCode(200)
+  async word(
+    @Caller() caller: CallerIdentity,
+    @Param('id') id: string,
+    @Body() body: unknown,
+  ): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    const { statement, about = null } = known(body, ['statement', 'about']);
+    if (about !== null && typeof about !== 'string') {
+      throw new AtbError('incident_malformed', 'about is not the id of a follow-up');
+    }
+    return done(await this.incidents.word(id, { statement: statementOf(statement), about }));
+  }
+
+  private async requirePerson({ spiffeId }: CallerIdentity): Promise<void> {
+    const { kind } = await this.policy.principal(spiffeId);
+    if (kind !== 'person') {
+      throw new AtbError('incident_reporter_unknown', 'incidents are for people of the directory');
+    }
+  }
+
+  /** A forecast, so that nobody else starts anything: the worker looks again. */
+  private async requireReporter({ spiffeId: by }: CallerIdentity, { kind }: IncidentMatter): Promise<void> {
+    const now = Math.floor(Date.now() / 1000);
+    const asked = { kind, source: 'alert', by, severity: null, word: null, now } as const;
+    const { effect, reasons } = await this.policy.incident(asked);
+    if (effect === 'deny') {
+      throw new AtbError('incident_reporter_unknown', 'policy knows no reporter of alerts by this name', {
+        reasons,
+      });
+    }
+  }
+}
+
+/** What of a webhook's message fires. Throws `incident_malformed`. */
+function firing(body: unknown): { readonly matter: IncidentMatter; readonly sightings: readonly string[] } {
+  const { version, groupKey, groupLabels, commonLabels, alerts } = jsonOf(body);
+  if (version !== '4') throw malformed('its version is not 4');
+  if (typeof groupKey !== 'string' || groupKey === '') throw malformed('it has no groupKey');
+  if (!Array.isArray(alerts)) throw malformed('it has no alerts');
+  const [name] = [groupLabels, commonLabels].flatMap((labels) =>
+    isJsonObject(labels) && labels.alertname !== undefined ? [labels.alertname] : [],
+  );
+  const sightings = alerts.flatMap((alert) => {
+    const { status, fingerprint, startsAt } = isJsonObject(alert) ? alert : {};
+    if (status !== 'firing' && status !== 'resolved')
+      throw malformed('an alert is neither firing nor resolved');
+    if (typeof fingerprint !== 'string' || typeof startsAt !== 'string') {
+      throw malformed('an alert has no fingerprint, or no startsAt');
+    }
+    return status === 'firing' ? [`${fingerprint} ${startsAt}`] : [];
+  });
+  const cause = groupKey.length <= MOST_CAUSE ? groupKey : sha256Base64url(groupKey);
+  return { matter: parseIncidentMatter({ kind: name ?? 'any_alert', cause }), sightings };
+}
+
+function known(body: unknown, names: readonly string[]) {
+  const members = jsonOf(body);
+  const more = Object.keys(members).find((name) => !names.includes(name));
+  if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
+  return members;
+}
+
+function statementOf(statement: unknown): string {
+  if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
+    throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
+  }
+  return statement;
+}
+
+function malformed(why: string): AtbError {
+  return new AtbError('incident_malformed', `this is no message of Alertmanager: ${why}`);
+}
+
+function done(answer: IncidentAnswer): Record<string, unknown> {
+  if (answer.done) return incidentJson(answer.status);
+  throw new AtbError(answer.code, answer.message, { reasons: answer.reasons });
+}
+
+function incidentJson(status: IncidentStatus): Record<string, unknown> {
+  const { id, kind, title, cause, severity, state, count, rung, told, words } = status;
+  const time = (at: number | null) => (at === null ? null : rfc3339(at));
+  return {
+    ...{ incident_id: id, kind, title, cause, severity, state, count, rung, told },
+    // The number is what words are signed over.
+    ...{ opened_at: rfc3339(status.openedAt), opened_at_seconds: status.openedAt },
+    opened_by: status.openedBy,
+    acknowledged_at: time(status.acknowledgedAt),
+    resolved_at: time(status.resolvedAt),
+    words: words.map(({ receivedAt, ...word }) => ({ ...word, received_at: rfc3339(receivedAt) })),
+    open_follow_ups: status.openFollowUps,
+    policy_revision: status.policyRevision,
+    reasons: status.reasons,
+  };
+}

@@ -1,0 +1,107 @@
+import type { Client } from '@temporalio/client';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { sha256Base64url } from '../../domain/digest';
+import { AtbError } from '../../domain/error';
+import { incidentId } from '../../domain/incident-digest';
+import type { IncidentAnswer, IncidentReport, IncidentStatus } from '../../domain/incident';
+import {
+  ATB_STATE,
+  INCIDENT,
+  incidentIdOf,
+  incidentOpenedUpdate,
+  incidentQuery,
+  incidentSightedSignal,
+  incidentWordUpdate,
+  incidentWorkflowId,
+  TASK_QUEUE,
+} from '../../workflows/contract';
+import type { IncidentWordSubmission, IncidentWorkflow } from '../../workflows/contract';
+import { failureOf, TemporalCalls } from './temporal-calls';
+
+const ID = /^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z0-9_-]{22}$/;
+const LISTED = 500;
+const ASKED_AT_ONCE = 20;
+/** A report of more counts as so many. */
+const MOST_SIGHTINGS = 200;
+
+/** The way to the incidents. It starts, asks and passes on; it decides nothing. */
+export class Incidents extends TemporalCalls {
+  constructor(client: Client, decisionTimeoutMs: number) {
+    super(client, decisionTimeoutMs, unknownIncident);
+  }
+
+  /** Joins the incident of the same kind and cause that is open, or opens one; each sighting counts once. */
+  async report(report: IncidentReport, sightings: readonly string[]): Promise<IncidentAnswer> {
+    const { matter } = report;
+    const id = incidentId(matter);
+    await this.reaching(() =>
+      this.client.workflow.signalWithStart(INCIDENT, {
+        workflowId: incidentWorkflowId(id),
+        taskQueue: TASK_QUEUE,
+        args: [{ id, report }],
+        signal: incidentSightedSignal,
+        signalArgs: [{ sightings: sightings.slice(0, MOST_SIGHTINGS).map((one) => sha256Base64url(one)) }],
+        staticSummary: `incident · ${matter.kind}`,
+        typedSearchAttributes: [{ key: ATB_STATE, value: 'open' }],
+      }),
+    );
+    return this.answer(id, (handle) => handle.executeUpdate(incidentOpenedUpdate));
+  }
+
+  word(id: string, submission: IncidentWordSubmission): Promise<IncidentAnswer> {
+    return this.answer(id, (handle) => handle.executeUpdate(incidentWordUpdate, { args: [submission] }));
+  }
+
+  /** Throws `incident_unknown`, `worker_unavailable`, `temporal_unavailable`. */
+  status(id: string): Promise<IncidentStatus> {
+    return this.reaching(() => this.handle(id).query(incidentQuery));
+  }
+
+  /** Those that are not over, the newest first, as far as one look goes. */
+  async list(): Promise<readonly IncidentStatus[]> {
+    const ids = await this.reaching(async () => {
+      const found: string[] = [];
+      const query = `WorkflowType = '${INCIDENT}' AND ExecutionStatus = 'Running'`;
+      for await (const { workflowId } of this.client.workflow.list({ query, pageSize: LISTED })) {
+        const id = incidentIdOf(workflowId);
+        if (id !== undefined) found.push(id);
+        if (found.length === LISTED) break;
+      }
+      return found;
+    });
+    const statuses: IncidentStatus[] = [];
+    for (let from = 0; from < ids.length; from += ASKED_AT_ONCE) {
+      const some = ids.slice(from, from + ASKED_AT_ONCE);
+      statuses.push(...(await Promise.all(some.map((id) => this.status(id)))));
+    }
+    return statuses;
+  }
+
+  private async answer(
+    id: string,
+    call: (handle: ReturnType<Incidents['handle']>) => Promise<IncidentAnswer>,
+  ): Promise<IncidentAnswer> {
+    try {
+      return await this.within(this.decisionTimeoutMs, () => call(this.handle(id)));
+    } catch (error) {
+      if (error instanceof AtbError) throw error;
+      if (error instanceof WorkflowUpdateFailedError) throw failureOf(error.cause, undefined);
+      // Over already: where it stands is told, and a word on it is too late.
+      const status = await this.status(id).catch(() => undefined);
+      if (status?.state !== 'closed' && status?.state !== 'refused') throw this.outOfReach(error, undefined);
+      return {
+        ...{ done: false, code: 'incident_not_due', message: `the incident is ${status.state}` },
+        reasons: status.reasons,
+      };
+    }
+  }
+
+  private handle(id: string) {
+    if (!ID.test(id)) throw unknownIncident();
+    return this.client.workflow.getHandle<IncidentWorkflow>(incidentWorkflowId(id));
+  }
+}
+
+function unknownIncident(): AtbError {
+  return new AtbError('incident_unknown', 'there is no such incident, or it is not yours to see');
+}

@@ -1,0 +1,94 @@
+# How grave an incident is, whom its ladder tells, and whose word on it counts (operating model §5). Data: incidents,
+# escalation.
+package atb.incident
+
+import data.atb.directory
+import data.atb.verdicts
+
+kind := found if found := data.incidents.kinds[input.kind]
+
+else := data.incidents.kinds.any_alert if input.source == "alert"
+
+severity := kind.severity if input.severity == null
+
+severity := input.severity if input.severity != null
+
+default decision := {
+	"effect": "deny",
+	"reasons": ["incident_kind_unknown"],
+	"severity": "P4",
+	"title": "",
+	"escalation": [],
+	"response_seconds": 0,
+	"review_seconds": 0,
+	"review_roles": [],
+	"policy_revision": "",
+}
+
+decision := {
+	"effect": effect,
+	"reasons": sort(reasons),
+	"severity": severity,
+	"title": kind.title,
+	"escalation": [{"after_seconds": response * i, "roles": roles} |
+		some i, roles in data.escalation[severity].ladder
+	],
+	"response_seconds": response,
+	"review_seconds": data.incidents.review_seconds,
+	"review_roles": sort(data.incidents.steps.review),
+	"policy_revision": data.revision,
+}
+
+response := data.escalation[severity].response_seconds
+
+default effect := "deny"
+
+effect := "allow" if count(reasons) == 0
+
+# An alert is reported by whom policy knows; all else is a person's signed word.
+reasons contains "incident_reporter_unknown" if {
+	not signed
+	not reporter
+}
+
+reporter if {
+	input.source == "alert"
+	input.by in data.incidents.reporters
+}
+
+signed if {
+	input.word != null
+	input.word.by == input.by
+}
+
+reasons contains "verdict_by_unknown_person" if {
+	signed
+	not directory.person(input.by)
+}
+
+reasons contains "verdict_role_not_held" if {
+	signed
+	not input.word.role in directory.roles(input.by)
+}
+
+reasons contains "verdict_role_not_eligible" if {
+	signed
+	not input.word.role in data.incidents.steps[input.word.step]
+}
+
+reasons contains "verdict_revoked" if {
+	signed
+	not verdicts.stands(input.word)
+}
+
+reasons contains "verdict_stale" if {
+	signed
+	not verdicts.fresh(input.word)
+}
+
+reasons contains "verdict_from_future" if {
+	signed
+	not of_the_past
+}
+
+of_the_past if input.word.issued_at <= input.now + data.verdicts.clock_skew_seconds

@@ -1,0 +1,85 @@
+package atb.incident_test
+
+import data.atb.incident
+
+person(name) := sprintf("spiffe://corp.example/person/%s", [name])
+
+word(name, step, role) := {
+	"jti": "j",
+	"by": person(name),
+	"certificate": "c",
+	"step": step,
+	"verdict": "approve",
+	"role": role,
+	"reasoned": true,
+	"issued_at": 1000,
+	"received_at": 1000,
+}
+
+said(name, step, role) := {
+	"kind": "manual",
+	"source": "hand",
+	"by": person(name),
+	"severity": null,
+	"word": word(name, step, role),
+	"now": 1000,
+}
+
+alert(by, kind) := {"kind": kind, "source": "alert", "by": by, "severity": null, "word": null, "now": 1000}
+
+alertmanager := "spiffe://corp.example/alertmanager"
+
+decide(question) := answer if {
+	answer := incident.decision with input as question with data.revision as "test"
+}
+
+test_a_denial_spike_climbs_to_the_ciso if {
+	decision := decide(alert(alertmanager, "ATBSecurityPolicyDenialSpike"))
+	decision.effect == "allow"
+	decision.severity == "P1"
+	decision.escalation == [
+		{"after_seconds": 0, "roles": ["on_call"]},
+		{"after_seconds": 900, "roles": ["security_lead"]},
+		{"after_seconds": 1800, "roles": ["ciso"]},
+	]
+}
+
+test_an_alert_without_a_kind_is_one_all_the_same if decide(alert(alertmanager, "DiskFull")).severity == "P3"
+
+test_nobody_else_reports_alerts if {
+	decide(alert("spiffe://corp.example/agent/finance-bot", "DiskFull")).reasons == ["incident_reporter_unknown"]
+	decide(object.union(alert(alertmanager, "DiskFull"), {"source": "hand"})).effect == "deny"
+}
+
+test_a_person_says_how_grave_it_is if {
+	decide(object.union(said("carol", "open", "on_call"), {"severity": "P1"})).severity == "P1"
+	decide(said("carol", "open", "on_call")).severity == "P3"
+}
+
+test_a_kind_that_policy_does_not_know_is_refused if {
+	decide(object.union(said("carol", "open", "on_call"), {"kind": "nonsense"})).reasons == ["incident_kind_unknown"]
+}
+
+test_whoever_is_on_call_acknowledges if decide(said("carol", "acknowledge", "on_call")).effect == "allow"
+
+test_a_role_that_is_not_held_counts_for_nothing if {
+	decide(said("alice", "acknowledge", "on_call")).reasons == ["verdict_role_not_held"]
+}
+
+test_a_role_that_may_not_is_refused if {
+	decide(said("alice", "resolve", "manager")).reasons == ["verdict_role_not_eligible"]
+	decide(said("carol", "review", "security")).reasons == ["verdict_role_not_eligible"]
+	decide(said("dave", "nonsense", "security_lead")).reasons == ["verdict_role_not_eligible"]
+}
+
+test_the_word_of_a_stranger_counts_for_nothing if {
+	"verdict_by_unknown_person" in decide(said("mallory", "acknowledge", "on_call")).reasons
+}
+
+test_another_persons_word_counts_for_nothing if {
+	decide(object.union(said("carol", "acknowledge", "on_call"), {"by": person("dave")})).effect == "deny"
+}
+
+test_a_word_from_the_future_is_refused if {
+	"verdict_from_future" in decide(object.union(said("carol", "open", "on_call"), {"now": 1})).reasons
+}

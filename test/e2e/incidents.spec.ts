@@ -1,0 +1,166 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { issueSvid } from '../../adapters/spiffe/development-ca';
+import type { IncidentMatter } from '../../domain/incident';
+import { HttpCaller } from '../support/http';
+import type { Answer } from '../support/http';
+import { incidentWord, openingWord } from '../support/incident-word';
+import type { Speaker } from '../support/incident-word';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+let alertmanager: HttpCaller;
+
+beforeAll(async () => {
+  stack = await TestStack.start();
+  const ca = {
+    trustDomain: 'corp.example',
+    certificatePem: readFileSync(stack.trustBundle, 'utf8'),
+    privateKeyPem: readFileSync(join(stack.directory, 'ca-key.pem'), 'utf8'),
+  };
+  const spiffeId = 'spiffe://corp.example/alertmanager';
+  const { chainPem, privateKeyPem } = await issueSvid(ca, { spiffeId, ttlHours: 1 });
+  const identity = { cert: chainPem, key: privateKeyPem };
+  alertmanager = new HttpCaller(stack.stack.agentauthUrl, ca.certificatePem, identity);
+}, 120_000);
+
+afterAll(async () => {
+  alertmanager.close();
+  await stack.stop();
+});
+
+/** As Alertmanager sends it, version 4. */
+const message = (changes: Record<string, unknown> = {}) => ({
+  version: '4',
+  groupKey: '{}:{alertname="ATBSecurityPolicyDenialSpike"}',
+  truncatedAlerts: 0,
+  status: 'firing',
+  receiver: 'atb',
+  groupLabels: { alertname: 'ATBSecurityPolicyDenialSpike' },
+  commonLabels: { alertname: 'ATBSecurityPolicyDenialSpike', severity: 'critical' },
+  commonAnnotations: {},
+  externalURL: 'http://alertmanager.corp.example',
+  alerts: [
+    {
+      status: 'firing',
+      labels: { alertname: 'ATBSecurityPolicyDenialSpike' },
+      annotations: {},
+      startsAt: '2026-11-26T05:00:00Z',
+      endsAt: '0001-01-01T00:00:00Z',
+      generatorURL: '',
+      fingerprint: 'c2e1b6a0f3d4e5a6',
+    },
+  ],
+  ...changes,
+});
+
+const speaker = (name: string, role: string): Speaker => {
+  const { cert, key } = stack.identity(name);
+  const chain = [new X509Certificate(readFileSync(cert)).raw];
+  return { key: createPrivateKey(readFileSync(key)), chain, role, at: new Date() };
+};
+
+async function say(
+  { body }: Answer,
+  name: string,
+  role: string,
+  step: string,
+  changes: Parameters<typeof incidentWord>[3] = {},
+): Promise<Answer> {
+  const id = String(body.incident_id);
+  const of = { id, openedAt: Number(body.opened_at_seconds) };
+  const statement = await incidentWord(speaker(name, role), of, step, changes);
+  return stack.as(name).post(`/incidents/${id}/words`, { statement, about: changes.about ?? null });
+}
+
+it('goes from an alert over a signed acknowledgement to its review, and the log proves all of it', async () => {
+  const opened = await alertmanager.post('/incidents/alerts', message());
+  expect(opened).toMatchObject({ status: 202, body: { severity: 'P1', state: 'open', count: 1 } });
+  // Sent again, replayed or not, it is the same incident, and counts no more.
+  expect(await alertmanager.post('/incidents/alerts', message())).toMatchObject({
+    status: 202,
+    body: { incident_id: opened.body.incident_id, count: 1 },
+  });
+
+  const refused = await say(opened, 'person/alice', 'on_call', 'acknowledge');
+  expect(refused).toMatchObject({ status: 403, body: { code: 'verdict_role_not_held' } });
+  expect(await say(opened, 'person/carol', 'on_call', 'acknowledge')).toMatchObject({
+    status: 200,
+    body: { state: 'acknowledged' },
+  });
+  const listed = await stack.as('person/dave').get('/incidents');
+  expect(listed.body).toMatchObject({ incidents: [{ state: 'acknowledged', told: ['on_call'] }] });
+  const asked = await say(opened, 'person/carol', 'security', 'follow_up');
+  const [about = ''] = asked.body.open_follow_ups as string[];
+  expect(await say(opened, 'person/carol', 'security', 'resolve')).toMatchObject({ status: 200 });
+  expect(await say(opened, 'person/dave', 'security_lead', 'review')).toMatchObject({
+    status: 409,
+    body: { code: 'incident_not_due' },
+  });
+  expect(await say(opened, 'person/carol', 'security', 'follow_up_close', { about })).toMatchObject({
+    status: 200,
+    body: { open_follow_ups: [] },
+  });
+  expect(await say(opened, 'person/dave', 'security_lead', 'review')).toMatchObject({
+    status: 200,
+    body: { state: 'closed' },
+  });
+  const events = await (await stack.ledger()).events({ limit: 1_000 });
+  const told = events.filter(({ data }) => data.incident === opened.body.incident_id);
+  expect(told.map(({ type }) => type)).toEqual([
+    ...['incident_opened', 'incident_escalated', 'incident_word_refused'],
+    ...['incident_word_recorded', 'incident_word_recorded', 'incident_word_recorded'],
+    ...['incident_word_refused', 'incident_word_recorded', 'incident_word_recorded', 'incident_closed'],
+  ]);
+});
+
+it('is opened by a person with a signed word, and joined by whoever reports the same', async () => {
+  const matter: IncidentMatter = { kind: 'manual', cause: 'the ERP answers strangers', severity: 'P2' };
+  const open = async (name: string, role: string) =>
+    stack
+      .as(name)
+      .post('/incidents', { ...matter, statement: await openingWord(speaker(name, role), matter) });
+  const first = await open('person/grace', 'platform_ops');
+  expect(first).toMatchObject({
+    status: 201,
+    body: { severity: 'P2', opened_by: 'spiffe://corp.example/person/grace' },
+  });
+  expect(await open('person/heidi', 'team_lead')).toMatchObject({
+    status: 201,
+    body: { incident_id: first.body.incident_id, count: 2 },
+  });
+});
+
+it('refuses alerts of anybody but the reporters of policy, and of nobody', async () => {
+  for (const caller of [stack.as('agent/finance-bot'), stack.as('person/carol')]) {
+    expect(await caller.post('/incidents/alerts', message({ groupKey: 'forged' }))).toMatchObject({
+      status: 403,
+      body: { code: 'incident_reporter_unknown' },
+    });
+  }
+  expect(await stack.nobody().post('/incidents/alerts', message())).toMatchObject({ status: 401 });
+  expect(await stack.as('agent/finance-bot').get('/incidents')).toMatchObject({ status: 403 });
+});
+
+it.each([
+  ['of another version', { version: '3' }],
+  ['without a group', { groupKey: '' }],
+  ['without alerts', { alerts: 'none' }],
+  ['with an alert that is none', { alerts: [1] }],
+  ['with a name that is none', { groupLabels: { alertname: '../..' } }],
+])('refuses a message %s', async (_, changes) => {
+  expect(await alertmanager.post('/incidents/alerts', message(changes))).toMatchObject({
+    status: 400,
+    body: { code: 'incident_malformed' },
+  });
+});
+
+it('opens nothing for what is over', async () => {
+  const [alert] = message().alerts;
+  const over = message({ groupKey: 'over', status: 'resolved', alerts: [{ ...alert, status: 'resolved' }] });
+  expect(await alertmanager.post('/incidents/alerts', over)).toMatchObject({
+    status: 202,
+    body: { incident_id: null },
+  });
+});

@@ -1,0 +1,284 @@
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import type { Worker } from '@temporalio/worker';
+import { createIncidentActivities } from '../../activities';
+import { openSignOff } from '../../adapters/jose/sign-off-statement';
+import { SEARCH_ATTRIBUTES } from '../../adapters/temporal/server-settings';
+import { incidentId } from '../../domain/incident-digest';
+import type { IncidentAnswer, IncidentMatter, IncidentReport, IncidentStatus } from '../../domain/incident';
+import {
+  INCIDENT,
+  incidentOpenedUpdate,
+  incidentQuery,
+  incidentSightedSignal,
+  incidentWordUpdate,
+  incidentWorkflowId,
+  TASK_QUEUE,
+} from '../../workflows/contract';
+import type { IncidentWorkflow } from '../../workflows/contract';
+import { incidentWord, openingWord } from '../support/incident-word';
+import type { Speaker } from '../support/incident-word';
+import { hasJava, timeSkippingServer } from '../support/time-skipping';
+import { WorkerSteps } from '../support/worker-steps';
+
+const SPIKE = 'ATBSecurityPolicyDenialSpike';
+const DAY = 1_440;
+const LATE_SECONDS = 20;
+
+/** Whole minutes; a moment that is none stays in seconds, and so equals nothing that is expected. */
+function minutesOf(seconds: number): string {
+  return seconds % 60 <= LATE_SECONDS ? String(Math.floor(seconds / 60)) : `${seconds} seconds`;
+}
+
+describe('an incident, with time skipped (operating model §5)', () => {
+  let environment: TestWorkflowEnvironment | undefined;
+  let steps: WorkerSteps;
+  let worker: Worker;
+  let running: Promise<void>;
+  let number = 0;
+  const open: {
+    status(): Promise<IncidentStatus>;
+    say(...word: [string, string, string]): Promise<unknown>;
+  }[] = [];
+  /** By incident: which rung was told, and how many minutes after the opening. */
+  const told = new Map<string, string[]>();
+
+  beforeAll(async () => {
+    if (!(await hasJava())) return;
+    const { DefaultLogger, Runtime, Worker: TemporalWorker } = await import('@temporalio/worker');
+    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+    const { TestWorkflowEnvironment: Environment } = await import('@temporalio/testing');
+    environment = await Environment.createTimeSkipping({
+      server: { executable: { type: 'existing-path', path: await timeSkippingServer() } },
+    });
+    await environment.connection.operatorService.addSearchAttributes({
+      namespace: environment.namespace ?? 'default',
+      searchAttributes: Object.fromEntries(
+        Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) => [name, type === 'Keyword' ? 2 : 7]),
+      ),
+    });
+    steps = await WorkerSteps.open();
+    const activities = createIncidentActivities({ ...steps.ports, signOffs: { open: openSignOff } });
+    worker = await TemporalWorker.create({
+      workflowsPath: require.resolve('../../workflows'),
+      namespace: environment.namespace ?? 'default',
+      connection: environment.nativeConnection,
+      taskQueue: TASK_QUEUE,
+      // By the server's clock, which skips.
+      activities: Object.fromEntries(
+        Object.entries(activities).map(([name, activity]) => [
+          name,
+          async (input: { incident: { id: string; openedAt: number }; rung?: number }) => {
+            steps.now = new Date(await the().currentTimeMs());
+            // The server's clock runs on while this machine works, so a rung may be told some seconds after it is due.
+            const after = minutesOf(Math.floor(steps.now.getTime() / 1000) - input.incident.openedAt);
+            if (input.rung !== undefined) {
+              told.set(input.incident.id, [
+                ...(told.get(input.incident.id) ?? []),
+                `${name === 'escalateIncident' ? 'rung' : 'review'} ${input.rung} after ${after}`,
+              ]);
+            }
+            return (activity as (input: unknown) => Promise<unknown>)(input);
+          },
+        ]),
+      ),
+    });
+    running = worker.run();
+  }, 240_000);
+
+  afterAll(async () => {
+    if (!environment) return;
+    worker.shutdown();
+    await running;
+    await environment.teardown();
+    await steps.close();
+  });
+
+  const the = (): TestWorkflowEnvironment => {
+    if (!environment) throw new Error('there is no server');
+    return environment;
+  };
+  const it = (name: string, work: () => Promise<void>): void => {
+    test(name, async () => {
+      if (environment) await work();
+    });
+  };
+
+  async function speaker(name: string, role: string): Promise<Speaker> {
+    return { ...(await credential(name)), role, at: new Date(await the().currentTimeMs()) };
+  }
+
+  /** An SVID of that moment. */
+  async function credential(name: string) {
+    const notAfter = new Date((await the().currentTimeMs()) + 3_600_000);
+    return steps.newCredential(`spiffe://corp.example/${name}`, { notAfter });
+  }
+
+  async function alert(kind = SPIKE, by = 'alertmanager'): Promise<IncidentReport> {
+    steps.now = new Date(await the().currentTimeMs());
+    const { chain } = await credential(by);
+    return {
+      matter: { kind, cause: `group ${(number += 1)}`, severity: null },
+      reporter: { source: 'alert', evidence: steps.evidence(chain) },
+    };
+  }
+
+  async function report({ matter, reporter }: IncidentReport, ...sightings: readonly string[]) {
+    const id = incidentId(matter);
+    const handle = await the().client.workflow.signalWithStart<
+      IncidentWorkflow,
+      [{ sightings: readonly string[] }]
+    >(INCIDENT, {
+      workflowId: incidentWorkflowId(id),
+      taskQueue: TASK_QUEUE,
+      args: [{ id, report: { matter, reporter } }],
+      signal: incidentSightedSignal,
+      signalArgs: [{ sightings }],
+    });
+    const answer = await handle.executeUpdate(incidentOpenedUpdate);
+    const status = (): Promise<IncidentStatus> => handle.query(incidentQuery);
+    const say = async (
+      name: string,
+      role: string,
+      step: string,
+      changes: Parameters<typeof incidentWord>[3] = {},
+    ): Promise<IncidentAnswer> => {
+      const statement = await incidentWord(await speaker(name, role), await status(), step, changes);
+      return handle.executeUpdate(incidentWordUpdate, {
+        args: [{ statement, about: changes.about ?? null }],
+      });
+    };
+    const reportedOne = { id, answer, status, say, handle };
+    open.push(reportedOne);
+    return reportedOne;
+  }
+
+  // Whatever is left open climbs on for as long as time is skipped.
+  afterEach(async () => {
+    for (const incident of open.splice(0)) {
+      if ((await incident.status()).state === 'open') {
+        await incident.say('person/carol', 'on_call', 'acknowledge');
+      }
+    }
+  });
+
+  const refused = (code: string): unknown => expect.objectContaining({ done: false, code });
+
+  it('P1 climbs to the CISO rung by rung, and goes on until somebody acknowledges', async () => {
+    const incident = await report(await alert(), 'a');
+    expect(incident.answer).toMatchObject({ done: true, status: { severity: 'P1', state: 'open' } });
+    await the().sleep('61 minutes');
+    expect(told.get(incident.id)).toEqual([
+      'rung 0 after 0',
+      'rung 1 after 15',
+      'rung 2 after 30',
+      'rung 3 after 45',
+      'rung 4 after 60',
+    ]);
+    expect(await incident.status()).toMatchObject({ told: ['ciso'], rung: 4 });
+
+    // Neither a stranger's word, nor one in a role that is not held, nor one signed over another incident.
+    expect(await incident.say('person/alice', 'on_call', 'acknowledge')).toEqual(
+      refused('verdict_role_not_held'),
+    );
+    expect(await incident.say('person/mallory', 'on_call', 'acknowledge')).toMatchObject({ done: false });
+    expect(
+      await incident.say('person/erin', 'ciso', 'acknowledge', { on: 'other.AAAAAAAAAAAAAAAAAAAAAA' }),
+    ).toEqual(refused('verdict_not_for_request'));
+    expect(await incident.say('person/erin', 'ciso', 'resolve')).toEqual(refused('incident_not_due'));
+    expect(await incident.say('person/erin', 'ciso', 'acknowledge')).toMatchObject({
+      done: true,
+      status: { state: 'acknowledged' },
+    });
+    await the().sleep('3 hours');
+    expect(told.get(incident.id)).toHaveLength(5);
+  });
+
+  it('P2 and P3 climb their own ladders, P4 waits in the backlog', async () => {
+    const byHand = async (severity: 'P2' | 'P3' | 'P4') => {
+      const matter: IncidentMatter = { kind: 'manual', cause: `it smells, ${severity}`, severity };
+      const statement = await openingWord(await speaker('person/carol', 'on_call'), matter);
+      return report({ matter, reporter: { source: 'hand', statement } }, statement);
+    };
+    const [second, third, fourth] = [await byHand('P2'), await byHand('P3'), await byHand('P4')];
+    await the().sleep('9 hours');
+    expect(told.get(second.id)?.slice(0, 3)).toEqual([
+      'rung 0 after 0',
+      'rung 1 after 60',
+      'rung 2 after 120',
+    ]);
+    expect(await second.status()).toMatchObject({ told: ['team_lead'] });
+    expect(told.get(third.id)?.slice(0, 2)).toEqual(['rung 0 after 0', 'rung 1 after 240']);
+    expect(told.get(fourth.id)).toBeUndefined();
+    expect(await fourth.say('person/carol', 'on_call', 'acknowledge')).toMatchObject({ done: true });
+  });
+
+  it('is one incident for one cause, and counts each sighting once', async () => {
+    const reported = await alert();
+    const incident = await report(reported, 'a', 'b');
+    for (let again = 0; again < 5; again++) await report(reported, 'a', 'b', 'c');
+    await report(reported, 'd');
+    expect(await incident.status()).toMatchObject({ count: 4 });
+    const opened = (await steps.ledger.events({ type: 'incident_opened', limit: 1_000 })).filter(
+      ({ data }) => data.incident === incident.id,
+    );
+    expect(opened).toHaveLength(1);
+  });
+
+  it('is not opened by a reporter that policy does not know, nor by a word over something else', async () => {
+    const forged = await report(await alert(SPIKE, 'agent/finance-bot'), 'a');
+    expect(forged.answer).toEqual(refused('incident_reporter_unknown'));
+    const matter: IncidentMatter = { kind: 'manual', cause: 'this', severity: null };
+    const statement = await openingWord(await speaker('person/carol', 'on_call'), {
+      ...matter,
+      severity: 'P1',
+    });
+    const moved = await report({ matter, reporter: { source: 'hand', statement } }, statement);
+    expect(moved.answer).toEqual(refused('verdict_digest_mismatch'));
+    expect(await moved.handle.result()).toMatchObject({ state: 'refused' });
+  });
+
+  it('keeps small in a storm of ten thousand', async () => {
+    const reported = await alert();
+    const incident = await report(reported, 'first');
+    for (let from = 0; from < 10_000; from += 200) {
+      const some = Array.from({ length: 200 }, (_, n) => `alert ${from + n}`);
+      await incident.handle.signal(incidentSightedSignal, { sightings: some });
+    }
+    expect(await incident.status()).toMatchObject({ count: 10_001, state: 'open' });
+    expect(JSON.stringify(await incident.status()).length).toBeLessThan(2_000);
+    expect(await incident.say('person/carol', 'on_call', 'acknowledge')).toMatchObject({ done: true });
+  });
+
+  it('ends with its review, once no follow-up is open; then the same cause is another incident', async () => {
+    const reported = await alert('signals_rejected');
+    const incident = await report(reported, 'a');
+    await incident.say('person/carol', 'on_call', 'acknowledge');
+    expect(await incident.say('person/carol', 'on_call', 'note')).toMatchObject({ done: true });
+    const told1 = await incident.say('person/carol', 'security', 'follow_up');
+    if (!told1.done) throw new Error(told1.message);
+    const [followUp = ''] = told1.status.openFollowUps;
+    await incident.say('person/carol', 'security', 'resolve');
+    expect(await incident.say('person/dave', 'security_lead', 'review')).toEqual(refused('incident_not_due'));
+    await the().sleep('11 days');
+    expect(told.get(incident.id)?.filter((what) => what.startsWith('review'))).toEqual([
+      `review 0 after ${5 * DAY}`,
+      `review 1 after ${10 * DAY}`,
+    ]);
+    expect(await incident.say('person/carol', 'security', 'follow_up_close', { about: 'nonsense' })).toEqual(
+      refused('incident_not_due'),
+    );
+    expect(
+      await incident.say('person/carol', 'security', 'follow_up_close', { about: followUp }),
+    ).toMatchObject({ done: true, status: { openFollowUps: [] } });
+    expect(await incident.say('person/dave', 'security_lead', 'review')).toMatchObject({
+      done: true,
+      status: { state: 'closed' },
+    });
+    expect(await incident.handle.result()).toMatchObject({ state: 'closed', count: 1 });
+    const [closed] = await steps.ledger.events({ type: 'incident_closed', limit: 10 });
+    expect(closed?.data).toMatchObject({ incident: incident.id, count: 1, follow_ups: 1 });
+
+    const again = await report(reported, 'b');
+    expect(await again.status()).toMatchObject({ state: 'open', count: 1 });
+  });
+});

@@ -1,0 +1,338 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  proxyActivities,
+  setCurrentDetails,
+  setDefaultSignalHandler,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { IncidentActivities, IncidentRef, OpenedIncident } from '../activities/incident-types';
+import type { ErrorCode } from '../domain/error';
+import type { IncidentAnswer, IncidentStatus, IncidentStep, IncidentWord } from '../domain/incident';
+import { isRefusedPayload } from '../domain/refused-payload';
+import {
+  ATB_STATE,
+  ATB_WAITING_ON,
+  incidentOpenedUpdate,
+  incidentQuery,
+  incidentSightedSignal,
+  incidentWordUpdate,
+} from './contract';
+import type { IncidentStart, IncidentWordSubmission } from './contract';
+import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { Turns } from './turns';
+
+const LONGEST_STATEMENT = 49_152;
+// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
+const MOST_REFUSED = 200;
+const MOST_WORDS = 500;
+/** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
+const MOST_REMEMBERED = 1_000;
+
+const steps = proxyActivities<IncidentActivities>({
+  startToCloseTimeout: '7 seconds',
+  // Insert-once in the database; `persistently` repeats with a timer between.
+  scheduleToCloseTimeout: '10 seconds',
+  retry: { maximumAttempts: 1 },
+});
+
+/** What an incident takes along into its next run, when its history has become long. */
+export interface CarriedIncident {
+  readonly status: IncidentStatus;
+  readonly opened: OpenedIncident;
+  readonly remembered: readonly string[];
+  readonly refused: number;
+  readonly reminders: number;
+}
+
+/**
+ * An incident (operating model §5), from its first report to its review. Its ladder tells one rung after the other, the
+ * last again and again, until somebody acknowledges with a signed word.
+ */
+export async function incident(start: IncidentStart, carried?: CarriedIncident): Promise<IncidentStatus> {
+  if (isRefusedPayload(start)) throw ApplicationFailure.nonRetryable(start.reason, 'payload_refused');
+  return new IncidentProcedure(start, carried).run();
+}
+
+class IncidentProcedure {
+  private status: IncidentStatus;
+  private opened: OpenedIncident | undefined;
+  private refusal: IncidentAnswer | undefined;
+  private readonly turns = new Turns();
+  private readonly remembered: Set<string>;
+  private refused: number;
+  private reminders: number;
+
+  constructor(
+    private readonly start: IncidentStart,
+    carried: CarriedIncident | undefined,
+  ) {
+    const { id, report } = start;
+    this.status = carried?.status ?? {
+      ...{
+        id,
+        kind: report.matter.kind,
+        cause: report.matter.cause,
+        title: '',
+        severity: null,
+        state: 'open',
+      },
+      ...{ openedAt: epochSecondsNow(), openedBy: null, count: 0, rung: -1, told: [] },
+      ...{ acknowledgedAt: null, resolvedAt: null, words: [], openFollowUps: [] },
+      ...{ policyRevision: null, reasons: [] },
+    };
+    this.opened = carried?.opened;
+    this.remembered = new Set(carried?.remembered);
+    this.refused = carried?.refused ?? 0;
+    this.reminders = carried?.reminders ?? 0;
+    setHandler(incidentQuery, () => this.status);
+    setHandler(incidentSightedSignal, (sighting) => {
+      this.sighted(sighting);
+    });
+    setHandler(incidentOpenedUpdate, () => this.answered());
+    setHandler(incidentWordUpdate, (submission) => this.word(submission), { validator: requireStatement });
+    // A bare signal counts for nothing here; words come with an answer.
+    setDefaultSignalHandler(() => undefined);
+  }
+
+  /** Nobody cancels an incident: it ends with its review. */
+  run(): Promise<IncidentStatus> {
+    return CancellationScope.nonCancellable(() => this.toItsEnd());
+  }
+
+  private async toItsEnd(): Promise<IncidentStatus> {
+    if (!this.opened) await this.turns.take(() => this.open());
+    while (this.isOngoing()) {
+      if (workflowInfo().continueAsNewSuggested && this.opened) {
+        await condition(allHandlersFinished);
+        if (this.isOngoing()) await continueAsNew<typeof incident>(this.start, this.carriedOver(this.opened));
+      }
+      await (this.status.state === 'open' ? this.climb() : this.awaitReview());
+    }
+    await condition(allHandlersFinished);
+    return this.status;
+  }
+
+  private get ref(): IncidentRef {
+    const { id, kind, openedAt } = this.status;
+    return { id, kind, openedAt };
+  }
+
+  private isOngoing(): boolean {
+    return this.status.state !== 'closed' && this.status.state !== 'refused';
+  }
+
+  private async open(): Promise<void> {
+    const outcome = await this.step(() =>
+      steps.openIncident({ incident: this.ref, report: this.start.report }),
+    );
+    if (outcome.effect === 'refused') {
+      const { code, message, reasons } = outcome;
+      this.refusal = { done: false, code, message, reasons };
+      this.become({ state: 'refused', reasons: reasons.length > 0 ? reasons : [code] });
+      return;
+    }
+    this.opened = outcome;
+    const { title, severity, by, policyRevision } = outcome;
+    this.become({ title, severity, openedBy: by, policyRevision });
+  }
+
+  private sighted(sighting: unknown): void {
+    if (isRefusedPayload(sighting)) return;
+    const { sightings } = (sighting ?? {}) as { sightings?: unknown };
+    const all = Array.isArray(sightings) ? (sightings as readonly unknown[]) : [];
+    const fresh = all.filter((one): one is string => typeof one === 'string' && !this.remembered.has(one));
+    for (const one of fresh) this.remembered.add(one);
+    for (const oldest of this.remembered) {
+      if (this.remembered.size <= MOST_REMEMBERED) break;
+      this.remembered.delete(oldest);
+    }
+    const more = all.length === 0 ? 1 : new Set(fresh).size;
+    if (more > 0) this.become({ count: this.status.count + more });
+  }
+
+  private async answered(): Promise<IncidentAnswer> {
+    await condition(() => this.opened !== undefined || this.refusal !== undefined);
+    return this.refusal ?? { done: true, status: this.status };
+  }
+
+  private async word({ statement, about }: IncidentWordSubmission): Promise<IncidentAnswer> {
+    await this.answered();
+    return this.turns.take(async () => {
+      if (!this.isOngoing()) return refusedAs('incident_not_due', `the incident is ${this.status.state}`);
+      if (this.refused >= MOST_REFUSED || this.status.words.length >= MOST_WORDS) {
+        return refusedAs('too_many_requests', 'there are too many words on this incident');
+      }
+      const earlier = this.status.words.length;
+      try {
+        const due = this.due(about);
+        const outcome = await steps.incidentWord({ incident: this.ref, statement, about, due });
+        if (isRefusedPayload(outcome)) throw notOurs(outcome);
+        if (outcome.effect === 'refused') {
+          this.refused += 1;
+          const { code, message, reasons } = outcome;
+          return { done: false, code, message, reasons };
+        }
+        if (this.status.words.some(({ jti }) => jti === outcome.word.jti)) {
+          return refusedAs('verdict_already_used', 'a word with this jti was recorded before');
+        }
+        await this.take(outcome.word);
+      } catch (error) {
+        const code = retryableCodeOf(error);
+        if (code === undefined || this.status.words.length > earlier) throw error;
+        return refusedAs(code, 'what this needs cannot be reached now; try again');
+      }
+      return { done: true, status: this.status };
+    });
+  }
+
+  /** What may be said as it stands. */
+  private due(about: string | null): readonly IncidentStep[] {
+    const { state, openFollowUps } = this.status;
+    if (about !== null) return openFollowUps.includes(about) ? ['follow_up_close'] : [];
+    switch (state) {
+      case 'open':
+        return ['note', 'follow_up', 'acknowledge'];
+      case 'acknowledged':
+        return ['note', 'follow_up', 'resolve'];
+      case 'resolved':
+        return openFollowUps.length > 0 ? ['note', 'follow_up'] : ['note', 'follow_up', 'review'];
+      case 'closed':
+      case 'refused':
+        return [];
+    }
+  }
+
+  private async take(word: IncidentWord): Promise<void> {
+    const { words, openFollowUps, count, acknowledgedAt, resolvedAt } = this.status;
+    const said = { words: [...words, word] };
+    switch (word.step) {
+      case 'note':
+        this.become(said);
+        return;
+      case 'acknowledge':
+        this.become({ ...said, state: 'acknowledged', acknowledgedAt: word.receivedAt });
+        return;
+      case 'resolve':
+        this.become({ ...said, state: 'resolved', resolvedAt: word.receivedAt });
+        return;
+      case 'follow_up':
+        this.become({ ...said, openFollowUps: [...openFollowUps, word.jti] });
+        return;
+      case 'follow_up_close':
+        this.become({ ...said, openFollowUps: openFollowUps.filter((jti) => jti !== word.about) });
+        return;
+      case 'review': {
+        const followUps = words.filter(({ step }) => step === 'follow_up').length;
+        await this.step(() =>
+          steps.closeIncident({
+            ...{ incident: this.ref, count, acknowledgedAt, followUps },
+            resolvedAt: resolvedAt ?? word.receivedAt,
+          }),
+        );
+        this.become({ ...said, state: 'closed' });
+      }
+    }
+  }
+
+  /** Tells the next rung when it is due; after the last one that one again, until somebody acknowledges. */
+  private async climb(): Promise<void> {
+    const { opened, status } = this;
+    if (!opened) return;
+    const moved = () => this.status.state !== 'open';
+    const { escalation, responseSeconds } = opened;
+    const next = status.rung + 1;
+    const last = escalation.at(-1);
+    // Nobody is told of what goes to the backlog.
+    if (!last) {
+      await condition(moved);
+      return;
+    }
+    const rung = escalation[next];
+    const after = rung?.afterSeconds ?? last.afterSeconds + responseSeconds * (next - escalation.length + 1);
+    const wait = Math.max(0, status.openedAt + after - epochSecondsNow());
+    if (wait > 0 && (await condition(moved, wait * 1000))) return;
+    await this.turns.take(async () => {
+      if (moved()) return;
+      const roles = (rung ?? last).roles;
+      const { title, severity } = opened;
+      await this.step(() =>
+        steps.escalateIncident({ incident: this.ref, title, severity, rung: next, roles }),
+      );
+      this.become({ rung: next, told: roles });
+    });
+  }
+
+  /** Whoever is at work is left to it; once it is resolved, the review is asked for again and again. */
+  private async awaitReview(): Promise<void> {
+    const { state, resolvedAt } = this.status;
+    const { opened } = this;
+    const moved = () => this.status.state !== state;
+    if (state !== 'resolved' || !opened || resolvedAt === null) {
+      await condition(moved);
+      return;
+    }
+    const due = resolvedAt + opened.reviewSeconds * (this.reminders + 1);
+    if (await condition(moved, Math.max(1, due - epochSecondsNow()) * 1000)) return;
+    await this.turns.take(async () => {
+      if (moved()) return;
+      const rung = this.reminders;
+      const { title, reviewRoles: roles } = opened;
+      const openFollowUps = this.status.openFollowUps.length;
+      await this.step(() => steps.remindOfReview({ incident: this.ref, title, rung, roles, openFollowUps }));
+      this.reminders = rung + 1;
+    });
+  }
+
+  private carriedOver(opened: OpenedIncident): CarriedIncident {
+    const { status, remembered, refused, reminders } = this;
+    return { status, opened, remembered: [...remembered], refused, reminders };
+  }
+
+  private become(change: Partial<IncidentStatus>): void {
+    const before = this.status;
+    this.status = { ...before, ...change };
+    const { state, told } = this.status;
+    if (before.state !== state || before.told !== told) {
+      upsertSearchAttributes([
+        { key: ATB_STATE, value: state },
+        { key: ATB_WAITING_ON, value: state === 'open' ? [...told] : [] },
+      ]);
+      setCurrentDetails(details(this.status));
+    }
+  }
+
+  private step<T>(work: () => Promise<T>): Promise<T> {
+    return persistently(work, () => undefined);
+  }
+}
+
+/** Markdown for an operator, without anything that somebody else wrote. */
+function details({ severity, state, kind, openedBy, told, words, openFollowUps }: IncidentStatus): string {
+  return [
+    `**${severity ?? ''} ${state}** · \`${kind}\`, opened by \`${openedBy ?? 'nobody known'}\``,
+    ...(state === 'open' && told.length > 0 ? [`Told: ${told.join(', ')}.`] : []),
+    ...words.map(({ step, by, role }) => `- ${step} by \`${by}\` (${role})`),
+    ...(openFollowUps.length > 0 ? [`Open follow-ups: ${openFollowUps.length}.`] : []),
+  ].join('\n\n');
+}
+
+function refusedAs(code: ErrorCode, message: string): IncidentAnswer {
+  return { done: false, code, message, reasons: [] };
+}
+
+function requireStatement(submission: unknown): void {
+  if (isRefusedPayload(submission)) {
+    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
+  }
+  const { statement, about } = (submission ?? {}) as { statement?: unknown; about?: unknown };
+  const isText = typeof statement === 'string' && statement.length <= LONGEST_STATEMENT;
+  if (!isText || (about !== null && typeof about !== 'string')) {
+    throw ApplicationFailure.nonRetryable('the word is not a compact JWS', 'verdict_malformed');
+  }
+}
