@@ -20,6 +20,8 @@ import { traced } from './trace';
 import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
+export { closeLost } from './lost-request';
+export type { Loss } from './lost-request';
 export type { ActivityPorts } from './ports';
 export { createIncidentActivities } from './incident';
 export type { IncidentPorts } from './incident';

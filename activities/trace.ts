@@ -13,6 +13,7 @@ export function traced(ledger: Ledger, traceId: string | undefined): Ledger {
     revoke: (jti, event) => ledger.revoke(jti, within(event)),
     append: (event) => ledger.append(within(event)),
     velocityOf: (limits, at) => ledger.velocityOf(limits, at),
+    openRequests: (limit) => ledger.openRequests(limit),
     recordOf: (requestId) => ledger.recordOf(requestId),
     isRevoked: (jti) => ledger.isRevoked(jti),
     issuedBetween: (from, until) => ledger.issuedBetween(from, until),

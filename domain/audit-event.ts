@@ -270,7 +270,7 @@ export const AUDIT_EVENTS = {
     data: ENDED,
   },
   poa_cancelled: {
-    tells: 'An operator cancelled the workflow of the request.',
+    tells: 'The workflow of the request was cancelled, terminated or removed.',
     outcome: 'failure',
     severity: 'medium',
     data: ENDED,

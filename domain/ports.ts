@@ -168,6 +168,8 @@ export interface Ledger {
   /** Records an event that establishes nothing else. */
   append(event: AuditEvent): Promise<void>;
   recordOf(requestId: string): Promise<RequestRecord>;
+  /** Requests that people were asked about and that have no end yet, the newest first. */
+  openRequests(limit: number): Promise<readonly Pick<RequestEntry, 'requestId' | 'subject'>[]>;
   isRevoked(jti: string): Promise<boolean>;
   /** How many mandates above the low tier were issued from a moment up to, but without, another. */
   issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]>;

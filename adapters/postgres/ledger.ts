@@ -322,6 +322,16 @@ export class PostgresLedger implements Ledger {
     return rows.length > 0;
   }
 
+  async openRequests(limit: number): Promise<readonly Pick<RequestEntry, 'requestId' | 'subject'>[]> {
+    return this.query<Pick<RequestEntry, 'requestId' | 'subject'>>(
+      'open-requests',
+      `select request_id as "requestId", subject from poa_request
+       where pending_until is not null and closed_at is null and jti is null
+       order by pending_until desc limit $1`,
+      [limit],
+    );
+  }
+
   async issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]> {
     return this.query<IssuedCount>(
       'issued-between',

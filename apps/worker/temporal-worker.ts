@@ -7,6 +7,7 @@ import type { ActivityPorts, ProposalPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
+import { LostRequests } from './lost-requests';
 import { PolicyMoves } from './policy-moves';
 import type { TemporalConnection } from './temporal-connection';
 import { TASK_QUEUE } from '../../workflows/contract';
@@ -48,6 +49,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private stopping = false;
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
+  private lost: LostRequests | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {}
 
@@ -66,6 +68,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.moves.start();
     this.digests = new DigestStart(connection, namespace, codecKeys);
     this.digests.start();
+    this.lost = new LostRequests(ports, connection, namespace, codecKeys);
+    this.lost.start();
   }
 
   /** True while workflow tasks are taken. */
@@ -78,6 +82,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.stay();
     await this.moves?.close();
     await this.digests?.close();
+    await this.lost?.close();
     await this.moving.catch(() => undefined);
     if (this.serving) await stop(this.serving);
   }

@@ -1,7 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { askedMandateOf } from '../../domain/mandate-request';
 import type { PoaRequest } from '../../domain/mandate-request';
+import { readCodecKeys } from '../../adapters/temporal/codec-keys';
+import { WasmPolicy } from '../../adapters/opa/wasm-policy';
+import { NAMESPACE } from '../../adapters/temporal/server-settings';
+import { LostRequests } from '../../apps/worker/lost-requests';
+import type { Notification } from '../../domain/ports';
 import { poaRequestWorkflowId, verdictSignal } from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { TestStack } from '../support/stack';
@@ -160,6 +166,47 @@ describe('an insider with write access to the namespace', () => {
     expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
     expect(await stack.auditTypes(id)).not.toContain('poa_issued');
   });
+
+  it('is found out when workflows are terminated or deleted: the log says what happened, and their requests end', async () => {
+    const [terminated, removed, untouched] = [await pending(), await pending(), await pending()];
+    const insider = await stack.insider();
+    await insider.workflow.getHandle(poaRequestWorkflowId(terminated)).terminate('noise');
+    await insider.workflowService.deleteWorkflowExecution({
+      namespace: NAMESPACE,
+      workflowExecution: { workflowId: poaRequestWorkflowId(removed) },
+    });
+    const told: Notification[] = [];
+    const ports = {
+      ledger: await stack.ledger(),
+      clock: () => new Date(),
+      policy: await WasmPolicy.load('policy/dist'),
+      notifier: {
+        notify: (notification: Notification) => {
+          told.push(notification);
+          return Promise.resolve();
+        },
+      },
+    };
+    const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
+    const lost = new LostRequests(ports, { current: insider.connection }, NAMESPACE, keys);
+    const reasons = async (id: string) =>
+      (await ports.ledger.events({ requestId: id, type: 'poa_cancelled', limit: 2 })).map(
+        (event) => event.reasons,
+      );
+    for (let tries = 0; tries < 50 && (await reasons(removed)).length === 0; tries++) {
+      await lost.look();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(await reasons(terminated)).toEqual([['workflow_terminated']]);
+    expect(await reasons(removed)).toEqual([['workflow_removed']]);
+    expect(await reasons(untouched)).toEqual([]);
+    expect(await standing(untouched)).toMatchObject({ state: 'pending' });
+    expect(told.filter(({ requestId }) => requestId === terminated)).toMatchObject([
+      { kind: 'decided', facts: { state: 'cancelled' } },
+    ]);
+    // Not started anew either: what was closed gives no mandate.
+    expect((await ports.ledger.recordOf(removed)).closed).toBe(true);
+  }, 60_000);
 
   it('gets nothing by cancelling: there is no mandate, and the log says what happened', async () => {
     const id = await pending();

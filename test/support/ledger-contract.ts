@@ -231,6 +231,24 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     });
   });
 
+  describe('open requests', () => {
+    it('are those that people were asked about, and that have no end', async () => {
+      const { ledger } = underTest();
+      const [open, closed, issued] = [
+        await admitted({ pendingUntil: QUIET_UNTIL }),
+        await admitted({ pendingUntil: QUIET_UNTIL }),
+        await admitted({ pendingUntil: QUIET_UNTIL }),
+      ];
+      const low = await admitted();
+      await ledger.close(closed.requestId, anEvent('poa_expired', closed.requestId));
+      await mandate(issued.requestId);
+      const mine = new Set([open, closed, issued, low].map(({ requestId }) => requestId));
+      expect((await ledger.openRequests(10_000)).filter(({ requestId }) => mine.has(requestId))).toEqual([
+        { requestId: open.requestId, subject: open.subject },
+      ]);
+    });
+  });
+
   describe('what was issued', () => {
     it('is counted by kind from a moment up to, but without, another; the low tier is left out', async () => {
       const { ledger } = underTest();

@@ -154,6 +154,16 @@ export class MemoryLedger implements Ledger {
     return this.atomically(() => this.revoked.has(jti));
   }
 
+  openRequests(limit: number): Promise<readonly Pick<RequestEntry, 'requestId' | 'subject'>[]> {
+    return this.atomically(() =>
+      [...this.requests.values()]
+        .filter(({ request, closed, mandate }) => request.pendingUntil !== null && !closed && !mandate)
+        .sort((a, b) => Number(b.request.pendingUntil) - Number(a.request.pendingUntil))
+        .slice(0, limit)
+        .map(({ request: { requestId, subject } }) => ({ requestId, subject })),
+    );
+  }
+
   issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]> {
     return this.atomically(() => {
       const counts = new Map<string, IssuedCount>();

@@ -1,0 +1,96 @@
+import { Logger } from '@nestjs/common';
+import { Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { ConnectionLike } from '@temporalio/client';
+import { closeLost } from '../../activities';
+import type { ActivityPorts, Loss } from '../../activities';
+import type { CodecKeys } from '../../adapters/temporal/codec-keys';
+import { sealedDataConverter } from '../../adapters/temporal/data-converter';
+import { POA_REQUEST, poaRequestWorkflowId } from '../../workflows/contract';
+
+const LOOK_EVERY_MS = 60_000;
+const MOST_OPEN = 10_000;
+const LISTED_AT_ONCE = 1_000;
+const MOST_CLOSED_AT_ONCE = 200;
+
+type Ports = Pick<ActivityPorts, 'ledger' | 'clock' | 'policy' | 'notifier'>;
+
+/**
+ * Compares what the database waits for with what Temporal runs: who terminates or deletes a workflow runs no code of
+ * ours, and the audit log is to say what happened all the same. Visibility, which lags and can be edited, only chooses
+ * what is looked at; each workflow itself says how it stands.
+ */
+export class LostRequests {
+  private readonly log = new Logger(LostRequests.name);
+  private again: NodeJS.Timeout | undefined;
+  private looking: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly ports: Ports,
+    private readonly connection: { readonly current: ConnectionLike },
+    private readonly namespace: string,
+    private readonly codecKeys: CodecKeys,
+  ) {}
+
+  start(): void {
+    this.again = setInterval(() => {
+      this.looking = this.looking.then(async () => {
+        try {
+          await this.look();
+        } catch (error) {
+          this.log.warn(`what became of open requests is not known: ${String(error)}; looking again`);
+        }
+      });
+    }, LOOK_EVERY_MS);
+    this.again.unref();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async close(): Promise<void> {
+    clearInterval(this.again);
+    await this.looking;
+  }
+
+  /** Ends every request whose workflow is gone; answers how many. */
+  async look(): Promise<number> {
+    const open = await this.ports.ledger.openRequests(MOST_OPEN);
+    if (open.length === 0) return 0;
+    const client = new Client({
+      connection: this.connection.current,
+      namespace: this.namespace,
+      // Not refused: a memo of somebody else's must not keep this from looking.
+      dataConverter: sealedDataConverter(this.codecKeys, 'mark'),
+    });
+    const running = new Set<string>();
+    const query = `WorkflowType = '${POA_REQUEST}' AND ExecutionStatus = 'Running'`;
+    for await (const { workflowId } of client.workflow.list({ query, pageSize: LISTED_AT_ONCE })) {
+      running.add(workflowId);
+    }
+    const unlisted = open.filter(({ requestId }) => !running.has(poaRequestWorkflowId(requestId)));
+    let closed = 0;
+    for (const request of unlisted.slice(0, MOST_CLOSED_AT_ONCE)) {
+      const loss = await lossOf(client, poaRequestWorkflowId(request.requestId));
+      if (loss !== null && (await closeLost(this.ports, request, loss))) closed += 1;
+    }
+    if (closed > 0) this.log.warn(`${closed} requests were ended, because their workflows are gone`);
+    return closed;
+  }
+}
+
+const LOSSES: Readonly<Partial<Record<string, Loss>>> = {
+  TERMINATED: 'workflow_terminated',
+  FAILED: 'workflow_failed',
+  TIMED_OUT: 'workflow_failed',
+  COMPLETED: 'workflow_ended_unrecorded',
+  CANCELLED: 'workflow_ended_unrecorded',
+};
+
+/** Null where it runs, or says what we do not know. */
+async function lossOf(client: Client, workflowId: string): Promise<Loss | null> {
+  try {
+    const { status } = await client.workflow.getHandle(workflowId).describe();
+    return LOSSES[status.name] ?? null;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'workflow_removed';
+    throw error;
+  }
+}
