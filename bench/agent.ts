@@ -23,7 +23,7 @@ const ACCOUNTABLE = { jurisdiction: 'EU', accountable_party: { type: 'employee',
 export class BenchAgent {
   private readonly low: JsonClient;
   private readonly high: JsonClient;
-  private readonly approvers: readonly Approver[];
+  private readonly approvers: readonly [Approver, Approver];
 
   constructor(dev: Identities) {
     this.low = clientOf(dev, 'agent/crm-assistant');
@@ -44,6 +44,31 @@ export class BenchAgent {
     if (status !== 201 || typeof body.mandate !== 'string')
       throw new Error(`no mandate: ${JSON.stringify(body)}`);
     return String(body.request_id);
+  }
+
+  /** Asks for what one person must approve. Answers the request's id. */
+  async askMedium(): Promise<string> {
+    return String((await this.medium()).request_id);
+  }
+
+  /** As `askMedium`, with the approver's statement signed. Answers how to give it, which ends when it is collectable. */
+  async askToApprove(): Promise<() => Promise<void>> {
+    const asked = await this.medium();
+    const [approver] = this.approvers;
+    const requestId = String(asked.request_id);
+    const statement = await approver.sign(requestId, asked.to_approve);
+    return async () => {
+      const state = await approver.give(requestId, statement);
+      if (state !== 'approved') throw new Error(`not collectable: ${state}`);
+    };
+  }
+
+  private async medium(): Promise<Record<string, unknown>> {
+    const { body } = await this.high.post('/issue', {
+      act: 'erp.order.create',
+      leg: { ...ACCOUNTABLE, basis: 'CONTRACT', ref: 'MSA-12345' },
+    });
+    return body;
   }
 
   /** The whole high-tier path: asked, two verdicts, collected. Answers the request's id. */
@@ -84,7 +109,11 @@ class Approver {
   }
 
   async approve(requestId: string, content: unknown): Promise<void> {
-    const verdict = await signVerdict(this.key, this.chain, {
+    await this.give(requestId, await this.sign(requestId, content));
+  }
+
+  sign(requestId: string, content: unknown): Promise<string> {
+    return signVerdict(this.key, this.chain, {
       req: requestId,
       dig: sha256Base64url(canonicalJson(content)),
       verdict: 'approve',
@@ -94,7 +123,11 @@ class Approver {
       iat: Math.floor(Date.now() / 1000),
       jti: randomBytes(16).toString('base64url'),
     });
-    await this.client.post(`/requests/${requestId}/verdicts`, { verdict });
+  }
+
+  /** Answers the state that the request is in then. */
+  async give(requestId: string, verdict: string): Promise<string> {
+    return String((await this.client.post(`/requests/${requestId}/verdicts`, { verdict })).body.state);
   }
 
   close(): void {

@@ -4,10 +4,12 @@ import { AUDIT, benchAudit } from './audit';
 import { AUDIT_VERIFY, benchAuditVerify } from './audit-verify';
 import { BROKER, benchBroker } from './broker';
 import { benchIssuance, ISSUANCE } from './issuance';
+import { benchPending, PENDING } from './pending';
 import { benchPolicy, POLICY } from './policy';
 import { SERVERS } from './report';
 import type { BenchOptions, Row } from './report';
 import { SVID, benchSvid } from './svid';
+import { benchVerdict, VERDICT } from './verdict';
 
 interface Bench {
   readonly names: readonly string[];
@@ -17,6 +19,8 @@ interface Bench {
 
 const BENCHES: readonly Bench[] = [
   { names: ISSUANCE, run: benchIssuance },
+  { names: VERDICT, run: benchVerdict },
+  { names: PENDING, run: benchPending },
   { names: POLICY, run: benchPolicy },
   { names: AUDIT, run: benchAudit },
   { names: AUDIT_VERIFY, run: benchAuditVerify },
