@@ -24,7 +24,7 @@ import type { ProposalPorts, VerifiedWord } from './proposal';
 import type { Refused } from './proposal-types';
 
 /** What the steps of an incident reach. */
-export type IncidentPorts = ActivityPorts & Pick<ProposalPorts, 'signOffs'>;
+type IncidentPorts = ActivityPorts & Pick<ProposalPorts, 'signOffs'>;
 
 /** The activities over their ports. */
 export function createIncidentActivities(all: IncidentPorts): IncidentActivities {

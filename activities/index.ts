@@ -24,7 +24,6 @@ export { closeLost } from './lost-request';
 export type { Loss } from './lost-request';
 export type { ActivityPorts } from './ports';
 export { createIncidentActivities } from './incident';
-export type { IncidentPorts } from './incident';
 export { createProposalActivities } from './proposal';
 export type { ProposalPorts } from './proposal';
 

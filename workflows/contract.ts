@@ -5,7 +5,7 @@ import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Answer, RequestStatus } from '../domain/request-status';
 import type { ProposalStatus, Proposed, SignOffAnswer } from '../domain/proposal';
 import type { CarriedOver } from './carried-over';
-import type { CarriedIncident } from './incident';
+import type { CarriedIncident } from './carried-incident';
 
 /**
  * What clients and workers agree on. A released name never changes its meaning: recorded histories and other

@@ -15,6 +15,7 @@ import type { IncidentActivities, IncidentRef, OpenedIncident } from '../activit
 import type { ErrorCode } from '../domain/error';
 import type { IncidentAnswer, IncidentStatus, IncidentStep, IncidentWord } from '../domain/incident';
 import { isRefusedPayload } from '../domain/refused-payload';
+import type { CarriedIncident } from './carried-incident';
 import {
   ATB_STATE,
   ATB_WAITING_ON,
@@ -40,15 +41,6 @@ const steps = proxyActivities<IncidentActivities>({
   scheduleToCloseTimeout: '10 seconds',
   retry: { maximumAttempts: 1 },
 });
-
-/** What an incident takes along into its next run, when its history has become long. */
-export interface CarriedIncident {
-  readonly status: IncidentStatus;
-  readonly opened: OpenedIncident;
-  readonly remembered: readonly string[];
-  readonly refused: number;
-  readonly reminders: number;
-}
 
 /**
  * An incident (operating model §5), from its first report to its review. Its ladder tells one rung after the other, the

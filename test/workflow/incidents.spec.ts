@@ -234,7 +234,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
     });
     const moved = await report({ matter, reporter: { source: 'hand', statement } }, statement);
     expect(moved.answer).toEqual(refused('verdict_digest_mismatch'));
-    expect(await moved.handle.result()).toMatchObject({ state: 'refused' });
+    expect(await moved.status()).toMatchObject({ state: 'refused' });
   });
 
   it('keeps small in a storm of ten thousand', async () => {
@@ -274,7 +274,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
       done: true,
       status: { state: 'closed' },
     });
-    expect(await incident.handle.result()).toMatchObject({ state: 'closed', count: 1 });
+    expect(await incident.status()).toMatchObject({ state: 'closed', count: 1 });
     const [closed] = await steps.ledger.events({ type: 'incident_closed', limit: 10 });
     expect(closed?.data).toMatchObject({ incident: incident.id, count: 1, follow_ups: 1 });
 
