@@ -5,16 +5,19 @@ import { isAtbError } from '../domain/error';
 import type { AtbError } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
 import type { AllowingDecision, PolicyDecision } from '../domain/policy';
+import { probeProposalOf } from '../domain/probe';
 import { ISSUE_PATH } from '../domain/signed-request';
-import { askedRecord } from './asked';
+import { askedDigest, askedRecord } from './asked';
 import { assessmentOf, decide, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { identify, requireFresh } from './identity';
 import type { ProvenCaller } from './identity';
 import type { ActivityPorts } from './ports';
+import { admitProbe } from './probe';
 import type { Admission, Denial } from './types';
 
 export async function admitRequest(ports: ActivityPorts, request: PoaRequest): Promise<Admission> {
+  if (probeProposalOf(request) !== undefined) return admitProbe(ports, request);
   let caller: ProvenCaller;
   try {
     caller = await identify(ports, request.evidence, { path: ISSUE_PATH, asked: request.asked });
@@ -72,11 +75,6 @@ export async function admitRequest(ports: ActivityPorts, request: PoaRequest): P
     return denial;
   }
   return { effect: decision.effect, assessment: assessmentOf(ports, identified, decision) };
-}
-
-/** What was asked, as one digest: the database remembers it, so that no history can change it later. */
-export function askedDigest({ asked }: PoaRequest): string {
-  return sha256Base64url(canonicalJson(asked));
 }
 
 /** A request that was recorded is not too old when it is looked at again: after a reset, or a store that was away. */

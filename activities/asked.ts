@@ -1,4 +1,5 @@
 import { canonicalJson } from '../domain/canonical-json';
+import { sha256Base64url } from '../domain/digest';
 import { isJsonObject } from '../domain/json';
 import type { JsonObject } from '../domain/json';
 import { mandateBody } from '../domain/mandate-request';
@@ -60,4 +61,9 @@ function accountableParty({ accountable_party: party }: JsonObject): string | un
 /** A name as a token of an RFC 6901 pointer. */
 function escaped(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+/** What was asked, as one digest: the database remembers it, so that no history can change it later. */
+export function askedDigest({ asked }: PoaRequest): string {
+  return sha256Base64url(canonicalJson(asked));
 }

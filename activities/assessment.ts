@@ -21,6 +21,8 @@ export interface IdentifiedRequest {
   readonly asked: AskedMandate;
   readonly agent: string;
   readonly climbed: readonly ClimbedRung[];
+  /** Those who answered a probe before: what suspends them elsewhere must not show in it. */
+  readonly answered?: readonly string[];
 }
 
 /** The rungs that the audit log knows: a history that tells of others makes nobody eligible. */
@@ -44,12 +46,15 @@ export async function decide(
 /** All that policy is told of a request now. */
 export async function policyInput(
   ports: ActivityPorts,
-  { asked, agent, climbed }: IdentifiedRequest,
+  { asked, agent, climbed, answered = [] }: IdentifiedRequest,
   verdicts: readonly VerdictFact[],
 ): Promise<PolicyInput> {
   return policyInputOf(agent, asked, {
     ticketFact: asked.ticket === null ? null : await ports.tickets.lookUp(asked.ticket),
     verdicts,
+    ...(verdicts.length > 0 && {
+      suspended: (await ports.probes.suspended()).filter((person) => !answered.includes(person)),
+    }),
     climbed,
     now: epochSeconds(ports.clock()),
   });

@@ -52,6 +52,7 @@ export async function identify(
   call: Call | null,
   at?: Date,
 ): Promise<ProvenCaller> {
+  if (evidence.kind === 'probe') throw new AtbError('svid_malformed', 'a probe proves nobody');
   if (evidence.kind === 'signed_request') return identifySigner(ports, evidence, call);
   if (evidence.presentedAt > epochSeconds(ports.clock()) + CLOCK_SKEW_SECONDS) {
     throw new AtbError('svid_malformed', 'the evidence was presented in the future');

@@ -10,14 +10,15 @@ import type { RequestRecord } from '../domain/ports';
 import { requirementRecord } from '../domain/policy';
 import type { AllowingDecision, PolicyDecision, PolicyInput } from '../domain/policy';
 import { ticketFactJson } from '../domain/ticket';
+import { probeProposalOf } from '../domain/probe';
 import { collectPath } from '../domain/signed-request';
 import { exceededInWords } from '../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
 import { assessmentOf, climbedBy, denialOf, policyInput, epochSeconds, fromEpochSeconds } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { tellAgent } from './agent-callback';
-import { askedDigest, deniedEvent } from './admission';
-import { askedRecord } from './asked';
+import { deniedEvent } from './admission';
+import { askedDigest, askedRecord } from './asked';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
 import { recordBrokenGlass } from './break-glass';
 import type { VerifiedVerdict } from './evidence';
@@ -42,6 +43,9 @@ export async function issueMandate(
   call: Call = { path: collectPath(input.request.requestId), asked: null },
 ): Promise<IssuanceOutcome> {
   const { request, statements } = input;
+  if (probeProposalOf(request) !== undefined) {
+    throw new AtbError('probe_never_issues', 'nobody asked for this: it is a probe');
+  }
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
 

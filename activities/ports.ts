@@ -10,8 +10,11 @@ import type {
   Notifier,
   PendingCaps,
   PolicyEngine,
+  Probes,
+  Proposals,
   SignedRequestOpener,
   Stops,
+  SignOffOpener,
   SvidValidator,
   TicketSystem,
   VerdictOpener,
@@ -26,6 +29,10 @@ export interface ActivityPorts {
   readonly svids: SvidValidator;
   readonly verdicts: VerdictOpener;
   readonly requests: SignedRequestOpener;
+  /** What was signed off: a probe is begun by it. */
+  readonly proposals: Pick<Proposals, 'recordOf'>;
+  readonly signOffs: SignOffOpener;
+  readonly probes: Probes;
   readonly tokens: CallerTokens;
   readonly dpop: DpopVerifier;
   /** Tokens of other issuers. */

@@ -5,6 +5,7 @@ import type {
   Clock,
   Notifier,
   PolicyEngine,
+  Probes,
   ProposalEnd,
   ProposalRecord,
   Proposals,
@@ -12,6 +13,7 @@ import type {
   SignOffOpener,
   SvidValidator,
 } from '../domain/ports';
+import { parseSuspensionLift, requireContent } from '../domain/probe';
 import { PROPOSE, proposalSubject } from '../domain/proposal';
 import { proposalDigest, proposalId } from '../domain/proposal-digest';
 import type {
@@ -41,11 +43,15 @@ export interface ProposalPorts {
   readonly svids: SvidValidator;
   readonly signOffs: SignOffOpener;
   readonly proposals: Proposals;
+  readonly probes: Probes;
   readonly notifier: Notifier;
 }
 
 /** All that is needed to judge a proposal that was recorded. */
-export type JudgingPorts = Pick<ProposalPorts, 'clock' | 'policy' | 'svids' | 'signOffs' | 'proposals'>;
+export type JudgingPorts = Pick<ProposalPorts, 'clock' | 'policy' | 'svids' | 'signOffs'> & {
+  readonly proposals: Pick<Proposals, 'recordOf'>;
+  readonly probes: Pick<Probes, 'suspended'>;
+};
 
 /** A word, its signature and certificate verified, and the moment of its receipt. */
 export interface VerifiedWord {
@@ -81,6 +87,7 @@ async function propose(
     if (id !== proposalId(proposed, statement)) {
       throw new AtbError('proposal_malformed', 'its id does not follow from its statement');
     }
+    requireContent(proposed);
     const earlier = await ports.proposals.recordOf(id);
     const at = earlier.proposal?.proposedAt ?? ports.clock();
     const word = verify(ports, statement, at);
@@ -92,6 +99,7 @@ async function propose(
       kind: proposed.kind,
       proposing: word.fact,
       words: [],
+      suspended: [],
       now: epochSeconds(ports.clock()),
     });
     if (decision.effect === 'deny') throw denied(decision.reasons);
@@ -206,6 +214,7 @@ async function judge(
     kind: proposal.kind,
     proposing: proposing.fact,
     words: words.map(({ fact }) => fact),
+    suspended: await ports.probes.suspended(),
     now: epochSeconds(ports.clock()),
   });
   return { decision, words };
@@ -235,6 +244,7 @@ async function conclude(ports: ProposalPorts, id: string): Promise<ProposalConcl
     },
   };
   const state = await approve(ports, { proposal: { ...proposal, digest }, validUntil, event });
+  if (state === 'approved' && proposal.kind === 'suspension_lift') await lift(ports, proposal, at);
   return { state, standing: now, validUntil: validUntil === null ? null : epochSeconds(validUntil) };
 }
 
@@ -258,8 +268,19 @@ function approve(
       return proposals.retire(id, name, event);
     case 'policy_bundle':
     case 'change':
+    case 'probe':
+    case 'suspension_lift':
       return proposals.conclude(id, 'approved', event);
   }
+}
+
+function lift(ports: ProposalPorts, proposal: Proposed & { readonly id: string }, at: Date): Promise<void> {
+  const { person } = parseSuspensionLift(proposal);
+  return ports.probes.lift(person, {
+    ...eventOf(proposal.id, 'suspension_lifted'),
+    ...{ time: at, actor: person, personal: { '/actor': person } },
+    data: { proposal: proposal.id },
+  });
 }
 
 /** Records an end without approval; answers the end that it has, which may be an earlier one. */
@@ -427,7 +448,8 @@ type ProposalEventType =
   | 'proposal_escalated'
   | 'proposal_approved'
   | 'proposal_ended'
-  | 'proposal_lapsed';
+  | 'proposal_lapsed'
+  | 'suspension_lifted';
 
 function eventOf(id: string, type: ProposalEventType, more?: string) {
   return {

@@ -1,13 +1,16 @@
 import { AtbError } from '../domain/error';
 import type { AuditEvent } from '../domain/audit-event';
+import { probeProposalOf } from '../domain/probe';
 import { addressees } from './addressees';
-import { askedDigest, deniedEvent } from './admission';
+import { deniedEvent } from './admission';
+import { askedDigest } from './asked';
 import { tellAgent } from './agent-callback';
 import { assessmentOf, climbedBy, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { recordedVerdicts } from './evidence';
 import { decideOn, requireRecorded } from './issuance';
 import type { ActivityPorts } from './ports';
+import { reclassifyProbe } from './probe';
 import type { Reassessment, ReassessmentInput, Reclassification, ReclassificationInput } from './types';
 
 /**
@@ -16,8 +19,10 @@ import type { Reassessment, ReassessmentInput, Reclassification, Reclassificatio
  */
 export async function reclassify(
   ports: ActivityPorts,
-  { request, statements, waited }: ReclassificationInput,
+  input: ReclassificationInput,
 ): Promise<Reclassification> {
+  const { request, statements, waited } = input;
+  if (probeProposalOf(request) !== undefined) return reclassifyProbe(ports, input);
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
   if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
@@ -84,6 +89,7 @@ export async function reassess(
   ports: ActivityPorts,
   { request, statements }: ReassessmentInput,
 ): Promise<Reassessment> {
+  if (probeProposalOf(request) !== undefined) return null;
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
   if (record.closed || record.mandate) return null;

@@ -1,21 +1,22 @@
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
-import { assessmentOf, climbedBy, codeOf, decide } from './assessment';
-import type { DenyingDecision } from '../domain/policy';
+import { climbedBy } from './assessment';
+import { probeProposalOf } from '../domain/probe';
 import type { IdentifiedRequest } from './assessment';
 import { recordBrokenGlass } from './break-glass';
-import { askedDigest } from './admission';
+import { askedDigest } from './asked';
 import { tellAgent } from './agent-callback';
 import { closeRequest } from './closing';
-import { approves, factOf, recordedVerdicts, recordOf, requireApproves, verifyVerdict } from './evidence';
-import type { VerifiedVerdict } from './evidence';
+import { recordedVerdicts, recordOf, verifyVerdict } from './evidence';
 import type { ActivityPorts } from './ports';
-import type { Assessment, VerdictInput, VerdictOutcome } from './types';
+import { judged } from './judgement';
+import { answerProbe } from './probe';
+import type { VerdictInput, VerdictOutcome } from './types';
 
 /** A verdict is recorded only when it counts; one that does not is refused with the reason, and changes nothing. */
 export async function recordVerdict(ports: ActivityPorts, input: VerdictInput): Promise<VerdictOutcome> {
   try {
-    return await counted(ports, input);
+    return await (probeProposalOf(input.request) === undefined ? counted : answerProbe)(ports, input);
   } catch (error) {
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
     await recordRefusal(ports, input, error);
@@ -111,45 +112,6 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     effect: decision.effect === 'issue' ? 'issue' : 'require',
     assessment,
   };
-}
-
-/** What policy makes of the new verdict beside those that count already. Throws where it does not count. */
-async function judged(
-  ports: ActivityPorts,
-  request: IdentifiedRequest,
-  before: readonly VerifiedVerdict[],
-  verified: VerifiedVerdict,
-) {
-  const current = await decide(ports, request, []);
-  if (current.effect === 'deny') throw deniedNow(current);
-  const content = assessmentOf(ports, request, current).toApprove;
-  requireApproves(verified, content);
-
-  const standing = before.filter(({ signed }) => approves(signed, content));
-  const decision = await decide(ports, request, [...standing, verified].map(factOf));
-  const judgement = decision.verdicts[verified.signed.claims.jti];
-  if (!judgement?.counts) {
-    const reasons = judgement?.reasons ?? [];
-    const known = codeOf(reasons.slice(0, 1));
-    throw new AtbError(
-      known === 'policy_denied' ? 'verdict_not_counted' : known,
-      'the verdict does not count',
-      {
-        reasons,
-      },
-    );
-  }
-  if (decision.effect === 'deny' && !decision.rejected) throw deniedNow(decision);
-  const assessment: Assessment | 'rejected' =
-    decision.effect === 'deny' ? 'rejected' : assessmentOf(ports, request, decision);
-  const counting = [...standing, verified].filter(
-    ({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true,
-  );
-  return { decision, assessment, content, counting };
-}
-
-function deniedNow({ reasons }: DenyingDecision): AtbError {
-  return new AtbError(codeOf(reasons), 'policy denies the request now', { reasons });
 }
 
 async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: AtbError): Promise<void> {

@@ -275,6 +275,41 @@ export const AUDIT_EVENTS = {
     severity: 'medium',
     data: ENDED,
   },
+  probe_begun: {
+    tells: 'A decoy that looks like a request waits for people: nothing can be issued for it.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ proposal: NAME }),
+  },
+  probe_answered: {
+    tells: 'Somebody gave a verdict on a probe: an approval was given without reading.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({
+      verdict: { enum: ['approve', 'reject', 'release'] },
+      role: NAME,
+      jti: NAME,
+      statement_digest: DIGEST,
+    }),
+  },
+  probe_ended: {
+    tells: 'A probe is over.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({ state: { enum: ['denied', 'rejected', 'withdrawn', 'expired', 'cancelled'] } }),
+  },
+  approver_suspended: {
+    tells: 'Whoever approved a probe was suspended: their verdicts count no more until it is lifted.',
+    outcome: 'success',
+    severity: 'high',
+    data: data({ jti: NAME }),
+  },
+  suspension_lifted: {
+    tells: 'What a person signs counts again, by a proposal that was signed off.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ proposal: NAME }),
+  },
   poa_revoked: {
     tells: 'A mandate was taken back.',
     outcome: 'success',

@@ -101,6 +101,7 @@ const CONSEQUENCES = {
   verdict_not_for_request: { status: 422 },
   verdict_not_independent: { status: 403 },
   verdict_revoked: { status: 403 },
+  verdict_suspended: { status: 403 },
   verdict_role_not_held: { status: 403 },
   verdict_role_not_eligible: { status: 403 },
   verdict_not_counted: { status: 403 },
@@ -134,6 +135,7 @@ const CONSEQUENCES = {
   already_issued: { status: 409 },
   mandate_lapsed: { status: 410 },
   not_approved: { status: 409 },
+  probe_never_issues: { status: 403 },
   request_finished: { status: 409 },
   request_unknown: { status: 404 },
   // A mandate.

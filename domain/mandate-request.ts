@@ -100,8 +100,14 @@ export interface TokenEvidence extends Presented {
   readonly url: string;
 }
 
+/** That nobody asked: Security has it look as if this agent did, by an approved proposal. It proves nobody's identity. */
+export interface ProbeEvidence extends Presented {
+  readonly kind: 'probe';
+  readonly proposal: string;
+}
+
 /** What a caller proved about itself. The worker verifies it again, whoever hands it over. */
-export type IdentityEvidence = CertificateEvidence | SignedRequestEvidence | TokenEvidence;
+export type IdentityEvidence = CertificateEvidence | SignedRequestEvidence | TokenEvidence | ProbeEvidence;
 
 /** The input of the workflow `poa-request`. */
 export interface PoaRequest {

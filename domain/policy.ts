@@ -55,6 +55,8 @@ export interface PolicyInput {
     readonly ttlSeconds: number | null;
     /** In order of receipt. */
     readonly verdicts: readonly VerdictFact[];
+    /** People whose verdicts count for nothing at the moment (SPIFFE IDs); absent where there are no verdicts. */
+    readonly suspended?: readonly string[];
     readonly climbed: readonly ClimbedRung[];
     /** Epoch seconds. */
     readonly now: number;
@@ -65,7 +67,7 @@ export interface PolicyInput {
 export function policyInputOf(
   agent: string,
   asked: AskedMandate,
-  found: Pick<PolicyInput['context'], 'ticketFact' | 'verdicts' | 'climbed' | 'now'>,
+  found: Pick<PolicyInput['context'], 'ticketFact' | 'verdicts' | 'suspended' | 'climbed' | 'now'>,
 ): PolicyInput {
   return {
     subject: { id: agent },
@@ -271,6 +273,7 @@ export function policyInputJson(
         received_at: verdict.receivedAt,
         received_on: localTimeJson(verdict.receivedAt, timeZone)?.date ?? null,
       })),
+      suspended: context.suspended ?? [],
       climbed: context.climbed.map(({ rung, waitedSeconds }) => ({ rung, waited_seconds: waitedSeconds })),
       now: context.now,
       time: localTimeJson(context.now, timeZone),

@@ -382,6 +382,26 @@ export interface Proposals {
   activeConnectors(): Promise<readonly ActiveConnector[]>;
 }
 
+/** A decoy among the requests. */
+export interface ProbeEntry {
+  readonly requestId: string;
+  /** The agent that seems to ask. */
+  readonly subject: string;
+  readonly askedDigest: string;
+  /** The proposal that was signed off for it: one probe each. */
+  readonly proposal: string;
+}
+
+/** Probes, and whose verdicts do not count because of one; each write together with its event. Throws `audit_unavailable`. */
+export interface Probes {
+  /** Throws `evidence_mismatch` where the proposal began another, or a request has this id. */
+  begin(entry: ProbeEntry, event: AuditEvent): Promise<void>;
+  suspend(person: string, requestId: string, event: AuditEvent): Promise<void>;
+  /** Lifts all that suspends a person. */
+  lift(person: string, event: AuditEvent): Promise<void>;
+  suspended(): Promise<readonly string[]>;
+}
+
 /** Checks form, signature, issuer and audience of one of our own mandates, whatever its times. Throws `mandate_invalid`. */
 export interface MandateOpener {
   open(compact: string): Promise<MandateClaims>;

@@ -5,7 +5,10 @@ import type { Json, JsonObject } from './json';
 import type { EscalationRung, VerdictJudgement } from './policy';
 
 /** What people sign off: operating model §2.4, §2.3, §7. Policy says for each who has to (data: sign_offs). */
-export const PROPOSAL_KINDS = ['connector', 'connector_retirement', 'policy_bundle', 'change'] as const;
+export const PROPOSAL_KINDS = [
+  ...(['connector', 'connector_retirement', 'policy_bundle', 'change'] as const),
+  ...(['probe', 'suspension_lift'] as const),
+] as const;
 export type ProposalKind = (typeof PROPOSAL_KINDS)[number];
 
 export const SIGN_OFF_TYP = 'atb-sign-off+jwt';
@@ -90,6 +93,8 @@ export interface SignOffInput {
   readonly proposing: SignOffFact;
   /** In order of receipt. */
   readonly words: readonly SignOffFact[];
+  /** People whose word counts for nothing at the moment (SPIFFE IDs). */
+  readonly suspended: readonly string[];
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -121,11 +126,12 @@ export interface SignOffDecision {
 }
 
 /** The input in the words of the Rego rules. */
-export function signOffInputJson({ kind, proposing, words, now }: SignOffInput): JsonObject {
+export function signOffInputJson({ kind, proposing, words, suspended, now }: SignOffInput): JsonObject {
   return {
     kind,
     proposing: factJson(proposing),
     words: words.map(factJson),
+    suspended,
     now,
   };
 }

@@ -8,14 +8,28 @@ import {
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
+  sleep,
+  startChild,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import type { ProposalActivities, ProposalStanding } from '../activities/proposal-types';
 import type { ErrorCode } from '../domain/error';
 import type { ProposalStatus, SignOffAnswer } from '../domain/proposal';
 import { isRefusedPayload } from '../domain/refused-payload';
-import { ATB_STATE, ATB_WAITING_ON, proposalQuery, proposedUpdate, signOffUpdate } from './contract';
-import type { ProposalInput } from './contract';
+import { parseProbe } from '../domain/probe';
+import {
+  ATB_ACTION,
+  ATB_AGENT,
+  ATB_STATE,
+  ATB_TICKET,
+  ATB_WAITING_ON,
+  POA_REQUEST,
+  poaRequestWorkflowId,
+  proposalQuery,
+  proposedUpdate,
+  signOffUpdate,
+} from './contract';
+import type { PoaRequestWorkflow, ProposalInput } from './contract';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { Turns } from './turns';
 
@@ -67,6 +81,7 @@ class ProposalProcedure {
     await this.turns.take(() => this.admit());
     try {
       while (this.status.state === 'pending') await this.climbLadder();
+      if (this.status.state === 'approved' && this.status.kind === 'probe') await this.beginProbe();
       if (this.status.state === 'approved' && this.validUntil !== null) await this.watchOver(this.validUntil);
     } catch (error) {
       if (!isCancellation(error)) throw error;
@@ -173,6 +188,27 @@ class ProposalProcedure {
     this.become({ state: 'lapsed' });
   }
 
+  /** In time, a request that nobody made: it goes on by itself, and its first step looks up what was signed off. */
+  private async beginProbe(): Promise<void> {
+    const { id, proposed } = this.input;
+    const { agent, asked, afterSeconds } = parseProbe(proposed);
+    await sleep(afterSeconds * 1000, { summary: 'until the probe begins' });
+    const requestId = madeUpRequestId();
+    const evidence = { kind: 'probe' as const, proposal: id, presentedAt: epochSecondsNow() };
+    await startChild<PoaRequestWorkflow>(POA_REQUEST, {
+      workflowId: poaRequestWorkflowId(requestId),
+      workflowIdReusePolicy: 'REJECT_DUPLICATE',
+      parentClosePolicy: 'ABANDON',
+      args: [{ requestId, asked, evidence, forecast: 'require' }],
+      typedSearchAttributes: [
+        { key: ATB_ACTION, value: asked.act },
+        { key: ATB_AGENT, value: agent },
+        { key: ATB_STATE, value: 'pending' },
+        ...(asked.ticket === null ? [] : [{ key: ATB_TICKET, value: asked.ticket }]),
+      ],
+    });
+  }
+
   private async cancelled(): Promise<void> {
     // What is in force stays so: an operator who ends the workflow ends only the watching.
     if (this.status.state !== 'pending') return;
@@ -232,4 +268,14 @@ function requireStatement(submission: unknown): void {
   if (typeof statement !== 'string' || statement.length > LONGEST_STATEMENT) {
     throw ApplicationFailure.nonRetryable('the sign-off is not a compact JWS', 'verdict_malformed');
   }
+}
+
+// As AgentAuth makes them.
+const ID_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const ID_LENGTH = 27;
+
+/** The id of a request, as any other. Temporal's Math.random gives the same again in a replay. */
+function madeUpRequestId(): string {
+  const letter = () => ID_LETTERS.charAt(Math.floor(Math.random() * ID_LETTERS.length));
+  return Array.from({ length: ID_LENGTH }, letter).join('');
 }

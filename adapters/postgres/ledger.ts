@@ -23,6 +23,7 @@ import type { KeptEvent } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { PostgresSubjectKeys } from './subject-keys';
 import { AuditAppender } from './audit-appender';
+import { eventWhere } from './event-where';
 import { openPool } from './pool';
 import { unavailable } from './unavailable';
 
@@ -31,14 +32,6 @@ const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as
 
 // One lock for all who count pending requests: two at once cannot both take the last place.
 const PENDING_LOCK = 731_410_226;
-
-/**
- * The event `$1` (its leaf, and what is personal), where the statement that it belongs to wrote something; the same id
- * again changes nothing.
- */
-const eventWhere = (written: string) => `
-  insert into audit_event (leaf, personal) select ($1::text[])[1], ($1::text[])[2]
-  where exists (select from ${written}) on conflict (id) do nothing`;
 
 /**
  * Uses proofs up for request `$2`, where there is room for it. They are proven when each is new or was used for the
@@ -158,6 +151,9 @@ const ERASE = `
     where handle = any($2::text[]) and erased_at is null returning 1
   ), told as (
     update verdict set by = '' where by = $4 and exists (select from erased)
+  ), let_go as (
+    update suspension set lifted_at = $3::timestamptz where person = $4 and lifted_at is null
+      and exists (select from erased)
   ), event as (${eventWhere('erased')})
   select exists (select from erased) as erased`;
 

@@ -16,16 +16,12 @@ import type { ProposalKind } from '../../domain/proposal';
 import { PersonalData } from '../audit-log/personal-data';
 import type { KeptEvent } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
+import { eventWhere } from './event-where';
 import { openPool } from './pool';
 import { PostgresSubjectKeys } from './subject-keys';
 import { unavailable } from './unavailable';
 
 const POOL = { size: 4, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
-
-/** The event `$1` (its leaf, and what is personal), where the statement that it belongs to wrote something. */
-const eventWhere = (written: string) => `
-  insert into audit_event (leaf, personal) select ($1::text[])[1], ($1::text[])[2]
-  where exists (select from ${written}) on conflict (id) do nothing`;
 
 const PROPOSE = `
   with proposed as (

@@ -31,14 +31,16 @@ export class ProposalsController {
 
   @Get()
   async list(@Caller() caller: CallerIdentity): Promise<Record<string, unknown>> {
-    await this.requirePerson(caller);
-    return { proposals: (await this.proposals.list()).map(proposalJson) };
+    const mayKnow = await this.requirePerson(caller);
+    return { proposals: (await this.proposals.list()).filter(mayKnow).map(proposalJson) };
   }
 
   @Get(':id')
   async show(@Caller() caller: CallerIdentity, @Param('id') id: string): Promise<Record<string, unknown>> {
-    await this.requirePerson(caller);
-    return proposalJson(await this.proposals.status(id));
+    const mayKnow = await this.requirePerson(caller);
+    const status = await this.proposals.status(id);
+    if (!mayKnow(status)) throw new AtbError('proposal_unknown', 'there is no such proposal');
+    return proposalJson(status);
   }
 
   @Post(':id/sign-offs')
@@ -55,11 +57,13 @@ export class ProposalsController {
     return done(await this.proposals.signOff(id, statementOf(statement)));
   }
 
-  private async requirePerson({ spiffeId }: CallerIdentity): Promise<void> {
-    const { kind } = await this.policy.principal(spiffeId);
+  /** Answers what this person may know of: probes are for Security, and for whoever proposed them. */
+  private async requirePerson({ spiffeId }: CallerIdentity): Promise<(status: ProposalStatus) => boolean> {
+    const { kind, mayRevokeAny: ofSecurity } = await this.policy.principal(spiffeId);
     if (kind !== 'person') {
       throw new AtbError('proposal_by_unknown_person', 'proposals are for people of the directory');
     }
+    return (status) => status.kind !== 'probe' || ofSecurity || status.author === spiffeId;
   }
 }
 

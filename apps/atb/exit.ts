@@ -98,6 +98,8 @@ const EXIT_OF_CODE = {
   verdict_not_for_request: EXIT.refused,
   verdict_not_independent: EXIT.refused,
   verdict_revoked: EXIT.refused,
+  verdict_suspended: EXIT.refused,
+  probe_never_issues: EXIT.refused,
   verdict_role_not_held: EXIT.refused,
   verdict_role_not_eligible: EXIT.refused,
   review_closed: EXIT.refused,

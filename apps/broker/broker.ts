@@ -116,7 +116,11 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       const proposals = new PostgresProposals(databaseUrl);
       undo.push(() => proposals.end());
       const opened = await ConnectorRegister.start(
-        { clock, policy, svids, proposals, signOffs: { open: openSignOff } },
+        {
+          ...{ clock, policy, svids, proposals, signOffs: { open: openSignOff } },
+          // A connector that was signed off stays in service though one of those who signed was suspended later.
+          probes: { suspended: () => Promise.resolve([]) },
+        },
         [...connectors.values()].map(({ connector }) => connector),
         {
           pollMs: configuration.revocationPollMs,

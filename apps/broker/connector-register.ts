@@ -2,6 +2,7 @@ import { standing } from '../../activities/proposal';
 import type { JudgingPorts } from '../../activities/proposal';
 import type { Connector } from '../../domain/connector';
 import { AtbError, isAtbError, isRetryable } from '../../domain/error';
+import type { Proposals } from '../../domain/ports';
 import { proposalDigest } from '../../domain/proposal-digest';
 
 export interface RegisterOptions {
@@ -21,6 +22,8 @@ export interface Register {
 /** For a broker whose operator signs connectors off by other means: every definition that it has is served. */
 export const OPEN_REGISTER: Register = { require: () => undefined };
 
+type RegisterPorts = JudgingPorts & { readonly proposals: Pick<Proposals, 'activeConnectors'> };
+
 /**
  * Which connectors were signed off (operating model §2.4), as exactly the definition that this broker has. Neither the
  * database nor Temporal is believed: the words of Security, Legal and Platform-Ops are verified here again, as of their
@@ -36,14 +39,14 @@ export class ConnectorRegister implements Register {
   private ended = false;
 
   private constructor(
-    private readonly ports: JudgingPorts,
+    private readonly ports: RegisterPorts,
     private readonly connectors: readonly Connector[],
     private readonly options: RegisterOptions,
   ) {}
 
   /** Throws `audit_unavailable` where it cannot be read at the start. */
   static async start(
-    ports: JudgingPorts,
+    ports: RegisterPorts,
     connectors: readonly Connector[],
     options: RegisterOptions,
   ): Promise<ConnectorRegister> {

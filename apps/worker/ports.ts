@@ -11,6 +11,7 @@ import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { PostgresProbes } from '../../adapters/postgres/probes';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { PostgresStops } from '../../adapters/postgres/stops';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
@@ -29,6 +30,7 @@ const PURGE_MS = 3_600_000;
 /** The worker's ports over what is configured; `close` gives the connections back. */
 export interface WorkerPorts extends ActivityPorts, ProposalPorts {
   readonly ledger: PostgresLedger;
+  readonly proposals: PostgresProposals;
   readonly jwks: MandateJwks;
   close(): Promise<void>;
 }
@@ -48,6 +50,7 @@ export async function openWorkerPorts(
   const ledger = new PostgresLedger(databaseUrl, auditKeys);
   const proposals = new PostgresProposals(databaseUrl, auditKeys);
   const stops = new PostgresStops(databaseUrl, auditKeys);
+  const probes = new PostgresProbes(databaseUrl, auditKeys);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',
@@ -64,6 +67,7 @@ export async function openWorkerPorts(
     ledger,
     proposals,
     stops,
+    probes,
     signOffs: { open: openSignOff },
     policy,
     svids: new Svids(trust),
@@ -88,6 +92,7 @@ export async function openWorkerPorts(
       record.close();
       trust.close();
       await policy.close();
+      await probes.end();
       await proposals.end();
       await stops.end();
       await ledger.end();

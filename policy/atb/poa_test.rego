@@ -378,3 +378,13 @@ test_calls_nothing_of_an_unknown_action_public if {
 	decision := poa.decision with input as {"subject": {"id": "x"}, "action": {"name": "no.such"}, "context": {}}
 	decision.public_params == []
 }
+
+test_the_verdict_of_who_is_suspended_does_not_count_under_any_name if {
+	question := with_context(payment, {"verdicts": [verdict("bob", "compliance", "approve")], "suspended": [person("bob")]})
+	decide(question).verdicts["bob-approve"] == {"counts": false, "reasons": ["verdict_suspended"]}
+	decide(with_context(question, {"suspended": [person("carol")]})).verdicts["bob-approve"].counts
+	decision := poa.decision with input as with_context(question, {"suspended": [person("b.smith")]})
+		with data.directory.aliases as {person("b.smith"): person("bob")}
+		with data.revision as "test"
+	decision.verdicts["bob-approve"].reasons == ["verdict_suspended"]
+}

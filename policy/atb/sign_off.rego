@@ -103,6 +103,11 @@ faults[i] contains "verdict_revoked" if {
 	not verdicts.stands(word)
 }
 
+faults[i] contains "verdict_suspended" if {
+	some i, word in words
+	not verdicts.free(word, input.suspended)
+}
+
 faults[i] contains "verdict_role_not_held" if {
 	some i, word in words
 	not word.role in directory.roles(word.by)

@@ -27,6 +27,7 @@ ask_after(kind, first, words) := decision if {
 		"kind": kind,
 		"proposing": first,
 		"words": words,
+		"suspended": [],
 		"now": 1000,
 	}
 		with data.revision as "test"
@@ -171,4 +172,27 @@ test_an_unknown_kind_is_denied if {
 test_the_ladder_is_that_of_its_priority if {
 	ask("connector", "grace", []).escalation == [{"after_seconds": 14400, "roles": ["ticket_queue"]}]
 	ask("connector", "grace", []).valid_seconds == 31536000
+}
+
+test_the_word_of_who_is_suspended_does_not_lift_it if {
+	lift := word("dave", "lift", "security_lead")
+	lifted_by(lift, []).effect == "approved"
+	refused := lifted_by(lift, [person("dave")])
+	refused.effect == "wait"
+	why(refused, "dave-lift") == ["verdict_suspended"]
+}
+
+lifted_by(lift, suspended) := decision if {
+	decision := sign_off.decision with input as {
+		"kind": "suspension_lift",
+		"proposing": proposing("dave"),
+		"words": [lift],
+		"suspended": suspended,
+		"now": 1000,
+	}
+		with data.revision as "test"
+}
+
+test_probes_are_off_by_default if {
+	ask("probe", "carol", []).reasons == ["proposal_kind_unknown"]
 }

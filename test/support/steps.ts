@@ -27,6 +27,7 @@ import type { AskedMandate, IdentityEvidence, PoaRequest, ToApprove } from '../.
 import type { VerdictClaims } from '../../domain/verdict';
 import { MemoryStops } from './memory-stops';
 import { MemoryLedger } from './memory-ledger';
+import { noProposals } from './no-proposals';
 import { LEG } from './http';
 
 const ISSUER = 'spiffe://corp.example/agentauth';
@@ -59,6 +60,7 @@ export class Steps {
       policy: await WasmPolicy.load('policy/dist'),
       svids: new Svids(loadTrustBundles(caFile)),
       verdicts: verdictOpener,
+      ...noProposals(),
       requests: signedRequestOpener,
       tokens: callerTokens(jwtSvids(loadTrustBundles(caFile), 300), keys, ISSUER),
       dpop: { verify: verifyDpopProof },

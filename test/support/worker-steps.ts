@@ -30,6 +30,7 @@ import type { Notification } from '../../domain/ports';
 import type { VerdictClaims } from '../../domain/verdict';
 import { MemoryStops } from './memory-stops';
 import { MemoryLedger } from './memory-ledger';
+import { noProposals } from './no-proposals';
 import { changedPolicy } from './policy';
 import type { PolicyData } from './policy';
 import { LEG } from './http';
@@ -73,6 +74,8 @@ export class WorkerSteps {
   /** The worker's clock. */
   now = new Date();
   readonly told: Notification[] = [];
+  /** SPIFFE IDs of people whose verdicts do not count. */
+  readonly suspended: string[] = [];
   private readonly credentials = new Map<string, Credential>();
 
   private constructor(
@@ -108,6 +111,7 @@ export class WorkerSteps {
         policy: await WasmPolicy.load(await changedPolicy(change)),
         svids: new Svids(loadTrustBundles(bundles)),
         verdicts: verdictOpener,
+        ...noProposals(() => steps.suspended),
         requests: signedRequestOpener,
         tokens: callerTokens(jwtSvids(loadTrustBundles(bundles), 300), keys, issuer),
         dpop: { verify: verifyDpopProof },

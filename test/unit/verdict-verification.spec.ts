@@ -530,3 +530,18 @@ describe('a no of Security', () => {
     expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'issued' });
   });
 });
+
+describe('a probe (attention)', () => {
+  it('is refused by the signing step, whatever is forged around it: nobody asked', async () => {
+    const asked = await steps.ask(ORDER);
+    const counted = await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance'));
+    const evidence = {
+      kind: 'probe' as const,
+      proposal: 'p',
+      presentedAt: Math.floor(steps.now.getTime() / 1000),
+    };
+    const forged = { ...asked, request: { ...asked.request, evidence } };
+    await expect(steps.collect(forged, counted)).rejects.toMatchObject({ type: 'probe_never_issues' });
+    expect(await steps.eventTypes(asked)).not.toContain('poa_issued');
+  });
+});

@@ -8,6 +8,7 @@ import { usedProof } from './0050-used-proof';
 import { usedProofPurge } from './0051-used-proof-purge';
 import { breakGlass } from './0070-break-glass';
 import { digest } from './0071-digest';
+import { probe } from './0075-probe';
 import { proposal } from './0080-proposal';
 import type { Migration } from './migration';
 
@@ -23,5 +24,6 @@ export const MIGRATIONS: readonly Migration[] = [
   usedProofPurge,
   breakGlass,
   digest,
+  probe,
   proposal,
 ];

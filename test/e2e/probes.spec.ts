@@ -1,0 +1,242 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client as DatabaseClient } from 'pg';
+import type { Proposed } from '../../domain/proposal';
+import { collectUpdate, poaRequestWorkflowId } from '../../workflows/contract';
+import { Approver } from '../support/approver';
+import { changedPolicy } from '../support/policy';
+import { Signer } from '../support/signer';
+import { TestStack } from '../support/stack';
+import { LEG } from '../support/http';
+
+const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
+const person = (name: string) => `spiffe://corp.example/person/${name}`;
+
+let stack: TestStack;
+let carol: Signer;
+let dave: Signer;
+let bob: Approver;
+let frank: Approver;
+
+beforeAll(async () => {
+  // Off by default: whoever wants probes says who agrees to one.
+  const policy = await changedPolicy((data) => {
+    const { change } = data.sign_offs;
+    data.sign_offs.probe = {
+      ...change,
+      steps: [
+        {
+          ...{ name: 'agreement', title: 'A security lead agrees', roles: ['security_lead'] },
+          ...{ independent: true, after: [] },
+        },
+      ],
+    };
+  });
+  stack = await TestStack.start({ ATB_POLICY_DIR: policy });
+  carol = new Signer(stack, 'person/carol', 'security');
+  dave = new Signer(stack, 'person/dave', 'security_lead');
+  bob = new Approver(stack, 'person/bob', 'compliance');
+  frank = new Approver(stack, 'person/frank', 'legal');
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+let drills = 0;
+/** A decoy that Security orders and its lead agrees to. Answers the proposal's id, and the request's as an approver finds it. */
+async function probe(more: Record<string, string | number> = {}): Promise<{ proposal: string; id: string }> {
+  const known = await waiting();
+  const drill: Proposed = {
+    kind: 'probe',
+    name: `drill-${++drills}`,
+    content: {
+      agent: FINANCE_BOT,
+      request: {
+        ...{ act: 'sap.payment.execute', con: { params: { amount: 1250 } }, leg: LEG },
+        justification: 'to nobody knows whom',
+      },
+      ...more,
+    },
+  };
+  const proposal = String((await carol.propose(drill)).body.proposal_id);
+  const agreed = await dave.signOff(proposal, drill, 'agreement');
+  expect(agreed.body).toMatchObject({ state: 'approved' });
+  for (let tries = 0; tries < 100; tries++) {
+    const fresh = (await waiting()).find((id) => !known.includes(id));
+    if (fresh !== undefined) return { proposal, id: fresh };
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error('no probe came');
+}
+
+async function waiting(): Promise<string[]> {
+  const { body } = await stack.as('person/bob').get('/approvals');
+  return (body.approvals as { request_id: string }[]).map(({ request_id: id }) => id);
+}
+
+async function eventsOf(id: string) {
+  return (await stack.ledger()).events({ requestId: id, limit: 100 });
+}
+
+async function lift(name: string, by: Signer): Promise<Record<string, unknown>> {
+  const lifting: Proposed = { kind: 'suspension_lift', name, content: { person: person(name) } };
+  const made = await by.propose(lifting);
+  return (await by.signOff(String(made.body.proposal_id), lifting, 'lift')).body;
+}
+
+describe('an attention probe', () => {
+  it('looks like any other request to an approver, and to the roles that are told', async () => {
+    const { id } = await probe();
+    const real = String(
+      (await stack.as('agent/finance-bot').post('/issue', { act: 'sap.payment.execute' })).body.request_id,
+    );
+    const seen = async (request: string) => (await stack.as('person/frank').get(`/requests/${request}`)).body;
+    const [decoy, genuine] = [await seen(id), await seen(real)];
+    expect(Object.keys(decoy).sort()).toEqual(Object.keys(genuine).sort());
+    expect(decoy).toMatchObject({
+      state: 'pending',
+      tier: 'high',
+      agent: FINANCE_BOT,
+      act: 'sap.payment.execute',
+    });
+    expect(JSON.stringify(decoy)).not.toMatch(/probe|drill|proposal/);
+    expect(id).toHaveLength(real.length);
+    const told = (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+      .split('\n')
+      .filter((line) => line.includes(id));
+    expect(told).toHaveLength(1);
+    expect(told[0]).not.toMatch(/probe|drill/);
+    await stack.as('agent/finance-bot').post(`/requests/${real}/withdraw`);
+  });
+
+  it('suspends whoever approves it, until a security lead lifts it by a signed word', async () => {
+    const { id } = await probe();
+    expect((await bob.give(id)).body).toMatchObject({ state: 'pending', outstanding: { approvals: 1 } });
+    expect((await eventsOf(id)).map(({ type }) => type)).toEqual([
+      'probe_begun',
+      'probe_answered',
+      'approver_suspended',
+    ]);
+    const [suspended] = (await eventsOf(id)).filter(({ type }) => type === 'approver_suspended');
+    expect(suspended).toMatchObject({ actor: person('bob'), subject: FINANCE_BOT });
+
+    // What he signs counts no more, by policy; another's does.
+    const asked = await stack.as('agent/finance-bot').post('/issue', { act: 'erp.order.create' });
+    const real = String(asked.body.request_id);
+    expect((await bob.give(real)).body).toMatchObject({ status: 403, code: 'verdict_suspended' });
+
+    // Neither does another role lift it, nor he himself.
+    expect(await lift('bob', carol)).toMatchObject({ code: 'verdict_role_not_eligible' });
+    expect(await lift('bob', new Signer(stack, 'person/bob', 'compliance'))).toMatchObject({ status: 403 });
+    expect((await bob.give(real)).body).toMatchObject({ code: 'verdict_suspended' });
+
+    expect(await lift('bob', dave)).toMatchObject({ state: 'approved' });
+    expect((await bob.give(real)).body).toMatchObject({ state: 'approved' });
+    const all = await (await stack.ledger()).events({ type: 'suspension_lifted', limit: 10 });
+    expect(all).toMatchObject([{ actor: person('bob') }]);
+  });
+
+  it('voids what a person approved before, where no mandate was signed yet', async () => {
+    const asked = await stack.as('agent/finance-bot').post('/issue', { act: 'erp.order.create' });
+    const real = String(asked.body.request_id);
+    expect((await bob.give(real)).body).toMatchObject({ state: 'approved' });
+    const { id } = await probe();
+    await bob.give(id);
+    expect((await stack.as('agent/finance-bot').post(`/requests/${real}/collect`)).body).toMatchObject({
+      code: 'approval_missing',
+    });
+    expect(await lift('bob', dave)).toMatchObject({ state: 'approved' });
+  });
+
+  it('ends with the first no, and suspends nobody', async () => {
+    const { id } = await probe();
+    expect((await frank.give(id, { verdict: 'reject', reason: 'who is that?' })).body).toMatchObject({
+      state: 'rejected',
+    });
+    expect((await eventsOf(id)).map(({ type }) => type)).toEqual([
+      'probe_begun',
+      'probe_answered',
+      'probe_ended',
+    ]);
+  });
+
+  it('can never reach the signer, whoever forces it', async () => {
+    const { id } = await probe();
+    await bob.give(id);
+    const approved = await frank.give(id);
+    expect(approved.body).toMatchObject({ state: 'approved' });
+    // The agent that seems to have asked, by the door and behind it.
+    const collected = await stack.as('agent/finance-bot').post(`/requests/${id}/collect`);
+    expect(collected).toMatchObject({ status: 403, body: { code: 'probe_never_issues' } });
+    const { cert } = stack.identity('agent/finance-bot');
+    const evidence = {
+      chain: [new X509Certificate(readFileSync(cert)).raw.toString('base64')],
+      presentedAt: Math.floor(Date.now() / 1000),
+    };
+    const handle = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
+    await expect(handle.executeUpdate(collectUpdate, { args: [{ evidence }] })).rejects.toThrow();
+    // Nor does the database hold a mandate beside it, whoever writes there.
+    const url = (await readFile(join(stack.directory, 'database-url'), 'utf8')).trim();
+    const database = new DatabaseClient({ connectionString: url });
+    await database.connect();
+    await expect(
+      database.query("update poa_request set jti = 'x', claims = '{}' where request_id = $1", [id]),
+    ).rejects.toThrow('probe_has_no_mandate');
+    await database.end();
+    expect((await eventsOf(id)).some(({ type }) => type.startsWith('poa_issued'))).toBe(false);
+    for (const name of ['bob', 'frank']) expect(await lift(name, dave)).toMatchObject({ state: 'approved' });
+  });
+
+  it('gives nothing to a request of the same id that somebody really makes', async () => {
+    const { id } = await probe();
+    const statement = await bob.sign(id);
+    const { cert } = stack.identity('agent/finance-bot');
+    const client = await stack.sealedClient();
+    await client.workflow.getHandle(poaRequestWorkflowId(id)).terminate('an insider tries');
+    const shown = { act: 'sap.payment.execute', justification: 'to nobody knows whom' };
+    const handle = await client.workflow.start('poaRequest', {
+      ...{ taskQueue: 'poa', workflowId: `poa-request/${id}`, workflowIdReusePolicy: 'ALLOW_DUPLICATE' },
+      args: [
+        {
+          requestId: id,
+          asked: {
+            ...{ ...shown, con: { params: { amount: 1250 }, limits: {} }, leg: LEG },
+            ...{ ticket: null, requiresDualControl: false, approvers: [], ttlSeconds: null },
+          },
+          evidence: {
+            chain: [new X509Certificate(readFileSync(cert)).raw.toString('base64')],
+            presentedAt: Math.floor(Date.now() / 1000),
+          },
+          forecast: 'require',
+        },
+      ],
+    });
+    await bob.submit(id, statement);
+    await frank.give(id);
+    await stack.as('agent/finance-bot').post(`/requests/${id}/collect`);
+    await handle.terminate('enough');
+    expect((await eventsOf(id)).some(({ type }) => type.startsWith('poa_issued'))).toBe(false);
+    expect((await eventsOf(id)).some(({ type }) => type === 'poa_verdict_recorded')).toBe(false);
+  });
+
+  it('begins only as Security ordered it and its lead agreed', async () => {
+    const before = await waiting();
+    const drill: Proposed = {
+      kind: 'probe',
+      name: 'alone',
+      content: { agent: FINANCE_BOT, request: { act: 'sap.payment.execute' } },
+    };
+    const id = String((await dave.propose(drill)).body.proposal_id);
+    expect((await dave.signOff(id, drill, 'agreement')).body).toMatchObject({
+      code: 'verdict_not_independent',
+    });
+    expect(await waiting()).toEqual(before);
+    // Nobody else reads of it.
+    expect((await stack.as('person/carol').get(`/proposals/${id}`)).status).toBe(200);
+    expect((await stack.as('person/bob').get(`/proposals/${id}`)).status).toBe(404);
+    expect(JSON.stringify((await stack.as('person/bob').get('/proposals')).body)).not.toContain('alone');
+    const malformed: Proposed = { kind: 'probe', name: 'broken', content: { agent: 'bob' } };
+    expect((await carol.propose(malformed)).status).toBe(400);
+  });
+});
