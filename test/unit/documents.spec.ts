@@ -79,6 +79,8 @@ describe('docs/broker.md', () => {
       ...[
         'apps/broker',
         'apps/broker/checks',
+        'apps/broker/gateway',
+        'apps/broker/mcp',
         'adapters/upstream',
         'adapters/credential',
         'adapters/identity',
