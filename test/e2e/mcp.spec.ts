@@ -50,7 +50,7 @@ async function paymentTool(): Promise<{ name: string; values: Record<string, unk
   const { tools } = await client.listTools();
   const tool = tools.find(({ description = '' }) => description.includes('sap.payment.execute'));
   if (!tool) throw new Error(`no tool pays: ${tools.map(({ name }) => name).join(' ')}`);
-  const known: Record<string, unknown> = { amount: 250, currency: 'CHF', invoice_id: 'INV-1' };
+  const known: Record<string, unknown> = { amount: 250, vendor_id: 'V-1' };
   const values = Object.fromEntries(
     (tool.inputSchema.required ?? []).map((name) => [name, known[name] ?? `X-${name}`]),
   );
