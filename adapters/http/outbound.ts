@@ -15,6 +15,8 @@ export interface OutboundCall {
 export interface OutboundAnswer {
   readonly status: number;
   readonly body: string;
+  /** Of `Retry-After` in seconds (RFC 9110 §10.2.3), where the answer says so. */
+  readonly retryAfterSeconds: number | undefined;
 }
 
 /**
@@ -64,7 +66,12 @@ export function exchange(url: URL, call: OutboundCall): Promise<OutboundAnswer> 
           finish(() => {
             const text = Buffer.concat(chunks).toString('utf8');
             // An answer that was cut off ends too.
-            if (incoming.complete) resolve({ status: incoming.statusCode ?? 0, body: text });
+            if (incoming.complete)
+              resolve({
+                status: incoming.statusCode ?? 0,
+                body: text,
+                retryAfterSeconds: secondsOf(incoming.headers['retry-after']),
+              });
             else reject(new Error('the answer was cut off'));
           });
         });
@@ -76,4 +83,8 @@ export function exchange(url: URL, call: OutboundCall): Promise<OutboundAnswer> 
     outgoing.on('error', fail);
     outgoing.end(body);
   });
+}
+
+function secondsOf(retryAfter: string | undefined): number | undefined {
+  return retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined;
 }

@@ -13,8 +13,10 @@ import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids } from '../../adapters/identity/svids';
 import { rotateServerCertificate, serverTlsOptions } from '../../adapters/spiffe';
 import type { PolicyEngine } from '../../domain/ports';
+import { openAccessLog } from '../access-log';
 import { startAdminServer } from '../admin-server';
 import { hasSvid, openIdentity } from '../identity';
+import { logAccess } from './access';
 import { ApprovalsController } from './approvals.controller';
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
 import { BoundTokens } from './bound-tokens';
@@ -131,6 +133,8 @@ export async function startAgentAuth(
   );
   application.useGlobalFilters(new ProblemFilter());
   const fastify = adapter.getInstance();
+  const accessLog = await openAccessLog(configuration.accessLog, metrics.registry);
+  logAccess(fastify, accessLog);
   registerBodyParsers(fastify);
   serveDocuments(fastify, configuration, parts.jwks);
   fastify.addHook('onResponse', (request, reply, done) => {
@@ -153,6 +157,7 @@ export async function startAgentAuth(
     adminUrl: admin.url,
     async close() {
       await application.close();
+      await accessLog.close();
       await admin.close();
       identity.close();
     },

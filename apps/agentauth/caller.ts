@@ -94,6 +94,11 @@ export const Caller = createParamDecorator((_: unknown, context: ExecutionContex
   return callerOf(context.switchToHttp().getRequest<WithCaller>());
 });
 
+/** Who proved to be calling; undefined where nobody did. */
+export function provenCaller(request: WithCaller): CallerIdentity | undefined {
+  return request.caller;
+}
+
 export function callerOf(request: WithCaller): CallerIdentity {
   if (!request.caller) throw new AtbError('internal', 'a call went past the guard');
   return request.caller;

@@ -1,3 +1,5 @@
+import { accessLogConfiguration } from '../access-log';
+import type { AccessLogConfiguration } from '../access-log';
 import { Environment } from '../environment';
 import { identityConfiguration } from '../identity';
 import type { IdentityConfiguration } from '../identity';
@@ -13,6 +15,7 @@ export interface AgentAuthConfiguration {
   /** Where agents reach it, for links and metadata. */
   readonly publicUrl: string;
   readonly admin: { readonly host: string; readonly port: number };
+  readonly accessLog: AccessLogConfiguration;
   readonly identity: IdentityConfiguration;
   readonly issuer: string;
   readonly audience: string;
@@ -69,6 +72,7 @@ export function agentAuthConfiguration(
       host: environment.text('ATB_ADMIN_HOST', '127.0.0.1'),
       port: environment.port('ATB_ADMIN_PORT', 9464),
     },
+    accessLog: accessLogConfiguration(environment, 'agentauth'),
     identity: identityConfiguration(environment, {
       ATB_TLS_CERT_FILE: environment.optional('ATB_TLS_CERT_FILE'),
       ATB_TLS_KEY_FILE: environment.optional('ATB_TLS_KEY_FILE'),

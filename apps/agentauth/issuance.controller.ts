@@ -1,7 +1,8 @@
-import { Body, Controller, Headers, HttpCode, Post, Res, UseGuards } from '@nestjs/common';
-import type { FastifyReply } from 'fastify';
+import { Body, Controller, Headers, HttpCode, Post, Req, Res, UseGuards } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AtbError } from '../../domain/error';
 import { ISSUE_PATH } from '../../domain/signed-request';
+import { accessOf } from './access';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { metrics } from './metrics';
@@ -26,7 +27,7 @@ export class IssuanceController {
     @Caller() caller: CallerIdentity,
     @Body() body: unknown,
     @Headers('idempotency-key') idempotencyKey: string | undefined,
-    @Headers('traceparent') traceparent: string | undefined,
+    @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Record<string, unknown>> {
     const asking = this.signed.open(caller, body, ISSUE_PATH);
@@ -34,7 +35,7 @@ export class IssuanceController {
       asking.caller,
       askedMandateOf(asking.body),
       idempotencyKey,
-      traceparent,
+      accessOf(request).traceId,
     );
     metrics.requests.inc({ state: status.state, tier: ('tier' in status && status.tier) || 'none' });
     void reply.header('location', `/requests/${status.requestId}`);

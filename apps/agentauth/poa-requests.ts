@@ -24,7 +24,6 @@ import type { TokenExchange, TokenExchangeRequest } from '../../domain/token-exc
 import type { Answer, RequestStatus } from '../../domain/request-status';
 import { parseSpiffeId } from '../../domain/spiffe-id';
 import { goodTicket } from '../../domain/ticket';
-import { traceIdOf } from '../../domain/trace-context';
 import {
   ATB_ACTION,
   ATB_AGENT,
@@ -57,8 +56,6 @@ import { failureOf, isGone, TemporalCalls } from './temporal-calls';
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
 const REQUEST_ID_BYTES = 20;
-// W3C Trace Context §3.2.2.3.
-const TRACE_ID_BYTES = 16;
 const FIRST_POLL_MS = 100;
 const SLOWEST_POLL_MS = 1_000;
 // GET /approvals lists so many of those that wait (the default cap of all), and asks so many where they stand.
@@ -116,15 +113,14 @@ export class PoaRequests extends TemporalCalls {
     caller: CallerIdentity,
     asked: AskedMandate,
     idempotencyKey: string | undefined,
-    traceparent: string | undefined,
+    traceId: string,
   ): Promise<RequestStatus> {
     const requestId = requestIdFor(caller.spiffeId, idempotencyKey);
     const forecast = await this.forecast(caller, asked);
     const bodyDigest = sha256Base64url(canonicalJson(asked));
     const handle = await this.start(
       {
-        ...{ requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
-        traceId: traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex'),
+        ...{ requestId, traceId, asked, evidence: caller.evidence, forecast: forecast.effect },
       },
       caller,
       forecast,

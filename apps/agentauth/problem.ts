@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AtbError, isAtbError, isRetryable, statusOf } from '../../domain/error';
 import type { ErrorCode } from '../../domain/error';
 import { problemOf } from '../problem-details';
+import { accessOf } from './access';
 
 const DEFAULT_RETRY_AFTER_SECONDS = 5;
 
@@ -15,7 +16,10 @@ export class ProblemFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
     const reply = http.getResponse<FastifyReply>();
-    const error = this.known(thrown, http.getRequest<FastifyRequest>());
+    const request = http.getRequest<FastifyRequest>();
+    const error = this.known(thrown, request);
+    const access = accessOf(request);
+    access.code = error.code;
     if (isRetryable(error.code)) {
       void reply.header('retry-after', error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
     }
@@ -23,7 +27,7 @@ export class ProblemFilter implements ExceptionFilter {
     void reply
       .status(statusOf(error.code))
       .header('content-type', 'application/problem+json')
-      .send(JSON.stringify(problemOf(error)));
+      .send(JSON.stringify(problemOf(error, access.traceId)));
   }
 
   private known(thrown: unknown, request: FastifyRequest): AtbError {

@@ -17,6 +17,7 @@ import { Svids } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
 import type { Clock } from '../../domain/ports';
+import { openAccessLog } from '../access-log';
 import { startAdminServer } from '../admin-server';
 import { ProcessRecord } from '../process-record';
 import { hasSvid, openIdentity } from '../identity';
@@ -189,6 +190,8 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(async () => {
       await Promise.all([...upstreams.values()].map((upstream) => upstream.destroy()));
     });
+    const accessLog = await openAccessLog(configuration.accessLog, metrics.registry);
+    undo.push(() => accessLog.close());
     const proxy = new Proxy(
       {
         identity,
@@ -203,6 +206,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
         upstreams,
         credentials: new Credentials(parts.environment),
         metrics,
+        accessLog,
         onDefect: parts.onDefect,
       },
     );

@@ -1,4 +1,6 @@
 import type { JwksLocation } from '../../adapters/jose/jwks-source';
+import { accessLogConfiguration } from '../access-log';
+import type { AccessLogConfiguration } from '../access-log';
 import { Environment } from '../environment';
 import { identityConfiguration } from '../identity';
 import type { IdentityConfiguration } from '../identity';
@@ -14,6 +16,7 @@ export interface BrokerConfiguration {
   /** SPIFFE IDs of the hops that may bring calls of agents. */
   readonly trustedProxies: readonly string[];
   readonly admin: { readonly host: string; readonly port: number };
+  readonly accessLog: AccessLogConfiguration;
   readonly identity: IdentityConfiguration;
   readonly issuer: string;
   readonly audience: string;
@@ -58,6 +61,7 @@ export function brokerConfiguration(
       host: environment.text('ATB_BROKER_ADMIN_HOST', '127.0.0.1'),
       port: environment.port('ATB_BROKER_ADMIN_PORT', 9466),
     },
+    accessLog: accessLogConfiguration(environment, 'broker'),
     identity: identityConfiguration(environment, {
       ATB_BROKER_TLS_CERT_FILE: environment.optional('ATB_BROKER_TLS_CERT_FILE'),
       ATB_BROKER_TLS_KEY_FILE: environment.optional('ATB_BROKER_TLS_KEY_FILE'),

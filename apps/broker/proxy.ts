@@ -10,7 +10,10 @@ import type { OwnIdentity } from '../../adapters/spiffe';
 import { NeverConnected } from '../../adapters/upstream/upstream';
 import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
 import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
+import type { AccessLog } from '../../adapters/access-log/access-log';
 import { problemOf } from '../problem-details';
+import { callAccess, followCall, logUnreadable } from './access';
+import type { CallAccess } from './access';
 import type { AnswerInspection } from './answer-inspection';
 import { StreamedAnswer } from './answer-sink';
 import type { AnswerSink } from './answer-sink';
@@ -38,6 +41,7 @@ export interface ProxyParts {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly credentials: Credentials;
   readonly metrics: BrokerMetrics;
+  readonly accessLog: AccessLog;
   /** Told what is no agent's to know. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -154,11 +158,12 @@ export class Proxy {
     response.once('close', () => {
       if (this.underWay.get(socket)?.response === response) this.underWay.delete(socket);
     });
+    const access = followCall(this.parts.accessLog, request, response);
     let connector: string | null = null;
     try {
       const entry = this.entries.find(({ serves }) => serves(pathOf(request)));
       if (entry) {
-        await this.enterBy(entry, request, response);
+        await this.enterBy(entry, request, response, access);
         return;
       }
       let call: Call;
@@ -166,39 +171,56 @@ export class Proxy {
         call = callOf(request, this.publicUrl);
       } catch (error) {
         const chain = this.chains.of(request.socket as TLSSocket);
-        await this.parts.redemptions.recordUnreadable(asAtbError(error), chain);
+        await this.parts.redemptions.recordUnreadable(asAtbError(error), chain, access.known);
         throw error;
       }
       connector = call.connector;
-      await this.perform(call, this.chains.of(request.socket as TLSSocket), new StreamedAnswer(response));
+      const chain = this.chains.of(request.socket as TLSSocket);
+      await this.perform(call, chain, new StreamedAnswer(response), access);
     } catch (error) {
       const known = this.known(error);
       this.parts.metrics.decided(connector, known.code);
-      refuse(request, response, known);
+      access.code = known.code;
+      refuse(request, response, known, access);
     }
   }
 
-  private async enterBy(entry: Entry, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async enterBy(
+    entry: Entry,
+    request: IncomingMessage,
+    response: ServerResponse,
+    { known }: CallAccess,
+  ): Promise<void> {
     const chain = this.chains.of(request.socket as TLSSocket);
     try {
       await entry.handle(request, response, chain);
     } catch (error) {
-      await this.parts.redemptions.recordUnreadable(asAtbError(error), chain);
+      await this.parts.redemptions.recordUnreadable(asAtbError(error), chain, known);
       throw error;
     }
   }
 
   /** Checks the call and makes it, whoever brought it. Throws what refused it or made it fail. */
-  async perform(call: Call, chain: readonly string[], sink: AnswerSink): Promise<void> {
+  async perform(
+    call: Call,
+    chain: readonly string[],
+    sink: AnswerSink,
+    access = callAccess(call.headers.get('traceparent')),
+  ): Promise<void> {
     const startedAt = performance.now();
-    const permission = await this.parts.redemptions.permit(call, chain);
+    const permission = await this.parts.redemptions.permit(call, chain, access.known);
     this.parts.metrics.decided(call.connector, 'allowed');
-    await this.forward(permission, sink, startedAt);
+    await this.forward(permission, sink, startedAt, access);
     this.parts.metrics.answered(call.connector, (performance.now() - startedAt) / 1000);
   }
 
   /** Makes the call. What is thrown is told to the agent, unless its answer has begun. */
-  private async forward(permission: Permission, sink: AnswerSink, startedAt: number): Promise<void> {
+  private async forward(
+    permission: Permission,
+    sink: AnswerSink,
+    startedAt: number,
+    access: CallAccess,
+  ): Promise<void> {
     const { connector, route, call, body } = permission;
     const upstream = this.parts.upstreams.get(connector.id);
     const abort = new AbortController();
@@ -221,7 +243,7 @@ export class Proxy {
         signal: abort.signal,
       });
       inspection = this.parts.redemptions.inspectionOf(permission, answer.headers);
-      const handed = await this.handOn(permission, upstream, answer, sink, inspection);
+      const handed = await this.handOn(permission, upstream, answer, sink, inspection, access);
       const findings = inspection?.findings ?? [];
       this.record(permission, { ...handed, findings, code: null, startedAt, status: answer.statusCode });
     } catch (error) {
@@ -241,6 +263,7 @@ export class Proxy {
         status: answer?.statusCode ?? null,
       });
       if (!sink.hasBegun) throw failure;
+      access.code = failure.code;
       // Half an answer cannot be taken back: the agent sees that it broke off.
       this.parts.metrics.decided(connector.id, failure.code);
       sink.breakOff();
@@ -256,6 +279,7 @@ export class Proxy {
     answer: UpstreamAnswer,
     sink: AnswerSink,
     inspection: AnswerInspection | null,
+    access: CallAccess,
   ): Promise<{ readonly bytes: number; readonly digest: string }> {
     const headers = agentHeaders(answer.headers);
     const { location } = answer.headers;
@@ -285,6 +309,7 @@ export class Proxy {
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > most) throw tooLarge();
+      access.bytes = bytes;
       if (!inspection) await pass(chunk);
       else {
         const looked = await inspection.push(chunk);
@@ -353,6 +378,12 @@ export class Proxy {
     return known;
   }
 
+  private async recordUnreadable(error: AtbError, socket: Socket): Promise<void> {
+    const access = callAccess(undefined);
+    await this.parts.redemptions.recordUnreadable(error, this.chains.of(socket as TLSSocket), access.known);
+    logUnreadable(this.parts.accessLog, access, error.code, statusOf(error.code));
+  }
+
   private async refuseRaw(
     socket: Socket,
     code: 'upgrade_refused' | 'method_not_allowed',
@@ -361,7 +392,7 @@ export class Proxy {
     socket.on('error', () => undefined);
     const error = new AtbError(code, message);
     this.parts.metrics.decided(null, code);
-    await this.parts.redemptions.recordUnreadable(error, this.chains.of(socket as TLSSocket));
+    await this.recordUnreadable(error, socket);
     socket.end(rawProblem(error));
   }
 
@@ -379,7 +410,7 @@ export class Proxy {
             cause,
           });
     this.parts.metrics.decided(null, error.code);
-    void this.parts.redemptions.recordUnreadable(error, this.chains.of(socket as TLSSocket));
+    void this.recordUnreadable(error, socket);
     const last = this.underWay.get(socket);
     // What came whole before is answered first: whoever called must learn what became of it.
     if (last?.request.complete === true && !last.response.destroyed) {
@@ -414,12 +445,18 @@ function callOf(request: IncomingMessage, publicUrl: string): Call {
   };
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse, error: AtbError): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: AtbError,
+  access: CallAccess,
+): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
-  const body = JSON.stringify(problemOf(error));
+  const body = JSON.stringify(problemOf(error, access.known.traceId));
+  access.bytes = Buffer.byteLength(body);
   const headers: Record<string, string | number> = {
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),

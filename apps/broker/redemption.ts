@@ -103,8 +103,8 @@ export interface RedemptionOutcome {
   readonly findings: readonly GuardrailFinding[];
 }
 
-/** What is known of a call so far, for the event of its refusal. */
-interface Known {
+/** What is known of a call so far, for the event of its refusal and for the access log. */
+export interface Known {
   isInjection: boolean;
   agent: string | null;
   mandate: MandateClaims | null;
@@ -132,8 +132,11 @@ export class Redemptions {
    * Every check, then the mark and its event, durably: from here on the mandate is used. Throws with the code of what
    * failed, after recording the refusal (attacks 39, 40).
    */
-  async permit(call: Call, chain: readonly string[]): Promise<Permission> {
-    const known = nothingKnown(call.headers.get('traceparent'));
+  async permit(
+    call: Call,
+    chain: readonly string[],
+    known = nothingKnown(call.headers.get('traceparent')),
+  ): Promise<Permission> {
     try {
       return await this.mark(await this.checked(call, chain, known));
     } catch (error) {
@@ -208,9 +211,10 @@ export class Redemptions {
    * Records a call that was refused before it could be read as one, and whose it was, where that can be known. What was
    * recorded already is not told twice.
    */
-  async recordUnreadable(error: AtbError, chain: readonly string[]): Promise<void> {
+  async recordUnreadable(error: AtbError, chain: readonly string[], known: Known): Promise<void> {
     if (this.recorded.has(error)) return;
-    await this.recordRefusal({ ...nothingKnown(undefined), agent: this.callerOf(chain) }, error);
+    known.agent = this.callerOf(chain);
+    await this.recordRefusal(known, error);
   }
 
   private callerOf(chain: readonly string[]): string | null {
@@ -461,7 +465,7 @@ export class Redemptions {
   }
 }
 
-function nothingKnown(traceparent: string | undefined): Known {
+export function nothingKnown(traceparent: string | undefined): Known {
   const traceId = traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
   return { isInjection: false, agent: null, mandate: null, match: null, use: {}, traceId };
 }

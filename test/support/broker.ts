@@ -165,6 +165,8 @@ export class TestBroker {
       ATB_TICKETS_FILE: await file('tickets.json', '{"CHG-1":{"state":"open"},"CHG-2":{"state":"closed"}}'),
       ATB_CONNECTORS_DIR: folder,
       ATB_REQUIRE_CONNECTOR_SIGN_OFF: 'false',
+      ATB_ACCESS_LOG_STDOUT: 'false',
+      ATB_ACCESS_LOG_DIR: join(directory, 'access-log'),
       ...options.environment,
     };
   }

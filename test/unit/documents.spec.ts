@@ -19,6 +19,7 @@ describe('docs/configuration.md', () => {
       'apps/temporal.ts',
       'apps/policy.ts',
       'apps/identity.ts',
+      'apps/access-log.ts',
     ).flatMap((text) =>
       [
         ...text.matchAll(

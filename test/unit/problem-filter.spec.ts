@@ -30,7 +30,7 @@ function toldOf(error: unknown) {
       sent.body = body;
     },
   };
-  const request = { method: 'POST', routeOptions: { url: '/issue' } };
+  const request = { method: 'POST', routeOptions: { url: '/issue' }, raw: { headers: {} } };
   const host = { switchToHttp: () => ({ getResponse: () => reply, getRequest: () => request }) };
   new ProblemFilter().catch(error, host as unknown as ArgumentsHost);
   return { status: sent.status, problem: JSON.parse(sent.body) as { code: string; detail: string } };

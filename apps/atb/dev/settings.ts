@@ -48,6 +48,8 @@ export function developmentEnvironment(
     ATB_POLICY_PUBLIC_KEY_FILE: files.policy.publicKey,
     ATB_TICKETS_FILE: files.tickets,
     ATB_NOTIFICATIONS_FILE: files.notifications,
+    ATB_ACCESS_LOG_STDOUT: 'false',
+    ATB_ACCESS_LOG_DIR: files.accessLog,
     ATB_ISSUER: AGENTAUTH_ID,
     ATB_AUDIENCE: BROKER_ID,
     ATB_HOST: '127.0.0.1',

@@ -19,6 +19,8 @@ export interface StateFiles {
   readonly log: { readonly directory: string; readonly key: string; readonly vkey: string };
   readonly tickets: string;
   readonly notifications: string;
+  /** The folder of the access logs, with one for each process in it. */
+  readonly accessLog: string;
   readonly identities: string;
   /** The definitions of the connectors, the credential that they show, and what the systems behind remember. */
   readonly connectors: string;
@@ -48,6 +50,7 @@ export async function stateFiles(directory: string): Promise<StateFiles> {
     log: { directory: at('log'), key: at('log-key'), vkey: at('log-key.pub') },
     tickets: at('tickets.json'),
     notifications: at('notifications.jsonl'),
+    accessLog: at('access-log'),
     identities: at('identities'),
     connectors: at('connectors'),
     systemCredential: at('system-credential'),

@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AccessLog } from '../../adapters/access-log/access-log';
+import { loggableRequestId } from '../../domain/access';
+import { nothingKnown } from './redemption';
+import type { Known } from './redemption';
+
+/** What the access log tells of one call; filled in as the call is understood. */
+export interface CallAccess {
+  readonly known: Known;
+  bytes: number;
+  code: string | null;
+}
+
+const ID_BYTES = 16;
+
+/** Follows a call until its answer has ended, or broken off, and writes its line then. */
+export function followCall(log: AccessLog, request: IncomingMessage, response: ServerResponse): CallAccess {
+  const { traceparent } = request.headers;
+  const access = callAccess(typeof traceparent === 'string' ? traceparent : undefined);
+  const time = new Date();
+  const startedAt = performance.now();
+  response.once('close', () => {
+    const durationMs = performance.now() - startedAt;
+    const status = response.headersSent ? response.statusCode : null;
+    writeCall(log, access, { time, durationMs, status, method: request.method ?? 'none' });
+  });
+  return access;
+}
+
+/** A call that never became a request: its line is written with its refusal. */
+export function logUnreadable(log: AccessLog, access: CallAccess, code: string, status: number): void {
+  writeCall(log, { ...access, code }, { time: new Date(), durationMs: 0, status, method: 'none' });
+}
+
+export function callAccess(traceparent: string | undefined): CallAccess {
+  return { known: nothingKnown(traceparent), bytes: 0, code: null };
+}
+
+function writeCall(
+  log: AccessLog,
+  { known, bytes, code }: CallAccess,
+  call: {
+    readonly time: Date;
+    readonly durationMs: number;
+    readonly status: number | null;
+    readonly method: string;
+  },
+): void {
+  const { agent, match, mandate, traceId } = known;
+  log.write({
+    id: randomBytes(ID_BYTES).toString('base64url'),
+    process: 'broker',
+    client: agent,
+    route: match === null ? 'none' : `/c/${match.connector.id}${match.route.path}`,
+    requestId: loggableRequestId(mandate?.req),
+    ...{ ...call, traceId, bytes, code },
+  });
+}

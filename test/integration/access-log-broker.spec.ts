@@ -1,0 +1,110 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { segmentsOf } from '../../adapters/access-log/segments';
+import { FINANCE_BOT, TestBroker } from '../support/broker';
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+
+let test: TestBroker;
+const sent: string[] = [];
+
+beforeAll(async () => {
+  test = await TestBroker.start();
+});
+afterAll(() => test.stop());
+
+async function logText(): Promise<string> {
+  const folder = join(test.directory, 'access-log', 'broker');
+  const segments = await segmentsOf(folder);
+  return (await Promise.all(segments.map(({ name }) => readFile(join(folder, name), 'utf8')))).join('');
+}
+
+/** The line of a call, once it is written. */
+async function lineOf(call: () => Promise<unknown>): Promise<Record<string, unknown>> {
+  const before = (await logText()).split('\n').length;
+  await call();
+  for (let tries = 0; tries < 100; tries += 1) {
+    const lines = (await logText()).split('\n');
+    if (lines.length > before) return JSON.parse(lines[before - 1] ?? '') as Record<string, unknown>;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('no line was written');
+}
+
+async function mandate(): Promise<string> {
+  const compact = await test.mint();
+  sent.push(compact);
+  return compact;
+}
+
+describe('the broker’s access log', () => {
+  it('has a line for a call that went through, with who, where, what came of it and its trace', async () => {
+    const claims = await test.claims();
+    const compact = await test.keys.signer.sign(claims);
+    sent.push(compact);
+    const line = await lineOf(() =>
+      test.pay(compact, { headers: { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` } }),
+    );
+    expect(line).toEqual({
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+      id: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/) as string,
+      process: 'broker',
+      trace_id: TRACE,
+      client: FINANCE_BOT,
+      method: 'POST',
+      route: '/c/erp/payments',
+      status: 200,
+      duration_ms: expect.any(Number) as number,
+      bytes: '{"done":true}'.length,
+      request_id: claims.req,
+      code: null,
+    });
+  });
+
+  it('says why a call was refused, under the trace of the problem and of the audit event', async () => {
+    const compact = await mandate();
+    let traceId: unknown;
+    const line = await lineOf(async () => {
+      const { body } = await test.pay(compact, { body: { amount: 31_337 } });
+      traceId = body.trace_id;
+    });
+    expect(line).toMatchObject({ status: 403, code: 'parameter_mismatch', client: FINANCE_BOT });
+    expect(line.trace_id).toBe(traceId);
+    const event = (await test.events()).at(-1);
+    expect(event).toMatchObject({ type: 'poa_redemption_refused', traceId });
+  });
+
+  it('has a line for what never was a request, and names no route where none matched', async () => {
+    const raw = await lineOf(() => test.raw('POST /c/erp/secret-path HTTP/1.1\r\nbroken header\r\n\r\n'));
+    expect(raw).toMatchObject({ client: null, route: 'none', status: 400, code: 'call_malformed' });
+    const nowhere = await lineOf(async () =>
+      (await test.caller()).get('/c/erp/secret-path?secret-query=secret-value'),
+    );
+    expect(nowhere).toMatchObject({ route: 'none', code: 'mandate_missing', client: FINANCE_BOT });
+  });
+
+  it('holds no mandate, token, header, body, path or query value', async () => {
+    await lineOf(async () =>
+      test.pay(await mandate(), {
+        body: { amount: 100, memo: 'secret-body' },
+        headers: { cookie: 'secret-cookie', 'user-agent': 'secret-agent' },
+      }),
+    );
+    await lineOf(async () =>
+      (await test.caller()).send('GET', '/c/erp/secret-path?secret-query=1', undefined, {
+        authorization: 'Bearer secret-token',
+      }),
+    );
+    const text = await logText();
+    expect(text).toContain('/c/erp/payments');
+    expect(text).not.toContain('secret');
+    expect(text).not.toContain('31337');
+    for (const compact of sent) for (const part of compact.split('.')) expect(text).not.toContain(part);
+  });
+
+  it('counts its lines, and drops none', async () => {
+    const metrics = await (await fetch(`${test.broker.adminUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^atb_access_log_lines_total [1-9]/m);
+    expect(metrics).toMatch(/^atb_access_log_dropped_total\{where="file"\} 0$/m);
+  });
+});
