@@ -12,6 +12,7 @@ import { reassess, reclassify } from './reclassification';
 import { closeReview, openReviews } from './review';
 import { recollect } from './recollection';
 import { revokeMandate } from './revocation';
+import { applyRetention, planRetention } from './retention';
 import { recordRejectedSignal } from './signal-rejection';
 import { orderStop } from './stop';
 import type { Activities } from './types';
@@ -53,6 +54,8 @@ export function createActivities(all: ActivityPorts): Activities {
     closeReview: (input) => step((ports) => closeReview(ports, input)),
     orderStop: (input) => step((ports) => orderStop(ports, input)),
     exchangeToken: (input) => step((ports) => exchangeToken(ports, input)),
+    planRetention: () => step(planRetention),
+    applyRetention: (input) => step((ports) => applyRetention(ports, input)),
     roomOf: (limits) => step((ports) => roomOf(ports, limits)),
     introspectMandate: (input) => step((ports) => introspectMandate(ports, input)),
     recollect: (requestId) => step((ports) => recollect(ports, requestId)),

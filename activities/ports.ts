@@ -19,6 +19,7 @@ import type {
   TicketSystem,
   VerdictOpener,
 } from '../domain/ports';
+import type { AgingStore } from '../domain/retention';
 
 /** All that the activities reach, handed in once when a worker starts. */
 export interface ActivityPorts {
@@ -42,6 +43,8 @@ export interface ActivityPorts {
   readonly signer: MandateSigner;
   readonly tickets: TicketSystem;
   readonly notifier: Notifier;
+  /** What is kept for a time and no longer. */
+  readonly agingStores: readonly AgingStore[];
   /** `iss` of the mandates. */
   readonly issuer: string;
   /** `aud` of the mandates: the broker's SPIFFE ID. */

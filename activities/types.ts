@@ -26,6 +26,7 @@ import type { DigestPeriod } from '../domain/digest-plan';
 import type { TokenExchange, TokenExchangeRequest } from '../domain/token-exchange';
 import type { Recollection } from '../domain/recollection';
 import type { VelocityLimit, VelocityRoom } from '../domain/velocity';
+import type { Removal } from '../domain/retention';
 import type { Ended, RecordedVerdict } from '../domain/request-status';
 
 /** What policy says of a request that it does not deny, with what people are asked to sign. */
@@ -183,6 +184,12 @@ export interface WithdrawalInput {
   readonly caller: IdentityEvidence;
 }
 
+export interface RetentionInput {
+  /** The run and its round: what it removes is one fact. */
+  readonly run: string;
+  readonly removals: readonly Removal[];
+}
+
 /** One side-effecting, idempotent step each. What cannot be reached is thrown as a retryable failure. */
 export interface Activities {
   /** Validates the requester's SVID, evaluates policy and records the request. */
@@ -224,6 +231,10 @@ export interface Activities {
   exchangeToken(request: TokenExchangeRequest): Promise<TokenExchange>;
   /** How velocity limits stand now. */
   roomOf(limits: readonly VelocityLimit[]): Promise<readonly VelocityRoom[]>;
+  /** What is older than its store keeps it. */
+  planRetention(): Promise<readonly Removal[]>;
+  /** Records what is removed, then removes it. */
+  applyRetention(input: RetentionInput): Promise<void>;
   introspectMandate(request: IntrospectionRequest): Promise<Introspection>;
   /** Where a request ended, by the audit log alone; null where that has none. */
   recollect(requestId: string): Promise<Recollection | null>;

@@ -513,6 +513,31 @@ export const AUDIT_EVENTS = {
     severity: 'medium',
     data: data({ active: NAME, verifying: NAMES }),
   },
+  retention_applied: {
+    tells:
+      'What its store keeps no longer is about to be removed: recorded before it is. Never anything of this log.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      stores: {
+        type: 'array',
+        maxItems: 16,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['kind', 'place', 'days', 'before', 'removed', 'bytes'],
+          properties: {
+            kind: { enum: ['access_log'] },
+            place: NAME,
+            days: COUNT,
+            before: EPOCH_SECONDS,
+            removed: NAMES,
+            bytes: COUNT,
+          },
+        },
+      },
+    }),
+  },
   poa_redeemed: {
     tells: 'The broker let an action through with a mandate, which is used up by it.',
     outcome: 'success',

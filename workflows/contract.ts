@@ -26,6 +26,10 @@ export const READINESS = 'readiness';
 export const PROPOSAL = 'proposal';
 export const STOP = 'stop';
 export const INCIDENT = 'incident';
+export const RETENTION = 'retention';
+
+/** The schedule that runs it. */
+export const RETENTION_SCHEDULE = 'retention';
 
 export function poaRequestWorkflowId(requestId: string): string {
   return `poa-request/${requestId}`;

@@ -1,6 +1,7 @@
 export { digest } from './digest';
 export { poaRequest } from './poa-request';
 export { introspection } from './introspection';
+export { retention } from './retention';
 export { readiness } from './readiness';
 export { reviewClosing, reviewListing } from './review';
 export { recollection } from './recollection';

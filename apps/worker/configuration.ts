@@ -19,6 +19,8 @@ export interface WorkerConfiguration {
   readonly tickets: { readonly system: string } | { readonly file: string };
   /** Channels over a durable outbox, or the file of the development stack. */
   readonly notifications: { readonly system: string } | { readonly file: string };
+  /** The files of access logs that it can reach, and how long they are kept. */
+  readonly accessLog: { readonly directory: string; readonly days: number } | undefined;
   readonly issuer: string;
   readonly audience: string;
   readonly pendingPerAgent: number;
@@ -46,6 +48,7 @@ export function workerConfiguration(
     policy: policyConfiguration(environment),
     tickets: ticketsConfiguration(environment),
     notifications: notificationsConfiguration(environment),
+    accessLog: accessLogConfiguration(environment),
     issuer: environment.required('ATB_ISSUER'),
     audience: environment.required('ATB_AUDIENCE'),
     pendingPerAgent: environment.integer('ATB_PENDING_PER_AGENT', 50, { min: 1, max: 1_000_000 }),
@@ -67,6 +70,13 @@ export function workerConfiguration(
   };
   environment.finish('the worker');
   return configuration;
+}
+
+function accessLogConfiguration(environment: Environment): WorkerConfiguration['accessLog'] {
+  const directory = environment.optional('ATB_ACCESS_LOG_DIR');
+  // Operating model §6.
+  const days = environment.integer('ATB_ACCESS_LOG_DAYS', 90, { min: 1, max: 36_500 });
+  return directory === undefined ? undefined : { directory, days };
 }
 
 function ticketsConfiguration(environment: Environment): WorkerConfiguration['tickets'] {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Logger } from '@nestjs/common';
 import type { ActivityPorts, ProposalPorts } from '../../activities';
+import { AccessLogArchive } from '../../adapters/access-log/access-log-archive';
 import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
@@ -82,6 +83,10 @@ export async function openWorkerPorts(
     jwks,
     tickets: await openTickets(configuration.tickets),
     notifier: notifications.notifier,
+    agingStores:
+      configuration.accessLog === undefined
+        ? []
+        : [new AccessLogArchive(configuration.accessLog.directory, configuration.accessLog.days)],
     issuer,
     audience,
     pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },

@@ -9,6 +9,7 @@ import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
 import { LostRequests } from './lost-requests';
 import { PolicyMoves } from './policy-moves';
+import { RetentionSchedule } from './retention-schedule';
 import type { TemporalConnection } from './temporal-connection';
 import { TASK_QUEUE } from '../../workflows/contract';
 
@@ -50,6 +51,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
   private lost: LostRequests | undefined;
+  private retention: RetentionSchedule | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {}
 
@@ -70,6 +72,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.digests.start();
     this.lost = new LostRequests(ports, connection, namespace, codecKeys);
     this.lost.start();
+    this.retention = new RetentionSchedule(connection, namespace);
+    this.retention.start();
   }
 
   /** True while workflow tasks are taken. */
@@ -83,6 +87,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     await this.moves?.close();
     await this.digests?.close();
     await this.lost?.close();
+    await this.retention?.close();
     await this.moving.catch(() => undefined);
     if (this.serving) await stop(this.serving);
   }

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { segmentsOf } from '../../adapters/access-log/segments';
+import { segmentName, segmentsOf } from '../../adapters/access-log/segments';
+import { RETENTION_SCHEDULE } from '../../workflows/contract';
 import { TestStack } from '../support/stack';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -92,5 +93,37 @@ describe('AgentAuth’s access log', () => {
     expect(log).toContain('"route":"/introspect"');
     expect(log).not.toContain('secret');
     for (const part of String(issued.body.mandate).split('.')) expect(log).not.toContain(part);
+  });
+});
+
+describe('the retention', () => {
+  it('runs by its schedule, removes what is older than 90 days, and tells the audit log what it removed', async () => {
+    const folder = join(test.directory, 'access-log', 'agentauth');
+    const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000);
+    const names = [100, 95, 80].map((days) => segmentName(daysAgo(days)));
+    for (const [at, name] of names.entries()) {
+      await writeFile(join(folder, name), '{}\n');
+      await utimes(join(folder, name), daysAgo(100 - at), daysAgo(100 - at));
+    }
+    const client = await test.insider();
+    const schedule = client.schedule.getHandle(RETENTION_SCHEDULE);
+    const described = await schedule.describe();
+    expect(described.spec.calendars).toHaveLength(1);
+    await schedule.trigger();
+    const ledger = await test.ledger();
+    let applied: Awaited<ReturnType<typeof ledger.events>> = [];
+    for (let tries = 0; tries < 200 && applied.length === 0; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      applied = await ledger.events({ type: 'retention_applied', limit: 10 });
+    }
+    // The second is younger than 90 days in its last line: the third was begun 80 days ago.
+    expect(applied[0]?.data.stores).toMatchObject([
+      { kind: 'access_log', days: 90, removed: [`agentauth/${names[0] ?? ''}`], bytes: 3 },
+    ]);
+    for (let tries = 0; tries < 100 && (await readdir(folder)).includes(names[0] ?? ''); tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    const left = await readdir(folder);
+    expect(left).not.toContain(names[0]);
+    expect(left).toEqual(expect.arrayContaining([names[1], names[2]]));
   });
 });

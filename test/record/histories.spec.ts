@@ -2,7 +2,13 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
-import { poaRequestWorkflowId, policyMovedSignal, verdictSignal } from '../../workflows/contract';
+import {
+  poaRequestWorkflowId,
+  policyMovedSignal,
+  RETENTION,
+  TASK_QUEUE,
+  verdictSignal,
+} from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { openedHistory } from '../support/history';
 import { policyWithClocks } from '../support/policy';
@@ -124,6 +130,19 @@ it.each(Object.entries(PATHS).filter(([name]) => !existsSync(join(FOLDER, `${nam
     const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
     const history = openedHistory(await handle.fetchHistory(), keys);
     await writeFile(join(FOLDER, `${name}.pb`), history);
+  },
+  60_000,
+);
+
+it.each(['retention'].filter((name) => !existsSync(join(FOLDER, `${name}.pb`))))(
+  'records %s',
+  async (name) => {
+    const client = await stack.sealedClient();
+    const options = { taskQueue: TASK_QUEUE, workflowId: name };
+    const handle = await client.workflow.start(RETENTION, options);
+    await handle.result();
+    const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
+    await writeFile(join(FOLDER, `${name}.pb`), openedHistory(await handle.fetchHistory(), keys));
   },
   60_000,
 );

@@ -70,6 +70,7 @@ export class Steps {
       signer,
       tickets: { lookUp: () => Promise.resolve(null) },
       notifier: { notify: () => Promise.resolve() },
+      agingStores: [],
       issuer: ISSUER,
       audience: AUDIENCE,
       pendingCaps: { perAgent: 100, total: 100 },

@@ -126,6 +126,7 @@ export class WorkerSteps {
             return Promise.resolve();
           },
         },
+        agingStores: [],
         issuer,
         audience,
         pendingCaps: { perAgent: 1_000, total: 10_000 },
