@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Logger } from '@nestjs/common';
-import { Counter, Gauge } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { BundlePolicy } from '../adapters/opa/bundle-policy';
 import { PolicyRecorder } from '../adapters/opa/policy-recorder';
@@ -50,7 +50,16 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
 }
 
 /** Throws `configuration_invalid` or `policy_unavailable` where there is no policy to begin with. */
-export async function openPolicy(configuration: PolicyConfiguration): Promise<OpenPolicy> {
+export async function openPolicy(
+  configuration: PolicyConfiguration,
+  registry: Registry,
+): Promise<OpenPolicy> {
+  const policy = await engineOf(configuration);
+  const timed = timedPolicy(policy, registry);
+  return Object.assign(timed, { close: () => policy.close() });
+}
+
+async function engineOf(configuration: PolicyConfiguration): Promise<OpenPolicy> {
   if (configuration.engine === 'wasm') {
     const { recordFile } = configuration;
     const log = new Logger('Policy');
@@ -64,6 +73,37 @@ export async function openPolicy(configuration: PolicyConfiguration): Promise<Op
   }
   const token = (await readFile(configuration.tokenFile, 'utf8')).trim();
   return SidecarPolicy.connect({ ...configuration, token });
+}
+
+/** The same policy, with the time that each question takes measured. */
+function timedPolicy(policy: PolicyEngine, registry: Registry): PolicyEngine {
+  registry.removeSingleMetric('atb_policy_evaluation_seconds');
+  const histogram = new Histogram({
+    name: 'atb_policy_evaluation_seconds',
+    help: 'Time that policy took for an answer, by question',
+    labelNames: ['question'],
+    buckets: [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 0.5, 1],
+    registers: [registry],
+  });
+  // Whatever a policy can be asked, by its name.
+  const measured = (engine: PolicyEngine): PolicyEngine =>
+    new Proxy(engine, {
+      get(target, name: keyof PolicyEngine) {
+        const member: unknown = target[name];
+        if (name === 'snapshot') return () => measured(target.snapshot());
+        if (typeof member !== 'function') return member;
+        if (name === 'onChange') return member.bind(target) as unknown;
+        return async (...asked: readonly unknown[]): Promise<unknown> => {
+          const end = histogram.startTimer({ question: name });
+          try {
+            return (await Reflect.apply(member, target, asked)) as unknown;
+          } finally {
+            end();
+          }
+        };
+      },
+    });
+  return measured(policy);
 }
 
 /** Says in log and metrics which policy decides, and that another one was loaded or refused. */

@@ -6,6 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Client } from '@temporalio/client';
+import { Registry } from 'prom-client';
 import { callerTokens } from '../../adapters/jose/caller-token';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
@@ -48,6 +49,8 @@ export interface AgentAuthParts {
   /** For /plan, and to know how to wait. */
   readonly policy: PolicyEngine;
   readonly jwks: MandateJwks;
+  /** Of what runs in the same process, to be told at the same place. */
+  readonly registries?: readonly Registry[];
 }
 
 export interface AgentAuth {
@@ -150,7 +153,7 @@ export async function startAgentAuth(
     configuration.admin.host,
     configuration.admin.port,
     async () => hasSvid(identity, new Date()) && (await application.get(PoaRequests).isReady()),
-    metrics.registry,
+    Registry.merge([metrics.registry, ...(parts.registries ?? [])]),
   );
   return {
     url: configuration.publicUrl,

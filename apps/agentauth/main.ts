@@ -18,7 +18,7 @@ async function main(): Promise<void> {
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
   const temporal = await clientConnection(configuration.temporal);
-  const policy = await openPolicy(configuration.policy);
+  const policy = await openPolicy(configuration.policy, metrics.registry);
   reportPolicy(policy, metrics.registry);
   const client = new Client({
     connection: temporal.connection,

@@ -21,7 +21,7 @@ import { openAccessLog } from '../access-log';
 import { startAdminServer } from '../admin-server';
 import { ProcessRecord } from '../process-record';
 import { hasSvid, openIdentity } from '../identity';
-import { openPolicy } from '../policy';
+import { openPolicy, reportPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
 import { CallPace } from './checks/pace';
@@ -83,13 +83,14 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     });
     const [databaseUrl, policy, tickets, rules] = await Promise.all([
       readFile(configuration.databaseUrlFile, 'utf8').then((text) => text.trim()),
-      openPolicy(configuration.policy),
+      openPolicy(configuration.policy, metrics.registry),
       openTickets(configuration.tickets),
       configuration.guardrailsFile === undefined
         ? (ourRules as RuleSet)
         : readRuleSet(configuration.guardrailsFile),
     ]);
     undo.push(() => policy.close());
+    reportPolicy(policy, metrics.registry);
     await requirePrepared(databaseUrl);
     const store = new PostgresRedemptions(databaseUrl);
     undo.push(() => store.end());

@@ -16,6 +16,7 @@ import { isAtbError } from '../../domain/error';
 import { TIMESTAMP_PATH } from '../../domain/log-tile';
 import { formatNote, parseNote } from '../../domain/signed-note';
 import type { LogConfiguration, TimestampingConfiguration } from './configuration';
+import { countedLeaves, EventMetrics } from './event-metrics';
 import { mirrorMetrics, sealingMetrics, timestampMetrics, witnessMetrics } from './metrics';
 
 export interface Log {
@@ -71,7 +72,8 @@ export async function startLog(
 
   const leaves = new PostgresAuditLeaves((await readFile(configuration.databaseUrlFile, 'utf8')).trim());
   const publisher = new LogPublisher({
-    ...{ leaves, store: directory, signer, checkpointEntries: configuration.checkpointEvents, cosign },
+    leaves: countedLeaves(leaves, sealedSize, new EventMetrics(registry)),
+    ...{ store: directory, signer, checkpointEntries: configuration.checkpointEvents, cosign },
   });
   if (copied) publisher.extendOnly(copied);
   const stopping = new AbortController();

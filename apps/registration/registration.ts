@@ -1,5 +1,6 @@
 import { constants, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { Registry } from 'prom-client';
 import { createServer } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -105,7 +106,7 @@ export async function startRegistration(configuration: RegistrationConfiguration
   const databaseUrl = (await text(configuration.databaseUrlFile)).trim();
   await requirePrepared(databaseUrl);
   const ledger = new PostgresLedger(databaseUrl, await readCodecKeys(configuration.auditKeysFile));
-  const policy = await openPolicy(configuration.policy);
+  const policy = await openPolicy(configuration.policy, new Registry());
   const record = new ProcessRecord(policy, ledger, { process: 'registration', actor: null, configuration });
   const registrar = new Registrar({
     ca: {

@@ -31,6 +31,8 @@ export interface WorkerConfiguration {
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
   readonly admin: { readonly host: string; readonly port: number };
+  /** Where the Temporal SDK tells its own metrics; undefined where nobody asks for them. */
+  readonly sdkMetrics: { readonly address: string } | undefined;
 }
 
 /** Reads ATB_* variables; docs/configuration.md lists them. Throws `configuration_invalid` naming every fault. */
@@ -67,6 +69,7 @@ export function workerConfiguration(
       host: environment.text('ATB_WORKER_ADMIN_HOST', '127.0.0.1'),
       port: environment.port('ATB_WORKER_ADMIN_PORT', 9465),
     },
+    sdkMetrics: sdkMetrics(environment),
   };
   environment.finish('the worker');
   return configuration;
@@ -77,6 +80,12 @@ function accessLogConfiguration(environment: Environment): WorkerConfiguration['
   // Operating model §6.
   const days = environment.integer('ATB_ACCESS_LOG_DAYS', 90, { min: 1, max: 36_500 });
   return directory === undefined ? undefined : { directory, days };
+}
+
+function sdkMetrics(environment: Environment): WorkerConfiguration['sdkMetrics'] {
+  const port = environment.port('ATB_WORKER_SDK_METRICS_PORT', 0);
+  const host = environment.text('ATB_WORKER_ADMIN_HOST', '127.0.0.1');
+  return port === 0 ? undefined : { address: `${host}:${port}` };
 }
 
 function ticketsConfiguration(environment: Environment): WorkerConfiguration['tickets'] {

@@ -1,8 +1,9 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
+import type { TelemetryOptions } from '@temporalio/worker';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { collectDefaultMetrics } from 'prom-client';
 import { startAdminServer } from '../admin-server';
 import { reportPolicy } from '../policy';
 import { runProcess } from '../process';
@@ -16,7 +17,11 @@ import { WorkerModule } from './worker.module';
 /** The worker as a process of its own (the safe shape). Ends by SIGTERM or SIGINT, after its steps in flight. */
 async function main(): Promise<void> {
   const configuration = workerConfiguration(process.env);
-  Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
+  Runtime.install({
+    logger: new DefaultLogger('WARN'),
+    shutdownSignals: [],
+    ...(configuration.sdkMetrics && { telemetryOptions: sdkTelemetry(configuration.sdkMetrics.address) }),
+  });
   const connection = await TemporalConnection.open(configuration.temporal);
   const ports = await openWorkerPorts(configuration);
   const application = await NestFactory.createApplicationContext(
@@ -25,6 +30,7 @@ async function main(): Promise<void> {
       namespace: configuration.temporal.namespace,
       codecKeys: await readCodecKeys(configuration.codecKeysFile),
       ports,
+      metrics: ports.metrics,
       maxConcurrentWorkflowTasks: configuration.maxConcurrentWorkflowTasks,
       maxCachedWorkflows: configuration.maxCachedWorkflows,
       onFatal: () => {
@@ -35,7 +41,7 @@ async function main(): Promise<void> {
     { logger: ['error', 'warn', 'log'], abortOnError: false },
   );
   const worker = application.get(TemporalWorker);
-  const metrics = new Registry();
+  const metrics = ports.metrics.registry;
   collectDefaultMetrics({ register: metrics });
   reportPolicy(ports.policy, metrics);
   const { host, port } = configuration.admin;
@@ -49,6 +55,15 @@ async function main(): Promise<void> {
   await application.close();
   await connection.close();
   await ports.close();
+}
+
+/** The Temporal SDK's own metrics, in Prometheus' words: seconds, and counters that end in `_total`. */
+function sdkTelemetry(bindAddress: string): TelemetryOptions {
+  return {
+    metrics: {
+      prometheus: { bindAddress, countersTotalSuffix: true, useSecondsForDurations: true, unitSuffix: true },
+    },
+  };
 }
 
 runProcess('worker', main);

@@ -11,6 +11,7 @@ import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
+import { PendingAges } from '../../adapters/postgres/pending-ages';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProbes } from '../../adapters/postgres/probes';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
@@ -24,6 +25,7 @@ import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
+import { WorkerMetrics } from './metrics';
 import { openNotifications } from './notifications';
 
 const PURGE_MS = 3_600_000;
@@ -32,19 +34,21 @@ const PURGE_MS = 3_600_000;
 export interface WorkerPorts extends ActivityPorts, ProposalPorts {
   readonly ledger: PostgresLedger;
   readonly proposals: PostgresProposals;
+  readonly metrics: WorkerMetrics;
   readonly jwks: MandateJwks;
   close(): Promise<void>;
 }
 
 /** Opens everything that the worker needs. Throws where something is missing: there is no start with less. */
 export async function openWorkerPorts(
-  configuration: Omit<WorkerConfiguration, 'temporal' | 'admin' | 'codecKeysFile'>,
+  configuration: Omit<WorkerConfiguration, 'temporal' | 'admin' | 'codecKeysFile' | 'sdkMetrics'>,
+  metrics = new WorkerMetrics(),
 ): Promise<WorkerPorts> {
   const { issuer, audience } = configuration;
   const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
   const keys = importMandateJwks(jwks);
   const trust = await openTrust(configuration.trust);
-  const policy = await openPolicy(configuration.policy);
+  const policy = await openPolicy(configuration.policy, metrics.registry);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await requirePrepared(databaseUrl);
   const auditKeys = await readCodecKeys(configuration.auditKeysFile);
@@ -52,6 +56,8 @@ export async function openWorkerPorts(
   const proposals = new PostgresProposals(databaseUrl, auditKeys);
   const stops = new PostgresStops(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
+  const pending = new PendingAges(databaseUrl);
+  metrics.watchPending(pending);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',
@@ -70,6 +76,7 @@ export async function openWorkerPorts(
     stops,
     probes,
     signOffs: { open: openSignOff },
+    metrics,
     policy,
     svids: new Svids(trust),
     verdicts: verdictOpener,
@@ -100,6 +107,7 @@ export async function openWorkerPorts(
       await probes.end();
       await proposals.end();
       await stops.end();
+      await pending.end();
       await ledger.end();
     },
   };

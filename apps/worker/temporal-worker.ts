@@ -8,6 +8,7 @@ import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
 import { LostRequests } from './lost-requests';
+import type { WorkerMetrics } from './metrics';
 import { PolicyMoves } from './policy-moves';
 import { RetentionSchedule } from './retention-schedule';
 import type { TemporalConnection } from './temporal-connection';
@@ -18,6 +19,7 @@ export interface TemporalWorkerOptions {
   readonly namespace: string;
   readonly codecKeys: CodecKeys;
   readonly ports: ActivityPorts & ProposalPorts;
+  readonly metrics: WorkerMetrics;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
   /** Told when the worker stops by itself: without it nothing is decided, so the process must end. */
@@ -93,7 +95,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   }
 
   private async serve(connection: NativeConnection): Promise<Serving> {
-    const { namespace, codecKeys, ports } = this.options;
+    const { namespace, codecKeys, ports, metrics } = this.options;
     const dataConverter = sealedDataConverter(codecKeys, 'mark');
     const { workflowsPath, bundlerOptions } = workflowOptions();
     this.bundle ??= await bundleWorkflowCode({
@@ -112,6 +114,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
         ...createProposalActivities(ports),
         ...createIncidentActivities(ports),
       },
+      activities: { ...metrics.measured(createActivities(ports)), ...createProposalActivities(ports) },
       dataConverter,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
+import { Registry } from 'prom-client';
 import { importMandateJwks, loadMandateKeySet } from '../../adapters/jose/mandate-keys';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/development-ca';
@@ -362,7 +363,7 @@ async function startAgentAuthAlone(environment: Record<string, string>): Promise
   const configuration = agentAuthConfiguration(variables);
   const { jwks } = await loadMandateKeySet(join(stack.directory, 'keys', 'mandate-keys.json'));
   importMandateJwks(jwks);
-  const policy = await openPolicy(policyConfiguration(new Environment(variables)));
+  const policy = await openPolicy(policyConfiguration(new Environment(variables)), new Registry());
   try {
     const agentauth = await startAgentAuth(configuration, {
       client: await stack.sealedClient(),

@@ -136,6 +136,7 @@ async function startWorker(tls: TemporalConfiguration['tls']): Promise<void> {
       namespace: configuration.temporal.namespace,
       codecKeys: await readCodecKeys(configuration.codecKeysFile),
       ports,
+      metrics: ports.metrics,
       maxConcurrentWorkflowTasks: configuration.maxConcurrentWorkflowTasks,
       maxCachedWorkflows: configuration.maxCachedWorkflows,
       onFatal: (error) => {

@@ -4,6 +4,8 @@ import connectorSchema from '../../adapters/connector/connector.schema.json';
 import { isErrorCode } from '../../domain/error';
 import * as spiffe from '../../adapters/spiffe';
 import { LEAF_RULES } from '../../adapters/spiffe/x509-svid-rules';
+import { knownMetrics } from '../support/known-metrics';
+import type { KnownMetric } from '../support/known-metrics';
 
 /** Attack 46: variables that nothing reads, and documents of what does not exist. */
 describe('docs/configuration.md', () => {
@@ -107,6 +109,26 @@ describe('docs/broker.md', () => {
       .map(([, name = '']) => name)
       .filter((name) => !isErrorCode(name) && !members.has(name));
     expect(unknown).toEqual([]);
+  });
+});
+
+/** Attack 46: metrics that do not exist. */
+describe('docs/metrics.md', () => {
+  it('lists each metric with its type, labels and processes, as the code has them, and no other', async () => {
+    const [own = ''] = readFileSync('docs/metrics.md', 'utf8').split('## Metrics of others');
+    const documented = new Map<string, KnownMetric>(
+      [...own.matchAll(/^\| `(atb_\w+)` +\| (\w+) +\| ([^|]*)\| ([^|]*)\|/gm)].map(
+        ([, name = '', type = '', labels = '', processes = '']) => [
+          name,
+          {
+            type,
+            labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label),
+            processes: processes.trim().split(', '),
+          },
+        ],
+      ),
+    );
+    expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(await knownMetrics()));
   });
 });
 

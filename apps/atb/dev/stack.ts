@@ -152,6 +152,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           namespace: NAMESPACE,
           codecKeys,
           ports: workerPorts,
+          metrics: workerPorts.metrics,
           maxConcurrentWorkflowTasks: worker.maxConcurrentWorkflowTasks,
           maxCachedWorkflows: worker.maxCachedWorkflows,
           onFatal: options.onFatal,
@@ -174,6 +175,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         client,
         policy: workerPorts.policy,
         jwks: workerPorts.jwks,
+        registries: [workerPorts.metrics.registry, log.metrics],
       }),
     );
     undo.push(() => agentauth.close());
