@@ -54,9 +54,7 @@ export async function openPolicy(
   configuration: PolicyConfiguration,
   registry: Registry,
 ): Promise<OpenPolicy> {
-  const policy = await engineOf(configuration);
-  const timed = timedPolicy(policy, registry);
-  return Object.assign(timed, { close: () => policy.close() });
+  return timedPolicy(await engineOf(configuration), registry);
 }
 
 async function engineOf(configuration: PolicyConfiguration): Promise<OpenPolicy> {
@@ -76,7 +74,7 @@ async function engineOf(configuration: PolicyConfiguration): Promise<OpenPolicy>
 }
 
 /** The same policy, with the time that each question takes measured. */
-function timedPolicy(policy: PolicyEngine, registry: Registry): PolicyEngine {
+function timedPolicy(policy: OpenPolicy, registry: Registry): OpenPolicy {
   registry.removeSingleMetric('atb_policy_evaluation_seconds');
   const histogram = new Histogram({
     name: 'atb_policy_evaluation_seconds',
@@ -86,13 +84,13 @@ function timedPolicy(policy: PolicyEngine, registry: Registry): PolicyEngine {
     registers: [registry],
   });
   // Whatever a policy can be asked, by its name.
-  const measured = (engine: PolicyEngine): PolicyEngine =>
+  const measured = <Engine extends PolicyEngine>(engine: Engine): Engine =>
     new Proxy(engine, {
-      get(target, name: keyof PolicyEngine) {
-        const member: unknown = target[name];
+      get(target, name: keyof OpenPolicy) {
+        const member: unknown = Reflect.get(target, name);
         if (name === 'snapshot') return () => measured(target.snapshot());
         if (typeof member !== 'function') return member;
-        if (name === 'onChange') return member.bind(target) as unknown;
+        if (name === 'onChange' || name === 'close') return member.bind(target) as unknown;
         return async (...asked: readonly unknown[]): Promise<unknown> => {
           const end = histogram.startTimer({ question: name });
           try {

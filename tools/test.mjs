@@ -1,7 +1,8 @@
 // npm test [-- SUITE...]: runs the suites, a summary line for each, and `N passed, N failed` over all of them at last.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { obtainPromtool } from './promtool.mjs';
 import { build, executables, install, program, root, run } from './prepare.mjs';
 
 const report = (line) => process.stderr.write(`${line}\n`);
@@ -61,6 +62,7 @@ const SUITES = {
     needs: ['regal'],
     run: async (env) => outcomeOf(await run(env.ATB_REGAL, ['lint', 'policy'], { env })),
   },
+  alerts: { run: promtoolTest },
   unit: { run: jest('unit') },
   workflow: { needs: ['temporal'], run: jest('workflow') },
   replay: { run: jest('replay') },
@@ -130,6 +132,31 @@ async function opaTest(env) {
   }
   const uncovered = rulesWithoutTest(await run(env.ATB_OPA, [...over, '--coverage'], { env }));
   return { passed: tests.length, failed: uncovered.length, output: uncovered.join('') };
+}
+
+/** Prometheus' rules: their form, then each alert made to fire and kept quiet. */
+async function promtoolTest(env) {
+  const { promtool, fault } = await obtainPromtool(report);
+  if (fault) return { passed: 0, failed: 1, output: `${fault}\n` };
+  const below = (folder, end) =>
+    readdirSync(join(root, 'deploy/prometheus', folder))
+      .filter((name) => name.endsWith(end))
+      .map((name) => join('deploy/prometheus', folder, name));
+  const checked = outcomeOf(
+    await run(promtool, ['check', 'config', 'deploy/prometheus/prometheus.yml'], { env }),
+  );
+  const tests = below('tests', '.test.yml');
+  const { code, stdout, stderr } = await run(promtool, ['test', 'rules', ...tests], { env });
+  const cases = tests
+    .map((file) => readFileSync(join(root, file), 'utf8').match(/^ {2}- name: /gm)?.length ?? 0)
+    .reduce((sum, count) => sum + count, 0);
+  const failures = stdout.match(/^ +expr: /gm)?.length ?? 0;
+  const failed = code === 0 && cases > 0 ? 0 : Math.max(failures, 1);
+  return {
+    passed: checked.passed + Math.max(cases - failed, 0),
+    failed: checked.failed + failed,
+    output: `${checked.output ?? ''}${failed > 0 ? stdout + stderr : ''}`,
+  };
 }
 
 /** Operating model §2.3: every line of every rule is taken by some test. */

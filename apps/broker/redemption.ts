@@ -211,7 +211,11 @@ export class Redemptions {
    * Records a call that was refused before it could be read as one, and whose it was, where that can be known. What was
    * recorded already is not told twice.
    */
-  async recordUnreadable(error: AtbError, chain: readonly string[], known: Known): Promise<void> {
+  async recordUnreadable(
+    error: AtbError,
+    chain: readonly string[],
+    known = nothingKnown(undefined),
+  ): Promise<void> {
     if (this.recorded.has(error)) return;
     known.agent = this.callerOf(chain);
     await this.recordRefusal(known, error);

@@ -33,7 +33,10 @@ export class WorkerMetrics {
         this.reset();
         const counts = await ages.count(AGES.map(({ belowSeconds }) => belowSeconds));
         // Where the database is out of reach there is no number, rather than an old one.
-        if (counts) AGES.forEach(({ age }, at) => this.set({ age }, counts[at] ?? 0));
+        if (counts)
+          AGES.forEach(({ age }, at) => {
+            this.set({ age }, counts[at] ?? 0);
+          });
       },
     });
   }

@@ -110,11 +110,10 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       namespace,
       taskQueue: TASK_QUEUE,
       activities: {
-        ...createActivities(ports),
+        ...metrics.measured(createActivities(ports)),
         ...createProposalActivities(ports),
         ...createIncidentActivities(ports),
       },
-      activities: { ...metrics.measured(createActivities(ports)), ...createProposalActivities(ports) },
       dataConverter,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,

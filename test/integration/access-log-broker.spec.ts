@@ -76,7 +76,12 @@ describe('the broker’s access log', () => {
 
   it('has a line for what never was a request, and names no route where none matched', async () => {
     const raw = await lineOf(() => test.raw('POST /c/erp/secret-path HTTP/1.1\r\nbroken header\r\n\r\n'));
-    expect(raw).toMatchObject({ client: null, route: 'none', status: 400, code: 'call_malformed' });
+    expect(raw).toMatchObject({
+      client: FINANCE_BOT,
+      route: 'none',
+      status: 400,
+      code: 'call_malformed',
+    });
     const nowhere = await lineOf(async () =>
       (await test.caller()).get('/c/erp/secret-path?secret-query=secret-value'),
     );
