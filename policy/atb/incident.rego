@@ -73,8 +73,11 @@ reasons contains "verdict_role_not_held" if {
 
 reasons contains "verdict_role_not_eligible" if {
 	signed
-	not input.word.role in data.incidents.steps[input.word.step]
+	not may_take_step
 }
+
+# By itself, so that a step that nobody named is one that nobody may take.
+may_take_step if input.word.role in data.incidents.steps[input.word.step]
 
 reasons contains "verdict_revoked" if {
 	signed

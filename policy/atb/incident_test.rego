@@ -83,3 +83,15 @@ test_another_persons_word_counts_for_nothing if {
 test_a_word_from_the_future_is_refused if {
 	"verdict_from_future" in decide(object.union(said("carol", "open", "on_call"), {"now": 1})).reasons
 }
+
+test_the_word_of_who_was_revoked_counts_for_nothing if {
+	decision := incident.decision with input as said("carol", "acknowledge", "on_call")
+		with data.revision as "test"
+		with data.verdicts.revoked_persons as [person("carol")]
+	decision.reasons == ["verdict_revoked"]
+}
+
+test_a_word_that_was_signed_long_ago_is_refused if {
+	old := object.union(word("carol", "acknowledge", "on_call"), {"issued_at": 0})
+	decide(object.union(said("carol", "acknowledge", "on_call"), {"word": old})).reasons == ["verdict_stale"]
+}
