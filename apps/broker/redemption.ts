@@ -440,7 +440,8 @@ export class Redemptions {
 
   private async appendOrTell(event: AuditEvent): Promise<void> {
     try {
-      await this.ports.store.append(event);
+      // Once more where it failed: the same event again changes nothing, and a refusal unrecorded is a hole (attack 40).
+      await this.ports.store.append(event).catch(() => this.ports.store.append(event));
     } catch (cause) {
       this.ports.watch.unrecorded(event, cause);
     }

@@ -85,7 +85,7 @@ describe('the broker’s access log', () => {
     const nowhere = await lineOf(async () =>
       (await test.caller()).get('/c/erp/secret-path?secret-query=secret-value'),
     );
-    expect(nowhere).toMatchObject({ route: 'none', code: 'mandate_missing', client: FINANCE_BOT });
+    expect(nowhere).toMatchObject({ route: 'none', code: 'route_unknown', client: FINANCE_BOT });
   });
 
   it('holds no mandate, token, header, body, path or query value', async () => {

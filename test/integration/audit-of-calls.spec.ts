@@ -69,7 +69,8 @@ describe('each refusal of the broker is recorded, once (attack 40)', () => {
     );
     const mandate = await test.mint();
     const events = await eventsOf(() => pay(mandate, { amount: 100, memo }), 'guardrail_blocked');
-    expect(events).toHaveLength(1);
+    // The refusal, and what operating model §5 makes of a confirmed injection.
+    expect(events.map(({ type }) => type)).toEqual(['guardrail_blocked', 'security_event']);
   });
 });
 
