@@ -3,6 +3,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packBundle, signBundle } from '../../adapters/opa/bundle';
+import { AGENTAUTH_ID } from '../../apps/atb/dev/example-company';
 import type { Surroundings } from '../../apps/atb/output';
 import { createProgram, run } from '../../apps/atb/program';
 import type { JsonObject } from '../../domain/json';
@@ -33,10 +34,12 @@ async function deliver(velocity: JsonObject[], key = 'policy/signing-key.pem'): 
   return revision;
 }
 
+/** What the worker tells; the broker loads the same bundle, and tells it too. */
 async function policyEvents(type: string, count: number) {
   const ledger = await stack.ledger();
   for (let tries = 0; tries < 100; tries++) {
-    const events = await ledger.events({ type, limit: 100 });
+    const told = await ledger.events({ type, limit: 100 });
+    const events = told.filter(({ actor }) => actor === AGENTAUTH_ID);
     if (events.length >= count) return events;
     await sleep(100);
   }

@@ -45,8 +45,8 @@ const databaseUrl = async () => (await readFile(join(stack.directory, 'database-
 
 describe('onboarding a connector (operating model §2.4)', () => {
   it('goes from a request by way of Security and Legal into service, each step in the audit log', async () => {
-    const erp = connector('erp');
-    const made = await grace.propose(erp);
+    const billing = connector('billing');
+    const made = await grace.propose(billing);
     expect(made).toMatchObject({
       status: 201,
       body: { state: 'pending', author: 'spiffe://corp.example/person/grace' },
@@ -54,16 +54,16 @@ describe('onboarding a connector (operating model §2.4)', () => {
     const id = String(made.body.proposal_id);
     expect(made.body.waiting_on).toEqual(['compliance', 'legal', 'security', 'security_lead']);
 
-    expect((await dave.signOff(id, erp, 'egress_allowlist')).body).toMatchObject({ state: 'pending' });
-    const reviewed = await frank.signOff(id, erp, 'data_classification');
+    expect((await dave.signOff(id, billing, 'egress_allowlist')).body).toMatchObject({ state: 'pending' });
+    const reviewed = await frank.signOff(id, billing, 'data_classification');
     expect(reviewed.body).toMatchObject({ state: 'pending', waiting_on: ['platform_ops'] });
-    expect(await active()).not.toContainEqual(expect.objectContaining({ name: 'erp' }));
+    expect(await active()).not.toContainEqual(expect.objectContaining({ name: 'billing' }));
 
-    const activated = await grace.signOff(id, erp, 'activation');
+    const activated = await grace.signOff(id, billing, 'activation');
     expect(activated.body).toMatchObject({ state: 'approved' });
     expect(Date.parse(String(activated.body.ends_at))).toBeGreaterThan(Date.now() + 364 * 86_400_000);
     expect(await active()).toContainEqual(
-      expect.objectContaining({ name: 'erp', digest: proposalDigest(erp) }),
+      expect.objectContaining({ name: 'billing', digest: proposalDigest(billing) }),
     );
     expect(await eventsOf(id)).toEqual([
       'proposal_made',
@@ -87,16 +87,16 @@ describe('onboarding a connector (operating model §2.4)', () => {
   });
 
   it('takes the connector out of service by one signed word', async () => {
-    const crm = connector('crm');
-    const id = await proposed(crm);
-    await dave.signOff(id, crm, 'egress_allowlist');
-    await frank.signOff(id, crm, 'data_classification');
-    await grace.signOff(id, crm, 'activation');
-    expect(await active()).toContainEqual(expect.objectContaining({ name: 'crm' }));
-    const retirement: Proposed = { kind: 'connector_retirement', name: 'crm', content: {} };
+    const leads = connector('leads');
+    const id = await proposed(leads);
+    await dave.signOff(id, leads, 'egress_allowlist');
+    await frank.signOff(id, leads, 'data_classification');
+    await grace.signOff(id, leads, 'activation');
+    expect(await active()).toContainEqual(expect.objectContaining({ name: 'leads' }));
+    const retirement: Proposed = { kind: 'connector_retirement', name: 'leads', content: {} };
     const retiring = await proposed(retirement);
     expect((await grace.signOff(retiring, retirement, 'retirement')).body.state).toBe('approved');
-    expect(await active()).not.toContainEqual(expect.objectContaining({ name: 'crm' }));
+    expect(await active()).not.toContainEqual(expect.objectContaining({ name: 'leads' }));
   });
 
   it('ends with the first no, with its reason', async () => {

@@ -92,6 +92,7 @@ beforeAll(async () => {
     ATB_BROKER_ADMIN_PORT: String(brokerBase + 1),
     ATB_BROKER_JWKS_FILE: jwksFile,
     ATB_CONNECTORS_DIR: await connectors(),
+    ATB_REQUIRE_CONNECTOR_SIGN_OFF: 'false',
   });
   agentauth = `https://localhost:${at(2)}`;
   broker = `https://localhost:${brokerBase}`;
