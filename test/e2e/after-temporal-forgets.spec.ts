@@ -69,6 +69,8 @@ const seen = async (who: string, requestId: string) => {
   const { requested_at: requestedAt, ...rest } = body;
   // What came of the agent's other requests is not about this one.
   delete rest.agent_recent;
+  // Each call has a trace of its own.
+  delete rest.trace_id;
   return { status, requestedAt: Date.parse(String(requestedAt)) / 1000, rest };
 };
 
