@@ -292,7 +292,9 @@ function metricOf(text: string, name: string): number | undefined {
 
 async function said(child: ChildProcess, pattern: RegExp): Promise<string> {
   let text = '';
-  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+  // Not destroyed when this returns: what the process says later must not end it.
+  const chunks = child.stdout?.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  for await (const chunk of chunks) {
     text += chunk.toString();
     const found = pattern.exec(text)?.[1];
     if (found === undefined) continue;

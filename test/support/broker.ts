@@ -213,7 +213,9 @@ export class TestBroker {
     });
     this.processes.push(child);
     let said = '';
-    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    // Not destroyed when this returns: what the process says later must not end it.
+    const chunks = child.stdout.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    for await (const chunk of chunks) {
       said += chunk.toString();
       const url = /listens at (https:\S+)/.exec(said)?.[1];
       if (url === undefined) continue;
