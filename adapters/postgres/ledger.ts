@@ -25,6 +25,7 @@ import { PostgresSubjectKeys } from './subject-keys';
 import { AuditAppender } from './audit-appender';
 import { eventWhere } from './event-where';
 import { openPool } from './pool';
+import { rowsOf } from './rows';
 import { unavailable } from './unavailable';
 
 // Above this a caller is told that the store is out of reach; steps have seven seconds.
@@ -182,7 +183,7 @@ export class PostgresLedger implements Ledger {
     const proofs = proofsJson(entry.proofs);
     const [row] =
       pendingUntil === null
-        ? await this.query<Admitted>('admit', ADMIT, [...parameters, proofs])
+        ? await rowsOf<Admitted>(this.pool, 'admit', ADMIT, [...parameters, proofs])
         : await this.locked<Admitted>(PENDING_LOCK, 'admit-pending', ADMIT_PENDING, [
             ...parameters,
             ...[pendingUntil, caps.perAgent, caps.total],
@@ -204,13 +205,15 @@ export class PostgresLedger implements Ledger {
   }
 
   async recordVerdict(entry: VerdictEntry, event: AuditEvent): Promise<VerdictEntry> {
-    const written = await this.query<VerdictRow>('record-verdict', RECORD_VERDICT, [
+    const written = await rowsOf<VerdictRow>(this.pool, 'record-verdict', RECORD_VERDICT, [
       ...[await this.kept({ ...event, requestId: entry.requestId }), entry.requestId],
       ...[entry.jti, entry.statementDigest, entry.by, entry.receivedAt],
     ]);
     // None: it waited for a first writer, whose row is newer than what this statement could see.
     const [row] =
-      written.length > 0 ? written : await this.query<VerdictRow>('verdict-of', VERDICT_OF, [entry.jti]);
+      written.length > 0
+        ? written
+        : await rowsOf<VerdictRow>(this.pool, 'verdict-of', VERDICT_OF, [entry.jti]);
     if (!row) throw unavailable(new Error('the verdict is neither written nor there'));
     return {
       jti: row.jti,
@@ -230,7 +233,7 @@ export class PostgresLedger implements Ledger {
       ...[await this.kept({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
       ...[entry.jti, JSON.stringify(entry.claims), limitsJson(narrowest(limits)), proofsJson(entry.proofs)],
     ];
-    const [row] = await this.query<MandateRow>('record-mandate', RECORD_MANDATE, parameters);
+    const [row] = await rowsOf<MandateRow>(this.pool, 'record-mandate', RECORD_MANDATE, parameters);
     if (row?.proven === false) {
       await this.requireUsedFor(entry.requestId, entry.proofs);
       return this.recordMandate(entry, event, limits);
@@ -245,7 +248,10 @@ export class PostgresLedger implements Ledger {
   }
 
   async velocityOf(limits: readonly VelocityLimit[], at: Date): Promise<readonly VelocityStanding[]> {
-    const rows = await this.query<{ taken: number }>('velocity-of', VELOCITY_OF, [limitsJson(limits), at]);
+    const rows = await rowsOf<{ taken: number }>(this.pool, 'velocity-of', VELOCITY_OF, [
+      limitsJson(limits),
+      at,
+    ]);
     return limits.map((limit, index) => ({
       ...limit,
       taken: rows[index]?.taken ?? 0,
@@ -255,13 +261,13 @@ export class PostgresLedger implements Ledger {
 
   async close(requestId: string, event: AuditEvent): Promise<boolean> {
     const parameters = [await this.kept({ ...event, requestId }), requestId, event.time];
-    const [row] = await this.query<{ closed: boolean }>('close', CLOSE, parameters);
+    const [row] = await rowsOf<{ closed: boolean }>(this.pool, 'close', CLOSE, parameters);
     // Closed before, also by one that this statement had to wait for; or a mandate was recorded.
     return row?.closed === true || (await this.recordOf(requestId)).closed;
   }
 
   async revoke(jti: string, event: AuditEvent): Promise<void> {
-    await this.query('revoke', REVOKE, [await this.kept(event), jti, event.time]);
+    await rowsOf(this.pool, 'revoke', REVOKE, [await this.kept(event), jti, event.time]);
   }
 
   async append(event: AuditEvent): Promise<void> {
@@ -269,7 +275,7 @@ export class PostgresLedger implements Ledger {
   }
 
   async recordOf(requestId: string): Promise<RequestRecord> {
-    const [row] = await this.query<{
+    const [row] = await rowsOf<{
       subject: string;
       asked_digest: string;
       requested_at: string | null;
@@ -279,7 +285,7 @@ export class PostgresLedger implements Ledger {
       claims: string | null;
       verdicts: readonly VerdictColumns[] | null;
       rungs: readonly (readonly [number, string])[] | null;
-    }>('record-of', RECORD_OF, [requestId]);
+    }>(this.pool, 'record-of', RECORD_OF, [requestId]);
     if (!row)
       return { request: null, requestedAt: null, closed: false, verdicts: [], rungs: [], mandate: null };
     return {
@@ -304,9 +310,12 @@ export class PostgresLedger implements Ledger {
   async purgeProofs(): Promise<number> {
     let all = 0;
     for (;;) {
-      const [row] = await this.query<{ purged: number }>('purge', 'select purge_used_proof($1) as purged', [
-        PURGED_AT_ONCE,
-      ]);
+      const [row] = await rowsOf<{ purged: number }>(
+        this.pool,
+        'purge',
+        'select purge_used_proof($1) as purged',
+        [PURGED_AT_ONCE],
+      );
       const purged = row?.purged ?? 0;
       all += purged;
       if (purged < PURGED_AT_ONCE) return all;
@@ -314,12 +323,13 @@ export class PostgresLedger implements Ledger {
   }
 
   async isRevoked(jti: string): Promise<boolean> {
-    const rows = await this.query('is-revoked', 'select 1 from revocation where jti = $1', [jti]);
+    const rows = await rowsOf(this.pool, 'is-revoked', 'select 1 from revocation where jti = $1', [jti]);
     return rows.length > 0;
   }
 
   async openRequests(limit: number): Promise<readonly Pick<RequestEntry, 'requestId' | 'subject'>[]> {
-    return this.query<Pick<RequestEntry, 'requestId' | 'subject'>>(
+    return rowsOf<Pick<RequestEntry, 'requestId' | 'subject'>>(
+      this.pool,
       'open-requests',
       `select request_id as "requestId", subject from poa_request
        where pending_until is not null and closed_at is null and jti is null
@@ -329,7 +339,8 @@ export class PostgresLedger implements Ledger {
   }
 
   async issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]> {
-    return this.query<IssuedCount>(
+    return rowsOf<IssuedCount>(
+      this.pool,
       'issued-between',
       `select audit_member(leaf, 'tier') as tier, audit_member(leaf, 'action') as action,
          audit_member(leaf, 'subject') as agent, count(*)::integer as count
@@ -342,7 +353,8 @@ export class PostgresLedger implements Ledger {
   }
 
   async openReviews(limit: number): Promise<readonly StoredAuditEvent[]> {
-    const rows = await this.query<KeptEvent & { readonly seq: string }>(
+    const rows = await rowsOf<KeptEvent & { readonly seq: string }>(
+      this.pool,
       'open-reviews',
       `select seq, leaf, personal from audit_event e where type = 'poa_break_glass'
          and not exists (select from audit_event where id = e.request_id || '/poa_break_glass_reviewed')
@@ -353,7 +365,8 @@ export class PostgresLedger implements Ledger {
   }
 
   async events({ requestId, type, afterSeq, limit }: AuditFilter): Promise<readonly StoredAuditEvent[]> {
-    const rows = await this.query<KeptEvent & { readonly seq: string }>(
+    const rows = await rowsOf<KeptEvent & { readonly seq: string }>(
+      this.pool,
       'events',
       `select seq, leaf, personal from audit_event
        where ($1::text is null or request_id = $1) and ($2::text is null or type = $2) and seq > $3
@@ -375,7 +388,8 @@ export class PostgresLedger implements Ledger {
    * the log gives it one.
    */
   async leavesOf(requestId: string): Promise<readonly RequestLeaf[]> {
-    const rows = await this.query<KeptEvent & { readonly leaf_index: string | null }>(
+    const rows = await rowsOf<KeptEvent & { readonly leaf_index: string | null }>(
+      this.pool,
       'leaves-of',
       LEAVES_OF,
       [requestId],
@@ -406,7 +420,7 @@ export class PostgresLedger implements Ledger {
       data: { handle },
     };
     const values = [await this.kept(event), this.keys.handlesOf(subject), at, subject];
-    const [row] = await this.query<{ erased: boolean }>('erase', ERASE, values);
+    const [row] = await rowsOf<{ erased: boolean }>(this.pool, 'erase', ERASE, values);
     this.keys.forget(subject);
     return row?.erased === true;
   }
@@ -437,7 +451,10 @@ export class PostgresLedger implements Ledger {
     requestId: string,
     proofs: readonly OneTimeProof[] | undefined = [],
   ): Promise<void> {
-    const [row] = await this.query<{ used: number }>('used-for', USED_FOR, [proofsJson(proofs), requestId]);
+    const [row] = await rowsOf<{ used: number }>(this.pool, 'used-for', USED_FOR, [
+      proofsJson(proofs),
+      requestId,
+    ]);
     if (row?.used !== proofs.length) {
       throw new AtbError('proof_replayed', 'what proves this request came with another one before');
     }
@@ -445,7 +462,7 @@ export class PostgresLedger implements Ledger {
 
   /** Answers when the store does. Throws `audit_unavailable`. */
   async ping(): Promise<void> {
-    await this.query('ping', 'select 1', []);
+    await rowsOf(this.pool, 'ping', 'select 1', []);
   }
 
   /** After everything that waits was written, or failed. */
@@ -481,18 +498,6 @@ export class PostgresLedger implements Ledger {
     } finally {
       client.release(broken);
       client.off('error', heard);
-    }
-  }
-
-  private async query<Row extends QueryResultRow>(
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]> {
-    try {
-      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
-    } catch (error) {
-      throw unavailable(error);
     }
   }
 }

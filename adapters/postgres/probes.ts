@@ -7,7 +7,7 @@ import type { CodecKeys } from '../temporal/codec-keys';
 import { eventWhere } from './event-where';
 import { openPool } from './pool';
 import { PostgresSubjectKeys } from './subject-keys';
-import { unavailable } from './unavailable';
+import { rowsOf } from './rows';
 
 const POOL = { size: 4, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 
@@ -42,7 +42,8 @@ export class PostgresProbes implements Probes {
   async begin({ requestId, subject, askedDigest, proposal }: ProbeEntry, event: AuditEvent): Promise<void> {
     await this.write('begin-probe', BEGIN, event, [requestId, subject, askedDigest, proposal]);
     // Apart: what another wrote while this waited for it is newer than what the statement could see.
-    const rows = await this.query<{ request_id: string; subject: string; asked_digest: string }>(
+    const rows = await rowsOf<{ request_id: string; subject: string; asked_digest: string }>(
+      this.pool,
       'probe-of',
       'select request_id, subject, asked_digest from poa_request where probe = $1',
       [proposal],
@@ -62,7 +63,8 @@ export class PostgresProbes implements Probes {
   }
 
   async suspended(): Promise<readonly string[]> {
-    const rows = await this.query<{ person: string }>(
+    const rows = await rowsOf<{ person: string }>(
+      this.pool,
       'suspended',
       'select distinct person from suspension where lifted_at is null order by person',
       [],
@@ -82,18 +84,6 @@ export class PostgresProbes implements Probes {
     values: readonly unknown[],
   ): Promise<void> {
     const { leaf, personal } = await this.personal.kept(event);
-    await this.query(name, text, [[leaf, personal], ...values]);
-  }
-
-  private async query<Row extends object>(
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]> {
-    try {
-      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
-    } catch (error) {
-      throw unavailable(error);
-    }
+    await rowsOf(this.pool, name, text, [[leaf, personal], ...values]);
   }
 }

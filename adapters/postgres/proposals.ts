@@ -19,6 +19,7 @@ import type { CodecKeys } from '../temporal/codec-keys';
 import { eventWhere } from './event-where';
 import { openPool } from './pool';
 import { PostgresSubjectKeys } from './subject-keys';
+import { rowsOf } from './rows';
 import { unavailable } from './unavailable';
 
 const POOL = { size: 4, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -87,7 +88,7 @@ export class PostgresProposals implements Proposals {
 
   async propose(entry: ProposalEntry, event: AuditEvent): Promise<void> {
     const { id, kind, name, content, author, statement, proposedAt } = entry;
-    await this.query('propose', PROPOSE, [
+    await rowsOf(this.pool, 'propose', PROPOSE, [
       await this.kept(event),
       ...[id, kind, name, canonicalJson(content), author, statement, proposedAt],
     ]);
@@ -95,12 +96,14 @@ export class PostgresProposals implements Proposals {
 
   async recordSignOff(entry: SignOffEntry, event: AuditEvent): Promise<SignOffEntry> {
     const { jti, proposalId, statement, by, receivedAt } = entry;
-    await this.query('record-sign-off', RECORD_SIGN_OFF, [
+    await rowsOf(this.pool, 'record-sign-off', RECORD_SIGN_OFF, [
       await this.kept(event),
       ...[jti, proposalId, statement, by, receivedAt],
     ]);
     // Apart: what another wrote while this waited for it is newer than what the statement could see.
-    const [row] = await this.query<SignOffRow>('sign-off', 'select * from sign_off where jti = $1', [jti]);
+    const [row] = await rowsOf<SignOffRow>(this.pool, 'sign-off', 'select * from sign_off where jti = $1', [
+      jti,
+    ]);
     if (!row) throw unavailable(new Error('the sign-off is neither written nor there'));
     return entryOf(row);
   }
@@ -120,11 +123,11 @@ export class PostgresProposals implements Proposals {
 
   async append(event: AuditEvent): Promise<void> {
     const text = `with one as (select 1) ${eventWhere('one')}`;
-    await this.query('append-one', text, [await this.kept(event)]);
+    await rowsOf(this.pool, 'append-one', text, [await this.kept(event)]);
   }
 
   async recordOf(id: string): Promise<ProposalRecord> {
-    const [row] = await this.query<ProposalRow>('proposal-of', PROPOSAL_OF, [id]);
+    const [row] = await rowsOf<ProposalRow>(this.pool, 'proposal-of', PROPOSAL_OF, [id]);
     if (!row) return { proposal: null, words: [], end: null };
     const content = JSON.parse(row.content) as JsonObject;
     const proposal: ProposalEntry = {
@@ -141,7 +144,7 @@ export class PostgresProposals implements Proposals {
   }
 
   async activeConnectors(): Promise<readonly ActiveConnector[]> {
-    const rows = await this.query<ActiveRow>('active-connectors', ACTIVE, []);
+    const rows = await rowsOf<ActiveRow>(this.pool, 'active-connectors', ACTIVE, []);
     return rows.map(({ name, digest, proposal_id: proposalId, valid_until: validUntil }) => ({
       ...{ name, digest, proposalId, validUntil },
     }));
@@ -153,7 +156,7 @@ export class PostgresProposals implements Proposals {
 
   /** The words whose event tells the same; whose they are, their certificates say. */
   private async told(id: string): Promise<readonly SignOffEntry[]> {
-    const rows = await this.query<SignOffRow & KeptEvent>('sign-offs-of', SIGN_OFFS_OF, [id]);
+    const rows = await rowsOf<SignOffRow & KeptEvent>(this.pool, 'sign-offs-of', SIGN_OFFS_OF, [id]);
     const events = await this.personal.read(rows);
     return rows
       .filter((row, index) => {
@@ -177,9 +180,10 @@ export class PostgresProposals implements Proposals {
     more: readonly unknown[],
   ): Promise<ProposalEnd> {
     const values = [await this.kept(event), id, end, event.time, ...more];
-    const [row] = await this.query<{ fresh: boolean }>(name, text, values);
+    const [row] = await rowsOf<{ fresh: boolean }>(this.pool, name, text, values);
     if (row?.fresh === true) return end;
-    const [before] = await this.query<{ outcome: ProposalEnd | null }>(
+    const [before] = await rowsOf<{ outcome: ProposalEnd | null }>(
+      this.pool,
       'outcome-of',
       'select outcome from proposal where id = $1',
       [id],
@@ -192,18 +196,6 @@ export class PostgresProposals implements Proposals {
   private async kept(event: AuditEvent): Promise<readonly (string | null)[]> {
     const { leaf, personal } = await this.personal.kept(event);
     return [leaf, personal];
-  }
-
-  private async query<Row extends object>(
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]> {
-    try {
-      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
-    } catch (error) {
-      throw unavailable(error);
-    }
   }
 }
 

@@ -6,7 +6,7 @@ import { PersonalData } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { openPool } from './pool';
 import { PostgresSubjectKeys } from './subject-keys';
-import { unavailable } from './unavailable';
+import { rowsOf } from './rows';
 
 const POOL = { size: 4, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 
@@ -59,11 +59,12 @@ export class PostgresStops implements Stops {
   }
 
   async stop({ scope, value }: StopTarget, event: AuditEvent): Promise<void> {
-    await this.query('stop', STOP, [await this.kept(event), scope, value, event.time]);
+    await rowsOf(this.pool, 'stop', STOP, [await this.kept(event), scope, value, event.time]);
   }
 
   async standing({ scope, value }: StopTarget): Promise<StandingStop | null> {
-    const [row] = await this.query<{ stopped_at: Date; lifts: readonly (readonly [string, number])[] }>(
+    const [row] = await rowsOf<{ stopped_at: Date; lifts: readonly (readonly [string, number])[] }>(
+      this.pool,
       'standing-stop',
       STANDING,
       [scope, value],
@@ -77,11 +78,11 @@ export class PostgresStops implements Stops {
     { by, at }: LiftProposal,
     event: AuditEvent,
   ): Promise<void> {
-    await this.query('propose-lift', PROPOSE, [await this.kept(event), scope, value, by, at]);
+    await rowsOf(this.pool, 'propose-lift', PROPOSE, [await this.kept(event), scope, value, by, at]);
   }
 
   async lift({ scope, value }: StopTarget, stoppedAt: Date, event: AuditEvent): Promise<void> {
-    await this.query('lift', LIFT, [await this.kept(event), scope, value, event.time, stoppedAt]);
+    await rowsOf(this.pool, 'lift', LIFT, [await this.kept(event), scope, value, event.time, stoppedAt]);
   }
 
   async against({
@@ -91,12 +92,12 @@ export class PostgresStops implements Stops {
     readonly requestId: string;
     readonly agent: string;
   }): Promise<StopScope | null> {
-    const [row] = await this.query<{ scope: StopScope }>('stop-against', AGAINST, [agent, requestId]);
+    const [row] = await rowsOf<{ scope: StopScope }>(this.pool, 'stop-against', AGAINST, [agent, requestId]);
     return row?.scope ?? null;
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.query('append-stop', `${EVENT} on conflict (id) do nothing`, [await this.kept(event)]);
+    await rowsOf(this.pool, 'append-stop', `${EVENT} on conflict (id) do nothing`, [await this.kept(event)]);
   }
 
   async end(): Promise<void> {
@@ -107,17 +108,5 @@ export class PostgresStops implements Stops {
   private async kept(event: AuditEvent): Promise<readonly (string | null)[]> {
     const { leaf, personal } = await this.personal.kept(event);
     return [leaf, personal];
-  }
-
-  private async query<Row extends object>(
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]> {
-    try {
-      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
-    } catch (error) {
-      throw unavailable(error);
-    }
   }
 }
