@@ -19,8 +19,6 @@ import type { IncidentWordSubmission, IncidentWorkflow } from '../../workflows/c
 import { failureOf, TemporalCalls } from './temporal-calls';
 
 const ID = /^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z0-9_-]{22}$/;
-const LISTED = 500;
-const ASKED_AT_ONCE = 20;
 /** A report of more counts as so many. */
 const MOST_SIGHTINGS = 200;
 
@@ -58,23 +56,10 @@ export class Incidents extends TemporalCalls {
   }
 
   /** Those that are not over, the newest first, as far as one look goes. */
-  async list(): Promise<readonly IncidentStatus[]> {
-    const ids = await this.reaching(async () => {
-      const found: string[] = [];
-      const query = `WorkflowType = '${INCIDENT}' AND ExecutionStatus = 'Running'`;
-      for await (const { workflowId } of this.client.workflow.list({ query, pageSize: LISTED })) {
-        const id = incidentIdOf(workflowId);
-        if (id !== undefined) found.push(id);
-        if (found.length === LISTED) break;
-      }
-      return found;
-    });
-    const statuses: IncidentStatus[] = [];
-    for (let from = 0; from < ids.length; from += ASKED_AT_ONCE) {
-      const some = ids.slice(from, from + ASKED_AT_ONCE);
-      statuses.push(...(await Promise.all(some.map((id) => this.status(id)))));
-    }
-    return statuses;
+  list(): Promise<readonly IncidentStatus[]> {
+    return this.listed(`WorkflowType = '${INCIDENT}' AND ExecutionStatus = 'Running'`, incidentIdOf, (id) =>
+      this.status(id),
+    );
   }
 
   private async answer(

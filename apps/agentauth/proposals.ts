@@ -21,8 +21,6 @@ import type { ProposalWorkflow } from '../../workflows/contract';
 import { failureOf, TemporalCalls } from './temporal-calls';
 
 const ID = /^[a-z0-9_-]+\.[a-z0-9_-]+\.[A-Za-z0-9_-]{22}$/;
-const LISTED = 500;
-const ASKED_AT_ONCE = 20;
 
 /** The way to the workflows in which people sign things off. It starts, asks and passes on; it decides nothing. */
 export class Proposals extends TemporalCalls {
@@ -65,23 +63,8 @@ export class Proposals extends TemporalCalls {
   }
 
   /** The newest, as far as one look goes. */
-  async list(): Promise<readonly ProposalStatus[]> {
-    const ids = await this.reaching(async () => {
-      const found: string[] = [];
-      const query = `WorkflowType = '${PROPOSAL}'`;
-      for await (const { workflowId } of this.client.workflow.list({ query, pageSize: LISTED })) {
-        const id = proposalIdOf(workflowId);
-        if (id !== undefined) found.push(id);
-        if (found.length === LISTED) break;
-      }
-      return found;
-    });
-    const statuses: ProposalStatus[] = [];
-    for (let from = 0; from < ids.length; from += ASKED_AT_ONCE) {
-      const some = ids.slice(from, from + ASKED_AT_ONCE);
-      statuses.push(...(await Promise.all(some.map((id) => this.status(id)))));
-    }
-    return statuses;
+  list(): Promise<readonly ProposalStatus[]> {
+    return this.listed(`WorkflowType = '${PROPOSAL}'`, proposalIdOf, (id) => this.status(id));
   }
 
   private async answer(

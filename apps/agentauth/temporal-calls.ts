@@ -14,6 +14,8 @@ const NOT_FOUND = 5;
 const DEADLINE_EXCEEDED = 4;
 const CANCELLED = 1;
 const RESOURCE_EXHAUSTED = 8;
+const LISTED = 500;
+const ASKED_AT_ONCE = 20;
 
 /** Calls to Temporal that always end, and whose failures are told in our words. */
 export abstract class TemporalCalls {
@@ -23,6 +25,28 @@ export abstract class TemporalCalls {
     /** What to say of a workflow that is not there. */
     private readonly unknown: () => AtbError,
   ) {}
+
+  /** Where each stands, the newest first, as far as one look goes; `idOf` reads an id from a workflow's. */
+  protected async listed<Status>(
+    query: string,
+    idOf: (workflowId: string) => string | undefined,
+    status: (id: string) => Promise<Status>,
+  ): Promise<readonly Status[]> {
+    const ids = await this.reaching(async () => {
+      const found: string[] = [];
+      for await (const { workflowId } of this.client.workflow.list({ query, pageSize: LISTED })) {
+        const id = idOf(workflowId);
+        if (id !== undefined) found.push(id);
+        if (found.length === LISTED) break;
+      }
+      return found;
+    });
+    const statuses: Status[] = [];
+    for (let from = 0; from < ids.length; from += ASKED_AT_ONCE) {
+      statuses.push(...(await Promise.all(ids.slice(from, from + ASKED_AT_ONCE).map(status))));
+    }
+    return statuses;
+  }
 
   /** One call to Temporal, with an end, its failures in our words. */
   protected async reaching<T>(call: () => Promise<T>, requestId?: string): Promise<T> {
