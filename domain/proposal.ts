@@ -218,8 +218,7 @@ export interface ProposalStatus extends Proposed {
   readonly author: string | null;
   readonly proposedAt: number;
   /** `approved` is in force; of what holds for a time, until `endsAt`. */
-  readonly state:
-    'pending' | 'approved' | 'denied' | 'rejected' | 'expired' | 'lapsed' | 'superseded' | 'cancelled';
+  readonly state: 'pending' | 'approved' | 'denied' | 'rejected' | 'expired' | 'lapsed' | 'cancelled';
   readonly words: readonly RecordedSignOff[];
   readonly outstanding: readonly SignOffStep[];
   readonly waitingOn: readonly string[];

@@ -68,7 +68,7 @@ const SCHEMAS = {
     kind: { enum: PROPOSAL_KINDS },
     name: text,
     state: {
-      enum: ['pending', 'approved', 'denied', 'rejected', 'expired', 'lapsed', 'superseded', 'cancelled'],
+      enum: ['pending', 'approved', 'denied', 'rejected', 'expired', 'lapsed', 'cancelled'],
     },
     digest: { ...text, description: 'base64url SHA-256 over the RFC 8785 form of {kind, name, content}' },
     content: { type: 'object' },
