@@ -16,6 +16,8 @@ export interface PolicyData {
   /** The unit of a parameter, for example "EUR". */
   unitOf(action: string, param: string): string | undefined;
   rolesOf(person: string): readonly string[];
+  /** Whose word counts for a step of an incident. */
+  rolesOfIncidentStep(step: string): readonly string[];
 }
 
 export function localPolicyData(folder = join(projectRoot(), 'policy', 'dist')): PolicyData {
@@ -51,11 +53,13 @@ export function policyData(data: unknown): PolicyData {
       const { unit } = member(data, 'catalogue', 'actions', action, 'params', param);
       return typeof unit === 'string' ? unit : undefined;
     },
-    rolesOf: (person) => {
-      const { roles } = member(data, 'directory', 'persons', person);
-      return Array.isArray(roles) ? roles.filter((role): role is string => typeof role === 'string') : [];
-    },
+    rolesOf: (person) => textsOf(member(data, 'directory', 'persons', person).roles),
+    rolesOfIncidentStep: (step) => textsOf(member(data, 'incidents', 'steps')[step]),
   };
+}
+
+function textsOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 }
 
 function member(data: unknown, ...path: readonly string[]): JsonObject {

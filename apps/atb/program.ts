@@ -9,6 +9,7 @@ import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
 import { registerEvidence } from './commands/evidence';
+import { registerIncidents } from './commands/incidents';
 import { registerIntrospect } from './commands/introspect';
 import { registerLift } from './commands/lift';
 import { registerLogin } from './commands/login';
@@ -53,6 +54,7 @@ const REGISTRATIONS = [
   registerPolicy,
   registerProposals,
   registerConnector,
+  registerIncidents,
   registerTemplate,
   registerSvid,
   registerNotifications,

@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { signSignOff } from '../../adapters/jose/sign-off-statement';
 import { visible } from '../../domain/foreign-text';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
@@ -9,17 +7,12 @@ import { proposalDigest } from '../../domain/proposal-digest';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { localPolicyData } from './policy-data';
-import { Unreachable, UsageError } from './refusal';
-import type { CommonOptions, Session } from './session';
+import { UsageError } from './refusal';
+import type { Session } from './session';
+import { isWanted, reasonOf, requireSomebodyToAsk, roleAmong, signedWord } from './signed-word';
+import type { SigningOptions } from './signed-word';
+import { notShown, objects, text, textOrNull, texts } from './shown';
 import { shortName } from './words';
-
-const JTI_BYTES = 16;
-
-export interface SigningOptions extends CommonOptions {
-  readonly role?: string;
-  readonly reason?: string;
-  readonly yes?: boolean;
-}
 
 export interface SignOffOptions extends SigningOptions {
   readonly step?: string;
@@ -63,12 +56,7 @@ export async function propose(
 
 /** Shows a proposal, asks, signs exactly what was shown, and sends it. */
 export async function signOff(session: Session, id: string, options: SignOffOptions): Promise<ExitCode> {
-  const { ask } = session.surroundings;
-  if (options.yes !== true && !ask) {
-    throw new UsageError(
-      'there is no terminal to ask at; look at it with "atb proposal show", then say --yes',
-    );
-  }
+  requireSomebodyToAsk(session, options, 'atb proposal show');
   const shown = await proposalOf(session, id);
   session.output.note(proposalInWords(shown));
   const held = localPolicyData().rolesOf(session.svid().spiffeId);
@@ -79,12 +67,7 @@ export async function signOff(session: Session, id: string, options: SignOffOpti
   );
   const verdict = options.reject === true ? 'reject' : 'approve';
   const reason = await reasonOf(session, options);
-  session.output.note(`\n${verdict.toUpperCase()} "${step.title}" as ${role}: ${visible(reason)}`);
-  if (
-    options.yes !== true &&
-    !/^y(es)?$/i.test(((await ask?.('\nSign this with your key? [y/N] ')) ?? '').trim())
-  ) {
-    session.output.note('nothing was signed');
+  if (!(await isWanted(session, `${verdict.toUpperCase()} "${step.title}"`, options, { role, reason }))) {
     return EXIT.refused;
   }
   const statement = await signed(session, shown, { on: id, step: step.name, verdict, role, reason });
@@ -146,27 +129,12 @@ function proposalPath(id: string): string {
   return `/proposals/${id}`;
 }
 
-async function signed(
+function signed(
   session: Session,
   proposed: Proposed,
   said: Pick<SignOffClaims, 'on' | 'step' | 'verdict' | 'role' | 'reason'>,
 ): Promise<string> {
-  const svid = session.svid();
-  return signSignOff(svid.privateKey, svid.chain, {
-    ...said,
-    dig: proposalDigest(proposed),
-    iat: Math.floor(session.now.getTime() / 1000),
-    jti: randomBytes(JTI_BYTES).toString('base64url'),
-  });
-}
-
-async function reasonOf(session: Session, { reason, yes }: SigningOptions): Promise<string> {
-  const said =
-    reason ??
-    (yes === true ? '' : await session.surroundings.ask?.('\nWhy? (it is signed with your word) ')) ??
-    '';
-  if (said.trim() === '') throw new UsageError('your reason is signed with your word: --reason TEXT');
-  return said.trim();
+  return signedWord(session, { ...said, dig: proposalDigest(proposed) });
 }
 
 /** The one step that somebody with these roles can take now. Throws `UsageError` where it is not clear. */
@@ -185,16 +153,6 @@ function stepOf(
   throw new UsageError(`which step do you sign? ${names}`);
 }
 
-function roleAmong(held: readonly string[], said: string | undefined): string {
-  const [role, ...others] = said === undefined ? held : [said];
-  if (role !== undefined && others.length === 0) return role;
-  throw new UsageError(
-    role === undefined
-      ? 'in which role do you speak? --role ROLE'
-      : `you have several roles that fit; say which: ${held.map((name) => `--role ${name}`).join(', ')}`,
-  );
-}
-
 function proposedJson({ kind, name, content }: Proposed): JsonObject {
   return { kind, name, content };
 }
@@ -206,7 +164,7 @@ function parseProposal(value: unknown): ShownProposal {
   if (typeof id !== 'string' || typeof state !== 'string') return notShown();
   return {
     ...parseProposed({ kind: kind ?? null, name: name ?? null, content: content ?? null }),
-    ...{ id, state, author: typeof author === 'string' ? author : null },
+    ...{ id, state, author: textOrNull(author) },
     outstanding: objects(value.outstanding).map((step) => ({
       ...{ name: text(step.name), title: text(step.title), roles: texts(step.roles) },
     })),
@@ -214,22 +172,6 @@ function parseProposal(value: unknown): ShownProposal {
       ...{ step: text(step), verdict: text(verdict), by: text(by), reason: text(reason) },
     })),
     waitingOn: texts(value.waiting_on),
-    endsAt: typeof endsAt === 'string' ? endsAt : null,
+    endsAt: textOrNull(endsAt),
   };
-}
-
-function objects(value: Json | undefined): readonly JsonObject[] {
-  return Array.isArray(value) ? (value as readonly Json[]).filter(isJsonObject) : notShown();
-}
-
-function texts(value: Json | undefined): readonly string[] {
-  return Array.isArray(value) ? (value as readonly Json[]).map(text) : notShown();
-}
-
-function text(value: Json | undefined): string {
-  return typeof value === 'string' ? value : notShown();
-}
-
-function notShown(): never {
-  throw new Unreachable('AgentAuth answered with something that is no proposal');
 }

@@ -1,9 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createProgram, run } from '../../apps/atb/program';
-import type { Surroundings } from '../../apps/atb/output';
 import { EXIT } from '../../apps/atb/exit';
+import { atbIn } from '../support/atb';
+import type { AtbRun } from '../support/atb';
 import { TestStack } from '../support/stack';
 
 const DEFINITION = {
@@ -33,33 +33,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-interface Ran {
-  readonly exit: number;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** One command line of a person, as they would type it. */
-async function atb(who: string, argv: readonly string[], answers?: readonly string[]): Promise<Ran> {
-  const said = { out: '', err: '' };
-  const left = [...(answers ?? [])];
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text) => (said.out += text),
-    err: (text) => (said.err += text),
-    input: () => Promise.resolve(''),
-    ask:
-      answers &&
-      ((question) => {
-        said.err += question;
-        return Promise.resolve(left.shift() ?? '');
-      }),
-    onInterrupt: () => () => undefined,
-  };
-  const exit = await run(createProgram(surroundings), [...argv, '--as', who], surroundings);
-  return { exit, ...said };
-}
+const atb = (who: string, argv: readonly string[], answers?: readonly string[]): Promise<AtbRun> =>
+  atbIn(stack.directory, [...argv, '--as', who], answers);
 
 const requested = async () => {
   const argv = ['connector', 'request', file, '--reason', 'orders', '--json'];

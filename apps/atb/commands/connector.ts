@@ -4,10 +4,11 @@ import { parseConnector } from '../../../adapters/connector/definitions';
 import { isAtbError } from '../../../domain/error';
 import type { Surroundings } from '../output';
 import { proposalsOf, propose, signOff, standingInWords } from '../proposal';
-import type { SigningOptions, SignOffOptions } from '../proposal';
+import type { SignOffOptions } from '../proposal';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
+import type { SigningOptions } from '../signed-word';
 import { listedJson, proposalsInWords, withSigningOptions } from './proposals';
 
 const KINDS = ['connector', 'connector_retirement'];

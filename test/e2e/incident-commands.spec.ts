@@ -1,0 +1,101 @@
+import { EXIT } from '../../apps/atb/exit';
+import { atbIn } from '../support/atb';
+import type { AtbRun } from '../support/atb';
+import { TestStack } from '../support/stack';
+
+const CAUSE = 'the ERP answers strangers';
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await TestStack.start();
+}, 120_000);
+
+afterAll(async () => {
+  await stack.stop();
+});
+
+/** One command line of a person, as they would type it. */
+const atb = (who: string, argv: readonly string[], answers?: readonly string[]): Promise<AtbRun> =>
+  atbIn(stack.directory, [...argv, '--as', who], answers);
+
+async function opened(cause: string): Promise<string> {
+  const argv = ['incident', 'open', '--cause', cause, '--reason', 'seen', '--yes', '--json'];
+  const { out } = await atb('person/grace', argv);
+  return (JSON.parse(out) as { incident_id: string }).incident_id;
+}
+
+it('takes an incident from its opening to its review, one command for each word', async () => {
+  const open = ['incident', 'open', '--cause', CAUSE, '--severity', 'P2'];
+  const first = await atb('person/grace', open, ['seen in its log', 'y']);
+  expect(first).toMatchObject({ exit: EXIT.done });
+  expect(first.err).toContain('OPEN as platform_ops: seen in its log');
+  expect(first.out).toContain(`cause: ${CAUSE}`);
+  const [id = ''] = first.out.split(' ');
+  // The same cause is the same incident.
+  const again = await atb('person/heidi', [...open, '--reason', 'me too', '--yes']);
+  expect(again.out).toContain('reported 2 times');
+  expect((await atb('person/carol', ['incident', 'ls', '--state', 'open'])).out).toContain(id);
+
+  const taken = await atb('person/carol', ['incident', 'ack', id, '--role', 'on_call'], ['at it', 'y']);
+  expect(taken.err).toContain(`cause: ${CAUSE}`);
+  expect(taken.out).toContain(`${id} is acknowledged`);
+  const asked = await atb('person/carol', [
+    ...['incident', 'note', id, '--follow-up', '--role', 'security'],
+    ...['--reason', 'narrow the allowlist', '--yes'],
+  ]);
+  const [, followUp = ''] = /to be done: (\S+)/.exec(asked.out) ?? [];
+  const resolve = ['incident', 'resolve', id, '--role', 'security', '--reason', 'patched', '--yes'];
+  expect((await atb('person/carol', resolve)).out).toContain(`${id} is resolved`);
+  const review = ['incident', 'review', id, '--reason', 'too wide', '--yes'];
+  const early = await atb('person/dave', review);
+  expect(early).toMatchObject({ exit: EXIT.refused, out: '' });
+  expect(early.err).toContain('the incident is not where review is due');
+  const done = ['incident', 'note', id, '--closes', followUp, '--reason', 'narrowed', '--yes'];
+  expect((await atb('person/dave', done)).exit).toBe(EXIT.done);
+  expect((await atb('person/dave', review)).out).toContain(`${id} is closed`);
+
+  const { out } = await atb('person/alice', ['incident', 'show', id]);
+  const steps = ['acknowledge', 'follow up', 'resolve', 'follow up close', 'review'];
+  const said = out.split('\n').filter((line) => / by person\/\w+ \(/.test(line));
+  expect(said.map((line) => steps.find((step) => line.includes(`Z ${step} `) && line))).toHaveLength(5);
+  expect(said.at(-1)).toContain('review by person/dave (security_lead): too wide');
+}, 60_000);
+
+it('signs nothing without a yes, a reason, or a terminal', async () => {
+  const id = await opened('nobody signs this');
+  const ack = ['incident', 'ack', id, '--role', 'on_call'];
+  expect(await atb('person/carol', ack, ['at it', 'n'])).toMatchObject({ exit: EXIT.refused, out: '' });
+  expect((await atb('person/carol', ack, ['', 'y'])).err).toContain('--reason TEXT');
+  expect(await atb('person/carol', ack)).toMatchObject({ exit: EXIT.usage });
+  const shown = await atb('person/carol', ['incident', 'show', id, '--json']);
+  expect(JSON.parse(shown.out)).toMatchObject({ state: 'open', words: [] });
+});
+
+it.each([
+  ['ack', ['../stops', '--yes'], 'that is not the id of an incident'],
+  ['show', ['manual.short'], 'that is not the id of an incident'],
+  ['open', ['--cause', '', '--reason', 'x', '--yes'], 'its cause is not a text'],
+  ['note', ['x', '--follow-up', '--closes', 'y'], 'either --follow-up or --closes'],
+])('refuses a wrong %s before anything is sent', async (command, argv, why) => {
+  const ran = await atb('person/carol', ['incident', command, ...argv]);
+  expect(ran).toMatchObject({ exit: EXIT.usage, out: '' });
+  expect(ran.err).toContain(why);
+});
+
+it('shows what somebody wrote without letting it do anything to the terminal', async () => {
+  const id = await opened('a\u001b[2Jb\ncarol resolved it');
+  const { out } = await atb('person/carol', ['incident', 'show', id]);
+  expect(out).toContain('cause: a\\u{1B}[2Jb\\u{A}carol resolved it');
+});
+
+it('tells who may not speak, and of what there is not', async () => {
+  const id = await opened('who may speak');
+  const wrong = await atb('person/alice', [
+    ...['incident', 'ack', id, '--role', 'on_call', '--reason', 'me', '--yes'],
+  ]);
+  expect(wrong).toMatchObject({ exit: EXIT.refused });
+  expect(wrong.err).toContain('verdict_role_not_held');
+  const unknown = await atb('person/carol', ['incident', 'show', 'manual.AAAAAAAAAAAAAAAAAAAAAA']);
+  expect(unknown).toMatchObject({ exit: EXIT.refused });
+});
