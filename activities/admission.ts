@@ -5,7 +5,7 @@ import { isAtbError } from '../domain/error';
 import type { AtbError } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
 import type { AllowingDecision, PolicyDecision } from '../domain/policy';
-import { probeProposalOf } from '../domain/probe';
+import { probeEvidenceOf } from '../domain/probe';
 import { ISSUE_PATH } from '../domain/signed-request';
 import { askedDigest, askedRecord } from './asked';
 import { assessmentOf, decide, denialOf } from './assessment';
@@ -17,7 +17,7 @@ import { admitProbe } from './probe';
 import type { Admission, Denial } from './types';
 
 export async function admitRequest(ports: ActivityPorts, request: PoaRequest): Promise<Admission> {
-  if (probeProposalOf(request) !== undefined) return admitProbe(ports, request);
+  if (probeEvidenceOf(request) !== undefined) return admitProbe(ports, request);
   let caller: ProvenCaller;
   try {
     caller = await identify(ports, request.evidence, { path: ISSUE_PATH, asked: request.asked });

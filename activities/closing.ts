@@ -1,5 +1,5 @@
 import type { AuditEventType } from '../domain/audit-event';
-import { probeProposalOf } from '../domain/probe';
+import { probeEvidenceOf } from '../domain/probe';
 import { tellAgent } from './agent-callback';
 import type { ActivityPorts } from './ports';
 import { closeProbe } from './probe';
@@ -14,7 +14,7 @@ const EVENT_OF_STATE = {
 } as const satisfies Record<ClosingInput['state'], AuditEventType>;
 
 export async function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean> {
-  if (probeProposalOf(input.request) !== undefined) return closeProbe(ports, input);
+  if (probeEvidenceOf(input.request) !== undefined) return closeProbe(ports, input);
   const { request, agent, tier, state, actor, code, reasons } = input;
   const type = EVENT_OF_STATE[state];
   const closed = await ports.ledger.close(request.requestId, {

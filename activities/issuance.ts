@@ -10,7 +10,7 @@ import type { RequestRecord } from '../domain/ports';
 import { requirementRecord } from '../domain/policy';
 import type { AllowingDecision, PolicyDecision, PolicyInput } from '../domain/policy';
 import { ticketFactJson } from '../domain/ticket';
-import { probeProposalOf } from '../domain/probe';
+import { probeEvidenceOf } from '../domain/probe';
 import { collectPath } from '../domain/signed-request';
 import { exceededInWords } from '../domain/velocity';
 import type { VelocityLimit, VelocityStanding } from '../domain/velocity';
@@ -43,7 +43,7 @@ export async function issueMandate(
   call: Call = { path: collectPath(input.request.requestId), asked: null },
 ): Promise<IssuanceOutcome> {
   const { request, statements } = input;
-  if (probeProposalOf(request) !== undefined) {
+  if (probeEvidenceOf(request) !== undefined) {
     throw new AtbError('probe_never_issues', 'nobody asked for this: it is a probe');
   }
   const record = await ports.ledger.recordOf(request.requestId);

@@ -2,7 +2,7 @@ import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import type { AuditEvent, AuditEventType } from '../domain/audit-event';
 import type { PoaRequest } from '../domain/mandate-request';
-import { parseProbe, probeProposalOf } from '../domain/probe';
+import { parseProbes, probeEvidenceOf } from '../domain/probe';
 import { canonicalJson } from '../domain/canonical-json';
 import { askedDigest } from './asked';
 import { assessmentOf, codeOf, decide, denialOf } from './assessment';
@@ -21,14 +21,15 @@ import type { VerdictOutcome } from './types';
  * finds nothing to sign.
  */
 export async function admitProbe(ports: ActivityPorts, request: PoaRequest): Promise<Admission> {
-  const proposal = probeProposalOf(request) ?? '';
+  const { proposal = '', turn = 0 } = probeEvidenceOf(request) ?? {};
   const { proposal: recorded, end } = await ports.proposals.recordOf(proposal);
   const signedOff = end === 'approved' && (await standing(ports, proposal)).effect === 'approved';
   if (recorded?.kind !== 'probe' || !signedOff) {
     throw new AtbError('evidence_mismatch', 'no probe was signed off under this proposal');
   }
-  const { agent, asked } = parseProbe(recorded);
-  if (sha256Base64url(canonicalJson(asked)) !== askedDigest(request)) {
+  const { agent, asked: series } = parseProbes(recorded);
+  const asked = series[turn];
+  if (!asked || sha256Base64url(canonicalJson(asked)) !== askedDigest(request)) {
     throw new AtbError('evidence_mismatch', 'the probe that was signed off is another');
   }
   const identified: IdentifiedRequest = { requestId: request.requestId, asked, agent, climbed: [] };
@@ -38,7 +39,8 @@ export async function admitProbe(ports: ActivityPorts, request: PoaRequest): Pro
     data: { proposal },
   };
   const { requestId } = request;
-  await ports.probes.begin({ requestId, subject: agent, askedDigest: askedDigest(request), proposal }, begun);
+  const entry = { requestId, subject: agent, askedDigest: askedDigest(request), proposal, turn };
+  await ports.probes.begin(entry, begun);
   if (decision.effect === 'require') {
     return { effect: 'require', assessment: assessmentOf(ports, identified, decision) };
   }

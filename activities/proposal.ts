@@ -13,7 +13,7 @@ import type {
   SignOffOpener,
   SvidValidator,
 } from '../domain/ports';
-import { parseSuspensionLift, requireContent } from '../domain/probe';
+import { parseSuspensionLift, probeSchedule, requireContent } from '../domain/probe';
 import { PROPOSE, proposalSubject } from '../domain/proposal';
 import { proposalDigest, proposalId } from '../domain/proposal-digest';
 import type {
@@ -100,6 +100,7 @@ async function propose(
       proposing: word.fact,
       words: [],
       suspended: [],
+      schedule: probeSchedule(proposed),
       now: epochSeconds(ports.clock()),
     });
     if (decision.effect === 'deny') throw denied(decision.reasons);
@@ -215,6 +216,7 @@ async function judge(
     proposing: proposing.fact,
     words: words.map(({ fact }) => fact),
     suspended: await ports.probes.suspended(),
+    schedule: probeSchedule(proposal),
     now: epochSeconds(ports.clock()),
   });
   return { decision, words };

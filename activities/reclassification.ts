@@ -1,6 +1,6 @@
 import { AtbError } from '../domain/error';
 import type { AuditEvent } from '../domain/audit-event';
-import { probeProposalOf } from '../domain/probe';
+import { probeEvidenceOf } from '../domain/probe';
 import { addressees } from './addressees';
 import { deniedEvent } from './admission';
 import { askedDigest } from './asked';
@@ -22,7 +22,7 @@ export async function reclassify(
   input: ReclassificationInput,
 ): Promise<Reclassification> {
   const { request, statements, waited } = input;
-  if (probeProposalOf(request) !== undefined) return reclassifyProbe(ports, input);
+  if (probeEvidenceOf(request) !== undefined) return reclassifyProbe(ports, input);
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
   if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
@@ -89,7 +89,7 @@ export async function reassess(
   ports: ActivityPorts,
   { request, statements }: ReassessmentInput,
 ): Promise<Reassessment> {
-  if (probeProposalOf(request) !== undefined) return null;
+  if (probeEvidenceOf(request) !== undefined) return null;
   const record = await ports.ledger.recordOf(request.requestId);
   const agent = requireRecorded(record, askedDigest(request));
   if (record.closed || record.mandate) return null;

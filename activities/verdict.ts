@@ -1,7 +1,7 @@
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { climbedBy } from './assessment';
-import { probeProposalOf } from '../domain/probe';
+import { probeEvidenceOf } from '../domain/probe';
 import type { IdentifiedRequest } from './assessment';
 import { recordBrokenGlass } from './break-glass';
 import { askedDigest } from './asked';
@@ -16,7 +16,7 @@ import type { VerdictInput, VerdictOutcome } from './types';
 /** A verdict is recorded only when it counts; one that does not is refused with the reason, and changes nothing. */
 export async function recordVerdict(ports: ActivityPorts, input: VerdictInput): Promise<VerdictOutcome> {
   try {
-    return await (probeProposalOf(input.request) === undefined ? counted : answerProbe)(ports, input);
+    return await (probeEvidenceOf(input.request) === undefined ? counted : answerProbe)(ports, input);
   } catch (error) {
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
     await recordRefusal(ports, input, error);

@@ -104,6 +104,8 @@ export interface TokenEvidence extends Presented {
 export interface ProbeEvidence extends Presented {
   readonly kind: 'probe';
   readonly proposal: string;
+  /** Which of the proposal's requests it is, from 0. */
+  readonly turn: number;
 }
 
 /** What a caller proved about itself. The worker verifies it again, whoever hands it over. */

@@ -388,7 +388,9 @@ export interface ProbeEntry {
   /** The agent that seems to ask. */
   readonly subject: string;
   readonly askedDigest: string;
-  /** The proposal that was signed off for it: one probe each. */
+  /** Which request of the proposal it is, from 0: one probe each. */
+  readonly turn: number;
+  /** The proposal that was signed off for it. */
   readonly proposal: string;
 }
 

@@ -1,39 +1,58 @@
 import { AtbError } from './error';
 import { isJsonObject } from './json';
-import type { JsonObject } from './json';
+import type { Json, JsonObject } from './json';
 import { askedMandateOf } from './mandate-request';
-import type { AskedMandate, PoaRequest } from './mandate-request';
-import type { Proposed } from './proposal';
+import type { AskedMandate, PoaRequest, ProbeEvidence } from './mandate-request';
+import type { ProbeSchedule, Proposed } from './proposal';
 import { parseAtbSpiffeId } from './spiffe-id';
 
-/** What a probe looks like to those who are asked to approve it. */
-export interface Probe {
+/** Decoys, as those who are asked to approve them see them, and when they begin. */
+export interface ProbeSeries extends Omit<ProbeSchedule, 'probes'> {
   /** The SPIFFE ID of the agent that seems to ask. */
   readonly agent: string;
-  readonly asked: AskedMandate;
-  /** How long after its approval it begins. */
-  readonly afterSeconds: number;
+  /** One probe each, in this order. */
+  readonly asked: readonly AskedMandate[];
 }
 
-const LONGEST_DELAY_SECONDS = 30 * 24 * 3_600;
+// What no policy needs more of; how much of it may be is policy's (data: probes).
+const MOST_PROBES = 100;
+const LONGEST_SECONDS = 366 * 24 * 3_600;
 
 /**
- * The content of a proposal of the kind `probe`: `{"agent": …, "request": the body of POST /issue}`, and where it begins
- * later `"after_seconds"`, up to thirty days. Throws `proposal_malformed`, `unknown_field`.
+ * The content of a proposal of the kind `probe`: `{"agent": SPIFFE ID, "requests": [bodies of POST /issue]}`, where the
+ * first begins later `"after_seconds"`, and where there are more `"every_seconds"`. Throws `proposal_malformed`,
+ * `unknown_field`.
  */
-export function parseProbe({ content }: Pick<Proposed, 'content'>): Probe {
-  const { agent, request, after_seconds: afterSeconds = 0, ...unknown } = content;
+export function parseProbes({ content }: Pick<Proposed, 'content'>): ProbeSeries {
+  const {
+    agent,
+    requests,
+    after_seconds: afterSeconds = 0,
+    every_seconds: everySeconds = null,
+    ...unknown
+  } = content;
   requireNone(unknown);
-  if (!isJsonObject(request) || typeof request.act !== 'string') throw malformed('its request has no act');
-  if (
-    typeof afterSeconds !== 'number' ||
-    !Number.isSafeInteger(afterSeconds) ||
-    afterSeconds < 0 ||
-    afterSeconds > LONGEST_DELAY_SECONDS
-  ) {
-    throw malformed('its after_seconds is no whole number of seconds up to thirty days');
+  const bodies: readonly Json[] = Array.isArray(requests) ? requests : [];
+  if (bodies.length === 0 || bodies.length > MOST_PROBES) {
+    throw malformed(`its requests are no list of 1 to ${MOST_PROBES}`);
   }
-  return { agent: spiffeIdIn(agent), asked: askedMandateOf(request), afterSeconds };
+  if (!isSeconds(afterSeconds))
+    throw malformed('its after_seconds is no whole number of seconds up to a year');
+  if (bodies.length === 1 ? everySeconds !== null : !isSeconds(everySeconds) || everySeconds === 0) {
+    throw malformed('every_seconds, up to a year, is for several requests, and they need it');
+  }
+  const asked = bodies.map((body) => {
+    if (!isJsonObject(body) || typeof body.act !== 'string') throw malformed('a request of its has no act');
+    return askedMandateOf(body);
+  });
+  return { agent: spiffeIdIn(agent), asked, afterSeconds, everySeconds: everySeconds as number | null };
+}
+
+/** What policy is told of a proposal of probes; null where it is of something else. */
+export function probeSchedule(proposed: Pick<Proposed, 'kind' | 'content'>): ProbeSchedule | null {
+  if (proposed.kind !== 'probe') return null;
+  const { asked, afterSeconds, everySeconds } = parseProbes(proposed);
+  return { probes: asked.length, afterSeconds, everySeconds };
 }
 
 /** The content of a proposal of the kind `suspension_lift`: `{"person": …}`. Throws `proposal_malformed`. */
@@ -45,13 +64,13 @@ export function parseSuspensionLift({ content }: Pick<Proposed, 'content'>): { r
 
 /** Throws where the content is not what its kind has. */
 export function requireContent(proposed: Proposed): void {
-  if (proposed.kind === 'probe') parseProbe(proposed);
+  if (proposed.kind === 'probe') parseProbes(proposed);
   if (proposed.kind === 'suspension_lift') parseSuspensionLift(proposed);
 }
 
-/** The proposal by which a request is a probe; undefined where somebody really asks. */
-export function probeProposalOf({ evidence }: PoaRequest): string | undefined {
-  return evidence.kind === 'probe' ? evidence.proposal : undefined;
+/** By what a request is a probe; undefined where somebody really asks. */
+export function probeEvidenceOf({ evidence }: PoaRequest): ProbeEvidence | undefined {
+  return evidence.kind === 'probe' ? evidence : undefined;
 }
 
 function requireNone(unknown: JsonObject): void {
@@ -62,6 +81,10 @@ function requireNone(unknown: JsonObject): void {
 function spiffeIdIn(value: unknown): string {
   if (typeof value !== 'string') throw malformed('it names nobody by their SPIFFE ID');
   return parseAtbSpiffeId(value).uri;
+}
+
+function isSeconds(value: Json): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LONGEST_SECONDS;
 }
 
 function malformed(why: string): AtbError {

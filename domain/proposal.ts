@@ -86,6 +86,15 @@ export interface SignOffFact {
   readonly receivedAt: number;
 }
 
+/** How many probes a proposal orders, and when. */
+export interface ProbeSchedule {
+  readonly probes: number;
+  /** How long after its approval the first begins. */
+  readonly afterSeconds: number;
+  /** Each of the others begins at a random moment of its own such period; null where there is one only. */
+  readonly everySeconds: number | null;
+}
+
 /** What policy is asked about a proposal. */
 export interface SignOffInput {
   readonly kind: ProposalKind;
@@ -95,6 +104,8 @@ export interface SignOffInput {
   readonly words: readonly SignOffFact[];
   /** People whose word counts for nothing at the moment (SPIFFE IDs). */
   readonly suspended: readonly string[];
+  /** Null unless it is of probes. */
+  readonly schedule: ProbeSchedule | null;
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -126,12 +137,18 @@ export interface SignOffDecision {
 }
 
 /** The input in the words of the Rego rules. */
-export function signOffInputJson({ kind, proposing, words, suspended, now }: SignOffInput): JsonObject {
+export function signOffInputJson(input: SignOffInput): JsonObject {
+  const { kind, proposing, words, suspended, schedule, now } = input;
   return {
     kind,
     proposing: factJson(proposing),
     words: words.map(factJson),
     suspended,
+    schedule: schedule && {
+      probes: schedule.probes,
+      after_seconds: schedule.afterSeconds,
+      every_seconds: schedule.everySeconds,
+    },
     now,
   };
 }

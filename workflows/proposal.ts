@@ -16,7 +16,7 @@ import type { ProposalActivities, ProposalStanding } from '../activities/proposa
 import type { ErrorCode } from '../domain/error';
 import type { ProposalStatus, SignOffAnswer } from '../domain/proposal';
 import { isRefusedPayload } from '../domain/refused-payload';
-import { parseProbe } from '../domain/probe';
+import { parseProbes } from '../domain/probe';
 import {
   ATB_ACTION,
   ATB_AGENT,
@@ -81,7 +81,7 @@ class ProposalProcedure {
     await this.turns.take(() => this.admit());
     try {
       while (this.status.state === 'pending') await this.climbLadder();
-      if (this.status.state === 'approved' && this.status.kind === 'probe') await this.beginProbe();
+      if (this.status.state === 'approved' && this.status.kind === 'probe') await this.beginProbes();
       if (this.status.state === 'approved' && this.validUntil !== null) await this.watchOver(this.validUntil);
     } catch (error) {
       if (!isCancellation(error)) throw error;
@@ -188,13 +188,25 @@ class ProposalProcedure {
     this.become({ state: 'lapsed' });
   }
 
-  /** In time, a request that nobody made: it goes on by itself, and its first step looks up what was signed off. */
-  private async beginProbe(): Promise<void> {
+  /** One after the other in time: the first when it was ordered for, each other at a random moment of its own period. */
+  private async beginProbes(): Promise<void> {
+    const { asked, afterSeconds, everySeconds } = parseProbes(this.input.proposed);
+    const first = epochSecondsNow() + afterSeconds;
+    for (const turn of asked.keys()) {
+      const at = first + (turn === 0 ? 0 : Math.floor((turn + Math.random()) * (everySeconds ?? 0)));
+      await sleep(Math.max(0, at - epochSecondsNow()) * 1000, { summary: `until probe ${turn + 1} begins` });
+      await this.beginProbe(turn);
+    }
+  }
+
+  /** A request that nobody made: it goes on by itself, and its first step looks up what was signed off. */
+  private async beginProbe(turn: number): Promise<void> {
     const { id, proposed } = this.input;
-    const { agent, asked, afterSeconds } = parseProbe(proposed);
-    await sleep(afterSeconds * 1000, { summary: 'until the probe begins' });
+    const { agent, asked: series } = parseProbes(proposed);
+    const asked = series[turn];
+    if (!asked) return;
     const requestId = madeUpRequestId();
-    const evidence = { kind: 'probe' as const, proposal: id, presentedAt: epochSecondsNow() };
+    const evidence = { kind: 'probe' as const, proposal: id, turn, presentedAt: epochSecondsNow() };
     await startChild<PoaRequestWorkflow>(POA_REQUEST, {
       workflowId: poaRequestWorkflowId(requestId),
       workflowIdReusePolicy: 'REJECT_DUPLICATE',

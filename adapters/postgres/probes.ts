@@ -13,7 +13,7 @@ const POOL = { size: 4, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as 
 
 const BEGIN = `
   with begun as (
-    insert into poa_request (request_id, subject, asked_digest, probe) values ($2, $3, $4, $5)
+    insert into poa_request (request_id, subject, asked_digest, probe, probe_turn) values ($2, $3, $4, $5, $6)
     on conflict do nothing returning 1
   ) ${eventWhere('begun')}`;
 
@@ -39,14 +39,17 @@ export class PostgresProbes implements Probes {
     this.personal = new PersonalData(auditKeys ? new PostgresSubjectKeys(this.pool, auditKeys) : null);
   }
 
-  async begin({ requestId, subject, askedDigest, proposal }: ProbeEntry, event: AuditEvent): Promise<void> {
-    await this.write('begin-probe', BEGIN, event, [requestId, subject, askedDigest, proposal]);
+  async begin(
+    { requestId, subject, askedDigest, proposal, turn }: ProbeEntry,
+    event: AuditEvent,
+  ): Promise<void> {
+    await this.write('begin-probe', BEGIN, event, [requestId, subject, askedDigest, proposal, turn]);
     // Apart: what another wrote while this waited for it is newer than what the statement could see.
     const rows = await rowsOf<{ request_id: string; subject: string; asked_digest: string }>(
       this.pool,
       'probe-of',
-      'select request_id, subject, asked_digest from poa_request where probe = $1',
-      [proposal],
+      'select request_id, subject, asked_digest from poa_request where probe = $1 and probe_turn = $2',
+      [proposal, turn],
     );
     const [row] = rows;
     if (row?.request_id !== requestId || row.subject !== subject || row.asked_digest !== askedDigest) {

@@ -17,6 +17,7 @@ import { registerLs } from './commands/ls';
 import { registerNotifications } from './commands/notifications';
 import { registerPlan } from './commands/plan';
 import { registerPolicy } from './commands/policy';
+import { registerProbes } from './commands/probes';
 import { registerProposals } from './commands/proposals';
 import { registerReport } from './commands/report';
 import { registerRequest } from './commands/request';
@@ -55,6 +56,7 @@ const REGISTRATIONS = [
   registerProposals,
   registerConnector,
   registerIncidents,
+  registerProbes,
   registerTemplate,
   registerSvid,
   registerNotifications,

@@ -78,6 +78,31 @@ reasons contains "verdict_stale" if not verdicts.fresh(input.proposing)
 
 reasons contains "verdict_from_future" if not of_the_past(input.proposing)
 
+reasons contains "verdict_role_not_eligible" if {
+	input.kind == "probe"
+	not input.proposing.role in data.probes.roles
+}
+
+reasons contains "probes_disabled" if {
+	input.kind == "probe"
+	not data.probes.enabled == true
+}
+
+reasons contains "probe_schedule_not_allowed" if {
+	input.kind == "probe"
+	not schedule_allowed
+}
+
+schedule_allowed if {
+	input.schedule.probes <= data.probes.most_at_once
+	input.schedule.after_seconds <= data.probes.longest_delay_seconds
+	apart
+}
+
+apart if input.schedule.probes == 1
+
+apart if input.schedule.every_seconds >= data.probes.shortest_period_seconds
+
 judgements[jti] := {"counts": counts(i), "reasons": sort(all_faults(i))} if {
 	some i, word in words
 	jti := word.jti

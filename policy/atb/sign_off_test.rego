@@ -193,6 +193,55 @@ lifted_by(lift, suspended) := decision if {
 		with data.revision as "test"
 }
 
+one_probe := {"probes": 1, "after_seconds": 0, "every_seconds": null}
+
+probes_on := {
+	"enabled": true,
+	"roles": ["security", "security_lead"],
+	"most_at_once": 3,
+	"longest_delay_seconds": 100,
+	"shortest_period_seconds": 60,
+}
+
+probes_ordered(by, schedule, settings) := decision if {
+	decision := sign_off.decision with input as {
+		"kind": "probe",
+		"proposing": proposing(by),
+		"words": [],
+		"suspended": [],
+		"schedule": schedule,
+		"now": 1000,
+	}
+		with data.revision as "test"
+		with data.probes as settings
+}
+
 test_probes_are_off_by_default if {
-	ask("probe", "carol", []).reasons == ["proposal_kind_unknown"]
+	data.probes.enabled == false
+	probes_ordered("carol", one_probe, data.probes).reasons == ["probes_disabled"]
+	every off in [null, "true", 1, {}] {
+		probes_ordered("carol", one_probe, object.union(probes_on, {"enabled": off})).reasons == ["probes_disabled"]
+	}
+}
+
+test_probes_are_ordered_by_security_and_wait_for_its_lead if {
+	decision := probes_ordered("carol", one_probe, probes_on)
+	decision.effect == "wait"
+	decision.waiting_on == ["security_lead"]
+	probes_ordered("alice", one_probe, probes_on).reasons == ["verdict_role_not_eligible"]
+}
+
+test_how_many_probes_how_often_is_policys if {
+	series := {"probes": 3, "after_seconds": 100, "every_seconds": 60}
+	probes_ordered("carol", series, probes_on).effect == "wait"
+	every wrong in [
+		{"probes": 4},
+		{"after_seconds": 101},
+		{"every_seconds": 59},
+		{"every_seconds": null},
+		{"probes": "1"},
+	] {
+		probes_ordered("carol", object.union(series, wrong), probes_on).reasons == ["probe_schedule_not_allowed"]
+	}
+	probes_ordered("carol", null, probes_on).reasons == ["probe_schedule_not_allowed"]
 }

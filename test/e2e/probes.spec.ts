@@ -1,15 +1,19 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client as DatabaseClient } from 'pg';
 import type { Proposed } from '../../domain/proposal';
 import { collectUpdate, poaRequestWorkflowId } from '../../workflows/contract';
+import { EXIT } from '../../apps/atb/exit';
 import { Approver } from '../support/approver';
+import { atbIn } from '../support/atb';
 import { changedPolicy } from '../support/policy';
 import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 import { LEG } from '../support/http';
+import type { JsonObject } from '../../domain/json';
 
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
 const person = (name: string) => `spiffe://corp.example/person/${name}`;
@@ -21,18 +25,10 @@ let bob: Approver;
 let frank: Approver;
 
 beforeAll(async () => {
-  // Off by default: whoever wants probes says who agrees to one.
-  const policy = await changedPolicy((data) => {
-    const { change } = data.sign_offs;
-    data.sign_offs.probe = {
-      ...change,
-      steps: [
-        {
-          ...{ name: 'agreement', title: 'A security lead agrees', roles: ['security_lead'] },
-          ...{ independent: true, after: [] },
-        },
-      ],
-    };
+  const policy = await changedPolicy(({ probes }) => {
+    // Off by default.
+    probes.enabled = true;
+    probes.shortest_period_seconds = 1;
   });
   stack = await TestStack.start({ ATB_POLICY_DIR: policy });
   carol = new Signer(stack, 'person/carol', 'security');
@@ -43,28 +39,35 @@ beforeAll(async () => {
 
 afterAll(() => stack.stop());
 
+const DECOY = {
+  ...{ act: 'sap.payment.execute', con: { params: { amount: 1250 } }, leg: LEG },
+  justification: 'to nobody knows whom',
+};
+
 let drills = 0;
 /** A decoy that Security orders and its lead agrees to. Answers the proposal's id, and the request's as an approver finds it. */
-async function probe(more: Record<string, string | number> = {}): Promise<{ proposal: string; id: string }> {
+async function probe(more: JsonObject = {}): Promise<{ proposal: string; id: string }> {
   const known = await waiting();
   const drill: Proposed = {
     kind: 'probe',
     name: `drill-${++drills}`,
     content: {
       agent: FINANCE_BOT,
-      request: {
-        ...{ act: 'sap.payment.execute', con: { params: { amount: 1250 } }, leg: LEG },
-        justification: 'to nobody knows whom',
-      },
+      requests: [DECOY],
       ...more,
     },
   };
   const proposal = String((await carol.propose(drill)).body.proposal_id);
   const agreed = await dave.signOff(proposal, drill, 'agreement');
   expect(agreed.body).toMatchObject({ state: 'approved' });
+  return { proposal, id: await newcomer(known) };
+}
+
+/** The request that waits now and did not before. */
+async function newcomer(known: readonly string[]): Promise<string> {
   for (let tries = 0; tries < 100; tries++) {
     const fresh = (await waiting()).find((id) => !known.includes(id));
-    if (fresh !== undefined) return { proposal, id: fresh };
+    if (fresh !== undefined) return fresh;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error('no probe came');
@@ -225,7 +228,7 @@ describe('an attention probe', () => {
     const drill: Proposed = {
       kind: 'probe',
       name: 'alone',
-      content: { agent: FINANCE_BOT, request: { act: 'sap.payment.execute' } },
+      content: { agent: FINANCE_BOT, requests: [{ act: 'sap.payment.execute' }] },
     };
     const id = String((await dave.propose(drill)).body.proposal_id);
     expect((await dave.signOff(id, drill, 'agreement')).body).toMatchObject({
@@ -238,5 +241,96 @@ describe('an attention probe', () => {
     expect(JSON.stringify((await stack.as('person/bob').get('/proposals')).body)).not.toContain('alone');
     const malformed: Proposed = { kind: 'probe', name: 'broken', content: { agent: 'bob' } };
     expect((await carol.propose(malformed)).status).toBe(400);
+  });
+});
+
+describe('atb probe', () => {
+  let folder: string;
+  const file = async (name: string, body: JsonObject) => {
+    await writeFile(join(folder, name), JSON.stringify(body));
+    return join(folder, name);
+  };
+  const atb = (who: string, argv: readonly string[], answers?: readonly string[]) =>
+    atbIn(stack.directory, [...argv, '--as', who], answers);
+
+  beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), 'atb-probe-'))));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('schedules them, and lifts what came of approving one unread: a command for each person', async () => {
+    const known = await waiting();
+    const first = await file('stranger.json', DECOY);
+    const second = await file('no-order.json', { ...DECOY, justification: 'no order, no invoice' });
+    const ordered = await atb('person/carol', [
+      ...['probe', 'schedule', first, second, '--name', 'autumn', '--agent', 'agent/finance-bot'],
+      ...['--every', '2', '--role', 'security', '--reason', 'the yearly drill'],
+    ]);
+    expect(ordered).toMatchObject({ exit: EXIT.done });
+    expect(ordered.out).toContain('missing: A security lead agrees to the probes (security_lead)');
+    const [proposal = ''] = ordered.out.split(' ');
+    expect(await waiting()).toEqual(known);
+
+    // What she agrees to is shown first.
+    const agreed = await atb('person/dave', ['probe', 'agree', proposal], ['as planned', 'y']);
+    expect(agreed.err).toContain('requests.1.justification = no order, no invoice');
+    expect(agreed.out).toMatch(/^probe\.autumn\.\S+ is approved/);
+    const one = await newcomer(known);
+    const other = await newcomer([...known, one]);
+    const words = async (id: string) =>
+      (await stack.as('person/frank').get(`/requests/${id}`)).body.justification;
+    expect([await words(one), await words(other)]).toEqual([DECOY.justification, 'no order, no invoice']);
+
+    // Bob reads nothing, and says yes; Frank reads.
+    const unread = ['approve', one, '--role', 'compliance', '--reason', 'fine', '--yes'];
+    expect(await atb('person/bob', unread)).toMatchObject({ exit: EXIT.done });
+    const read = ['reject', other, '--role', 'legal', '--reason', 'there is no order', '--yes'];
+    expect(await atb('person/frank', read)).toMatchObject({ exit: EXIT.done });
+    const asked = await stack.as('agent/finance-bot').post('/issue', { act: 'erp.order.create' });
+    const real = [
+      'approve',
+      String(asked.body.request_id),
+      '--role',
+      'compliance',
+      '--reason',
+      'ok',
+      '--yes',
+    ];
+    const suspended = await atb('person/bob', real);
+    expect(suspended).toMatchObject({ exit: EXIT.refused });
+    expect(suspended.err).toContain('verdict_suspended');
+
+    const lifting = ['probe', 'lift', 'person/bob', '--reason', 'we talked about it', '--yes'];
+    expect(await atb('person/carol', [...lifting, '--role', 'security'])).toMatchObject({ exit: EXIT.usage });
+    expect((await atb('person/bob', real)).err).toContain('verdict_suspended');
+    expect((await atb('person/dave', lifting)).out).toContain('is approved');
+    expect(await atb('person/bob', real)).toMatchObject({ exit: EXIT.done });
+
+    const listed = await atb('person/carol', ['probe', 'ls']);
+    expect(listed.out).toContain(proposal);
+    expect(listed.out).toMatch(/suspension_lift\.bob\.\S+ +approved/);
+    expect((await atb('person/bob', ['probe', 'ls'])).out).not.toContain(proposal);
+  });
+
+  it('asks nobody to agree to what policy does not allow, or what is none', async () => {
+    const decoy = await file('decoy.json', DECOY);
+    const order = [
+      'probe',
+      'schedule',
+      decoy,
+      '--name',
+      'x',
+      '--agent',
+      'agent/finance-bot',
+      '--reason',
+      'drill',
+    ];
+    const byManager = await atb('person/alice', order);
+    expect(byManager).toMatchObject({ exit: EXIT.refused });
+    expect(byManager.err).toContain('verdict_role_not_eligible');
+    const tooLate = await atb('person/dave', [...order, '--after', '5000000']);
+    expect(tooLate.err).toContain('probe_schedule_not_allowed');
+    const broken = [...order, '--every', '60'];
+    expect(await atb('person/dave', broken)).toMatchObject({ exit: EXIT.usage });
+    const noAct = await file('no-act.json', { con: {} });
+    expect(await atb('person/dave', [...order, noAct, '--every', '60'])).toMatchObject({ exit: EXIT.usage });
   });
 });

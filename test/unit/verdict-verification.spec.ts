@@ -538,6 +538,7 @@ describe('a probe (attention)', () => {
     const evidence = {
       kind: 'probe' as const,
       proposal: 'p',
+      turn: 0,
       presentedAt: Math.floor(steps.now.getTime() / 1000),
     };
     const forged = { ...asked, request: { ...asked.request, evidence } };

@@ -51,8 +51,11 @@ function roles({ directory, tiers, escalation }, fault) {
 }
 
 /** Each step leads to people, each step before it is one, and each kind of proposal is somebody's activity. */
-function signOffs({ directory, raci, sign_offs: kinds }, fault) {
+function signOffs({ directory, raci, sign_offs: kinds, probes }, fault) {
   const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
+  probes.roles.forEach((role, n) => {
+    if (!held.has(role)) fault(['probes', 'roles', n], `nobody in the directory holds the role ${role}`);
+  });
   for (const [kind, { activity, steps }] of Object.entries(kinds)) {
     if (!has(raci, activity))
       fault(['sign_offs', kind, 'activity'], `${activity} is no activity of the RACI matrix`);

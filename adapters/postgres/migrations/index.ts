@@ -10,6 +10,7 @@ import { breakGlass } from './0070-break-glass';
 import { digest } from './0071-digest';
 import { probe } from './0075-probe';
 import { proposal } from './0080-proposal';
+import { probeTurn } from './0090-probe-turn';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -26,4 +27,5 @@ export const MIGRATIONS: readonly Migration[] = [
   digest,
   probe,
   proposal,
+  probeTurn,
 ];

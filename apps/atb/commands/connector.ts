@@ -90,7 +90,8 @@ async function proposed(
   session.output.answer(listedJson(shown), standingInWords(shown));
 }
 
-function withRequestOptions(command: Command): Command {
+/** Options of every command that proposes something. */
+export function withRequestOptions(command: Command): Command {
   return command
     .option('--role <role>', 'the role in which you speak; needed where you have several')
     .option('--reason <text>', 'why; it is signed with your word')

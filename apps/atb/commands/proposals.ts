@@ -21,7 +21,7 @@ export function registerProposals(program: Command, surroundings: Surroundings):
 
   withCommonOptions(proposal.command('ls'))
     .description('list proposals, the newest first')
-    .option('--kind <kind>', 'connector, connector_retirement, policy_bundle, change')
+    .option('--kind <kind>', 'connector, connector_retirement, policy_bundle, change, probe, suspension_lift')
     .option('--state <state>', 'pending, approved, denied, rejected, expired, lapsed, cancelled')
     .addHelpText('after', '\nExample:\n  atb proposal ls --state pending --as person/dave')
     .action(async (options: ListOptions) => {
