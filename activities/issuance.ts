@@ -25,7 +25,7 @@ import type { VerifiedVerdict } from './evidence';
 import { identify, requireFresh } from './identity';
 import type { Call, ProvenCaller } from './identity';
 import type { ActivityPorts } from './ports';
-import { requireNotStopped } from './stop';
+import { requireNotStopped, tierStopped } from './stop';
 import type { Denial, IssuanceInput, IssuanceOutcome, WithdrawalInput } from './types';
 
 // 192 bits: far above the 128 that make a guess hopeless.
@@ -56,8 +56,11 @@ export async function issueMandate(
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
   }
+  let stoppedTiers: readonly string[];
   try {
-    await requireNotStopped(ports, { requestId: request.requestId, agent });
+    stoppedTiers = await requireNotStopped(ports, { requestId: request.requestId, agent });
+    const tier = record.mandate?.claims.tier;
+    if (tier !== undefined && stoppedTiers.includes(tier)) throw tierStopped(tier);
   } catch (error) {
     if (!isAtbError(error) || error.code !== 'stopped') throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
@@ -83,6 +86,10 @@ export async function issueMandate(
       assessment: assessmentOf(ports, identified, decision),
       kept: counting.map(({ statement }) => statement),
     };
+  }
+  if (stoppedTiers.includes(decision.tier)) {
+    const { code, message } = tierStopped(decision.tier);
+    return { outcome: 'refused', code, message };
   }
   if (decision.requirement.signedRequest && !caller.signed) {
     return {

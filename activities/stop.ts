@@ -1,5 +1,6 @@
 import type { AuditEventType } from '../domain/audit-event';
 import { AtbError, isAtbError, isErrorCode, isRetryable } from '../domain/error';
+import type { Tier } from '../domain/policy';
 import type { StandingStop } from '../domain/ports';
 import { LIFT_PATH, parseStopOrder, STOP_PATH } from '../domain/stop';
 import type { LiftProposal, StopAnswer, StopDecision, StopOrder, StopRequest } from '../domain/stop';
@@ -17,8 +18,8 @@ interface Signed extends StopOrder {
 }
 
 /**
- * Stops an agent, a connector, a request or everything, or lifts that. Who may is policy's to say, and how many have to
- * want it lifted. The word of each is their own signed statement: nobody who can write to Temporal can stop or lift.
+ * Stops an agent, a connector, a request, a tier or everything, or lifts that. Who may is policy's to say, and how many
+ * have to want it lifted. The word of each is their own signed statement: nobody who can write to Temporal can stop or lift.
  */
 export async function orderStop(ports: ActivityPorts, request: StopRequest): Promise<StopAnswer> {
   let order: Signed;
@@ -112,14 +113,24 @@ function event(ports: ActivityPorts, type: AuditEventType, { target, reason, by,
   };
 }
 
-/** Throws `stopped` where neither this agent nor this request may have a mandate now. */
+/**
+ * Throws `stopped` where this agent or this request may have no mandate now; answers the tiers of which nobody may have
+ * one.
+ */
 export async function requireNotStopped(
   ports: ActivityPorts,
-  use: { readonly requestId: string; readonly agent: string },
-): Promise<void> {
-  const scope = await ports.stops.against(use);
-  if (scope !== null) {
-    const what = scope === 'everything' ? 'everything is' : `the ${scope} was`;
-    throw new AtbError('stopped', `${what} stopped: no mandate is issued`);
-  }
+  use: Parameters<ActivityPorts['stops']['against']>[0],
+): Promise<readonly string[]> {
+  const stops = await ports.stops.against(use);
+  const scope = stops.find((target) => target.scope !== 'tier')?.scope;
+  if (scope !== undefined) throw stopped(scope === 'everything' ? 'everything is' : `the ${scope} was`);
+  return stops.map(({ value }) => value);
+}
+
+export function tierStopped(tier: Tier): AtbError {
+  return stopped(`the tier ${tier} was`);
+}
+
+function stopped(what: string): AtbError {
+  return new AtbError('stopped', `${what} stopped: no mandate is issued`);
 }

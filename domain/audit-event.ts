@@ -135,11 +135,15 @@ const FINDINGS = {
   },
 } as const;
 const USE = { ...DESTINATION, params_digest: DIGEST, policy_revision: NAME };
-const STOP = data({
-  scope: { enum: ['request', 'agent', 'connector', 'everything'] },
-  value: SPIFFE_ID,
-  reason: TEXT,
-});
+const STOP = data(
+  {
+    scope: { enum: ['request', 'agent', 'connector', 'tier', 'everything'] },
+    value: SPIFFE_ID,
+    reason: TEXT,
+  },
+  // Where it contains an incident.
+  { incident: NAME },
+);
 /** As far as the call was understood when it was refused. */
 const REFUSED_USE = data({ code: NAME, jti: orNull(NAME) }, { ...USE, findings: FINDINGS });
 
@@ -317,7 +321,7 @@ export const AUDIT_EVENTS = {
     data: data({ jti: NAME }),
   },
   poa_stopped: {
-    tells: 'A person stopped an agent, a connector, a request or everything.',
+    tells: 'A person stopped an agent, a connector, a request, a tier or everything.',
     outcome: 'success',
     severity: 'high',
     data: STOP,

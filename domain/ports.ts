@@ -8,7 +8,7 @@ import type { MandateClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
 import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
-import type { LiftProposal, StopDecision, StopInput, StopScope, StopTarget } from './stop';
+import type { LiftProposal, StopDecision, StopInput, StopTarget } from './stop';
 import type { TicketFact } from './ticket';
 import type { SignedRequest } from './signed-request';
 import type { SignedVerdict } from './verdict';
@@ -105,8 +105,8 @@ export interface Stops {
   proposeLift(target: StopTarget, lift: LiftProposal, event: AuditEvent): Promise<void>;
   /** Lifts the stop that began then; a later one stays. */
   lift(target: StopTarget, stoppedAt: Date, event: AuditEvent): Promise<void>;
-  /** What forbids a mandate for this request of this agent; null where nothing does. */
-  against(use: { readonly requestId: string; readonly agent: string }): Promise<StopScope | null>;
+  /** What is stopped of this request, its agent and everything, and every tier that is. */
+  against(use: { readonly requestId: string; readonly agent: string }): Promise<readonly StopTarget[]>;
   /** Records an event that establishes nothing. */
   append(event: AuditEvent): Promise<void>;
 }

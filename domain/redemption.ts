@@ -71,6 +71,7 @@ export interface Claim {
   readonly requestId: string;
   readonly agent: string;
   readonly connector: string;
+  readonly tier: Tier;
   readonly at: Date;
 }
 
@@ -104,5 +105,6 @@ export interface StandingOrders {
     readonly requestId: string | null;
     readonly agent: string;
     readonly connector: string;
+    readonly tier: Tier;
   }): { readonly what: 'mandate' | StopScope } | null;
 }

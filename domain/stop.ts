@@ -2,15 +2,16 @@ import { AtbError } from './error';
 import type { ErrorCode } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
+import { TIERS } from './policy';
 import { parseAtbSpiffeId } from './spiffe-id';
 
 /** What can be stopped as a whole, beside a single mandate. `everything` is the kill switch. */
-export const STOP_SCOPES = ['request', 'agent', 'connector', 'everything'] as const;
+export const STOP_SCOPES = ['request', 'agent', 'connector', 'tier', 'everything'] as const;
 export type StopScope = (typeof STOP_SCOPES)[number];
 
 export interface StopTarget {
   readonly scope: StopScope;
-  /** A request's id, a SPIFFE ID, a connector's id, or `*` for everything. */
+  /** A request's id, a SPIFFE ID, a connector's id, a tier, or `*` for everything. */
   readonly value: string;
 }
 
@@ -117,6 +118,8 @@ function isValueOf(scope: StopScope, value: string): boolean {
       return CONNECTOR_ID.test(value);
     case 'request':
       return REQUEST_ID.test(value);
+    case 'tier':
+      return TIERS.some((tier) => tier === value);
     case 'agent':
       // In its one spelling: another would stop nobody.
       return parseAtbSpiffeId(value).uri === value;

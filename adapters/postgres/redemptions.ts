@@ -19,13 +19,14 @@ const BATCH = { items: 128, atOnce: 2 } as const;
 const CLAIM = `
   with item as (
     select * from json_to_recordset($1::json) as item (
-      claim_id text, issuer text, jti text, request_id text, subject text, connector text, at timestamptz, leaf text)
+      claim_id text, issuer text, jti text, request_id text, subject text, connector text, tier text, at timestamptz, leaf text)
   ), stopped as (
     select claim_id from item where exists (select from revocation where revocation.jti = item.jti)
       or exists (select from stop where lifted_at is null and (
         scope = 'everything'
         or (scope = 'agent' and value = item.subject)
         or (scope = 'connector' and value = item.connector)
+        or (scope = 'tier' and value = item.tier)
         or (scope = 'request' and value = item.request_id)))
   ), claimed as (
     insert into redemption as held (issuer, jti, claim_id, request_id, subject, connector, claimed_at, uses)
@@ -129,6 +130,7 @@ export class PostgresRedemptions implements RedemptionStore {
           request_id: claim.requestId,
           subject: claim.agent,
           connector: claim.connector,
+          tier: claim.tier,
           at: claim.at,
           leaf: recordedLeaf(event),
         })),

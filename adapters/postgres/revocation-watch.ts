@@ -50,6 +50,7 @@ export class RevocationWatch implements StandingOrders {
     }
     const concerned = [
       ['everything', '*'],
+      ['tier', use.tier],
       ['connector', use.connector],
       ['agent', use.agent],
       ['request', use.requestId],

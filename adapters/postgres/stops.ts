@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
 import type { StandingStop, Stops } from '../../domain/ports';
-import type { LiftProposal, StopScope, StopTarget } from '../../domain/stop';
+import type { LiftProposal, StopTarget } from '../../domain/stop';
 import { PersonalData } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { openPool } from './pool';
@@ -45,8 +45,8 @@ const LIFT = `
   ${EVENT} where exists (select from lifted) on conflict (id) do nothing`;
 
 const AGAINST = `
-  select scope from stop where lifted_at is null and (scope = 'everything'
-    or (scope = 'agent' and value = $1) or (scope = 'request' and value = $2)) limit 1`;
+  select scope, value from stop where lifted_at is null and (scope in ('everything', 'tier')
+    or (scope = 'agent' and value = $1) or (scope = 'request' and value = $2))`;
 
 /** What is stopped, in PostgreSQL: one statement, and so one transaction, a write. */
 export class PostgresStops implements Stops {
@@ -85,15 +85,8 @@ export class PostgresStops implements Stops {
     await rowsOf(this.pool, 'lift', LIFT, [await this.kept(event), scope, value, event.time, stoppedAt]);
   }
 
-  async against({
-    requestId,
-    agent,
-  }: {
-    readonly requestId: string;
-    readonly agent: string;
-  }): Promise<StopScope | null> {
-    const [row] = await rowsOf<{ scope: StopScope }>(this.pool, 'stop-against', AGAINST, [agent, requestId]);
-    return row?.scope ?? null;
+  against({ requestId, agent }: Parameters<Stops['against']>[0]): Promise<readonly StopTarget[]> {
+    return rowsOf<StopTarget>(this.pool, 'stop-against', AGAINST, [agent, requestId]);
   }
 
   async append(event: AuditEvent): Promise<void> {

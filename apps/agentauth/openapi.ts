@@ -49,7 +49,7 @@ const SCHEMAS = {
   Stop: object(
     {
       state: { enum: ['stopped', 'waiting', 'lifted'] },
-      scope: { enum: ['request', 'agent', 'connector', 'everything'] },
+      scope: { enum: ['request', 'agent', 'connector', 'tier', 'everything'] },
       value: text,
     },
     ['state', 'scope', 'value'],

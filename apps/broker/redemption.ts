@@ -282,6 +282,8 @@ export class Redemptions {
         requestId: mandate?.req ?? null,
         agent,
         connector: connector.id,
+        // Without a mandate only what is of low risk goes through.
+        tier: mandate?.tier ?? 'low',
       });
     });
 
@@ -372,6 +374,7 @@ export class Redemptions {
       requestId: mandate.req,
       agent,
       connector: connector.id,
+      tier: mandate.tier,
       at: now,
     };
     const permission: Permission = { ...assessed, useId, claim };

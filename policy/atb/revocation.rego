@@ -1,5 +1,5 @@
-# Who may stop an agent, a connector, a request or everything, and who may lift that again. Stopping is one person's
-# decision and quick; lifting the stop of everything takes two (data: revocation.lift_approvals).
+# Who may stop an agent, a connector, a request, a tier or everything, and who may lift that again. Stopping is one
+# person's decision and quick (data: revocation.stop_roles); lifting the stop of everything takes two (lift_approvals).
 package atb.revocation
 
 import data.atb.directory
@@ -8,7 +8,6 @@ default decision := {"effect": "deny", "reasons": ["not_allowed_to_stop"]}
 
 decision := {"effect": "allow", "reasons": []} if {
 	input.operation == "stop"
-	input.scope in {"request", "agent", "connector", "everything"}
 	may_stop
 }
 
@@ -30,7 +29,10 @@ decision := {"effect": "deny", "reasons": ["stop_is_final"]} if {
 	not needed
 }
 
-may_stop if directory.may_revoke_any
+may_stop if {
+	some role in data.revocation.stop_roles[input.scope]
+	role in directory.roles(input.id)
+}
 
 # Whoever owns an agent answers for it, and may stop it at once.
 may_stop if {

@@ -57,4 +57,13 @@ test_who_may_not_lift_does_not_count if {
 
 test_a_request_is_not_revived if ask(person("carol"), "lift", "request", "r-1", []).reasons == ["stop_is_final"]
 
+test_security_stops_a_tier if ask(person("carol"), "stop", "tier", "high", []).effect == "allow"
+
+test_platform_ops_stops_a_connector_and_no_tier if {
+	ask(person("grace"), "stop", "connector", "erp", []).effect == "allow"
+	ask(person("grace"), "stop", "tier", "high", []).effect == "deny"
+}
+
+test_one_person_lifts_a_tier if ask(person("dave"), "lift", "tier", "high", []).effect == "allow"
+
 test_an_unknown_scope_is_refused if ask(person("carol"), "stop", "world", "*", []).effect == "deny"

@@ -1,5 +1,5 @@
-import { createProgram, run } from '../../apps/atb/program';
-import type { Surroundings } from '../../apps/atb/output';
+import { atbIn } from '../support/atb';
+import { HttpCaller } from '../support/http';
 import { TestStack } from '../support/stack';
 
 let stack: TestStack;
@@ -16,19 +16,8 @@ const GROUND = [
 ];
 
 async function atb(person: string, ...argv: string[]) {
-  let out = '';
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text) => (out += text),
-    err: () => undefined,
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  const exitCode = await run(createProgram(surroundings), [...argv, '--as', person, '--json'], surroundings);
-  process.exitCode = 0;
-  return { exitCode, answer: JSON.parse(out || '{}') as Record<string, unknown> };
+  const { exit, out } = await atbIn(stack.directory, [...argv, '--as', person, '--json']);
+  return { exitCode: exit, answer: JSON.parse(out || '{}') as Record<string, unknown> };
 }
 
 const because = ['--reason', 'a test of it'];
@@ -81,6 +70,34 @@ it('a connector that is stopped is called by nobody', async () => {
   expect((await read('finance-bot', 'erp', 'GET', '/orders')).answer).toMatchObject({ status: 200 });
   expect((await order('lift', 'carol', '--connector', 'crm')).answer).toMatchObject({ state: 'lifted' });
   expect((await read('crm-assistant', 'crm', 'GET', '/contacts')).answer).toMatchObject({ status: 200 });
+});
+
+async function redeemed({ mandate }: Record<string, unknown>) {
+  const { brokerUrl } = stack.stack;
+  const caller = HttpCaller.fromFiles(brokerUrl, stack.trustBundle, stack.identity('agent/finance-bot'));
+  try {
+    return await caller.send('GET', '/c/erp/orders', undefined, { authorization: `PoA ${String(mandate)}` });
+  } finally {
+    caller.close();
+  }
+}
+
+it('a tier that is stopped is neither issued nor redeemed, and the others are', async () => {
+  const issued = await atb('agent/finance-bot', 'request', 'erp.order.list', ...GROUND);
+  expect(issued.answer.state).toBe('issued');
+  expect((await order('revoke', 'carol', '--tier', 'low')).answer).toMatchObject({ state: 'stopped' });
+  expect((await issue('finance-bot')).body).toMatchObject({ code: 'stopped' });
+  const { body } = await stack.as('agent/finance-bot').post('/issue', { act: 'erp.order.create' });
+  expect(body).toMatchObject({ state: 'pending', tier: 'medium' });
+  expect(await redeemed(issued.answer)).toMatchObject({ status: 403, body: { code: 'stopped' } });
+
+  expect(await order('revoke', 'grace', '--tier', 'low')).toMatchObject({
+    exitCode: 1,
+    answer: { code: 'not_allowed_to_stop' },
+  });
+  expect((await order('lift', 'dave', '--tier', 'low')).answer).toMatchObject({ state: 'lifted' });
+  expect((await issue('finance-bot')).body.state).toBe('issued');
+  expect((await redeemed(issued.answer)).status).toBe(200);
 });
 
 it('a request that is stopped stays so', async () => {

@@ -41,6 +41,7 @@ describe('a stop is in force in all brokers within a second', () => {
   it.each([
     ['agent', FINANCE_BOT],
     ['connector', 'erp'],
+    ['tier', 'high'],
     ['everything', '*'],
     ['request', 'stopped-request'],
   ])('of %s %s, and its lifting', async (scope, value) => {
@@ -69,6 +70,7 @@ describe('a stop is in force in all brokers within a second', () => {
   it('that concerns somebody else stops nobody', async () => {
     await stop('agent', 'spiffe://corp.example/agent/crm-assistant');
     await stop('connector', 'crm');
+    await stop('tier', 'low');
     await stop('request', 'another');
     await new Promise((resolve) => setTimeout(resolve, 600));
     expect(await answers()).toEqual(['allowed', 'allowed']);

@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../../domain/audit-event';
 import type { StandingStop, Stops } from '../../domain/ports';
-import type { LiftProposal, StopScope, StopTarget } from '../../domain/stop';
+import { TIERS } from '../../domain/policy';
+import type { LiftProposal, StopTarget } from '../../domain/stop';
 
 /** Stops that behave, without a database. */
 export class MemoryStops implements Stops {
@@ -31,13 +32,14 @@ export class MemoryStops implements Stops {
     return Promise.resolve();
   }
 
-  against(use: { readonly requestId: string; readonly agent: string }): Promise<StopScope | null> {
+  against(use: Parameters<Stops['against']>[0]): Promise<readonly StopTarget[]> {
     const concerned: readonly StopTarget[] = [
       { scope: 'everything', value: '*' },
+      ...TIERS.map((value) => ({ scope: 'tier', value }) as const),
       { scope: 'agent', value: use.agent },
       { scope: 'request', value: use.requestId },
     ];
-    return Promise.resolve(concerned.find((target) => this.stopped.has(keyOf(target)))?.scope ?? null);
+    return Promise.resolve(concerned.filter((target) => this.stopped.has(keyOf(target))));
   }
 
   append(event: AuditEvent): Promise<void> {

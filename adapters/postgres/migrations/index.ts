@@ -11,6 +11,7 @@ import { digest } from './0071-digest';
 import { probe } from './0075-probe';
 import { proposal } from './0080-proposal';
 import { probeTurn } from './0090-probe-turn';
+import { stoppedTier } from './0110-stopped-tier';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -28,4 +29,5 @@ export const MIGRATIONS: readonly Migration[] = [
   probe,
   proposal,
   probeTurn,
+  stoppedTier,
 ];

@@ -12,7 +12,7 @@ import type { StopTargetOptions } from '../stop-target';
 /** `atb lift`: what was stopped goes on. */
 export function registerLift(program: Command, surroundings: Surroundings): void {
   withCommonOptions(withStopTarget(program.command('lift')))
-    .description('lift a stop of an agent, a connector or everything')
+    .description('lift a stop of an agent, a connector, a tier or everything')
     .addHelpText(
       'after',
       `
@@ -26,7 +26,7 @@ Example:
       process.exitCode = await inSession(surroundings, options, async (session) => {
         const svid = session.svid();
         const order = stopOrder(options, trustDomainOf(svid.spiffeId));
-        if (!order) throw new UsageError('what? one of --agent, --connector, --request, --all');
+        if (!order) throw new UsageError('what? one of --agent, --connector, --tier, --request, --all');
         const statement = await session.signed(svid, LIFT_PATH, stopOrderJson(order));
         const { body } = await session.client(svid).postSigned(LIFT_PATH, statement);
         const isLifted = body.state === 'lifted';

@@ -18,7 +18,7 @@ export function registerRevoke(program: Command, surroundings: Surroundings): vo
   withCommonOptions(withStopTarget(program.command('revoke')))
     .argument('[mandate]', 'the mandate; @FILE reads it from a file, - from stdin')
     .option('--mandate <mandate>', 'the same')
-    .description('revoke a mandate, or stop a request, an agent, a connector or everything')
+    .description('revoke a mandate, or stop a request, an agent, a connector, a tier or everything')
     .addHelpText(
       'after',
       `
@@ -36,7 +36,7 @@ Examples:
         const order = stopOrder(options, trustDomainOf(session.svid().spiffeId));
         const [token] = named;
         if (named.length + (order ? 1 : 0) !== 1) {
-          throw new UsageError('what? a mandate, or one of --request, --agent, --connector, --all');
+          throw new UsageError('what? a mandate, or one of --request, --agent, --connector, --tier, --all');
         }
         if (order) await stop(session, order);
         else await revoke(session, await readToken(token ?? '', surroundings.input));

@@ -1,7 +1,7 @@
 import { AtbError } from '../../../domain/error';
 import type { StandingOrders } from '../../../domain/redemption';
 
-/** Neither the mandate was revoked, nor its request, agent, connector or everything stopped. */
+/** Neither the mandate was revoked, nor its request, agent, connector, tier or everything stopped. */
 export function checkRevocation(orders: StandingOrders, use: Parameters<StandingOrders['against']>[0]): void {
   const order = orders.against(use);
   if (order) throw stopped(order.what);
