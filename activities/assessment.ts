@@ -84,6 +84,7 @@ export function assessmentOf(
       subject: agent,
       limits: decision.limits,
       audience: ports.audience,
+      reversal: decision.reversal,
     }),
     ...(decision.raises.length > 0 && { raises: decision.raises }),
   };

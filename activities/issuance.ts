@@ -3,8 +3,9 @@ import type { AuditEvent } from '../domain/audit-event';
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
-import { approversOf, mandateClaimsOf } from '../domain/mandate';
+import { approversOf, mandateClaimsOf, reversalClaimsOf } from '../domain/mandate';
 import type { MandateClaims } from '../domain/mandate';
+import { reversalTold } from '../domain/reversal';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { RequestRecord } from '../domain/ports';
 import { requirementRecord } from '../domain/policy';
@@ -178,11 +179,20 @@ function mandateClaims(
     attestedByTicket: decision.attestedByTicket,
     tier: decision.tier,
     policyRevision: decision.policyRevision,
-    jti: randomBytes(JTI_BYTES).toString('base64url'),
+    jti: drawnJti(),
+    reversal: decision.reversal && {
+      terms: decision.reversal,
+      jti: drawnJti(),
+      exp: iat + decision.reversal.ttlSeconds,
+    },
     iat,
     exp: iat + decision.ttlSeconds,
     confirmation: caller.confirmation,
   });
+}
+
+function drawnJti(): string {
+  return randomBytes(JTI_BYTES).toString('base64url');
 }
 
 /** All that the mandate is made of, and all that policy was told: with it the claims can be made again (evidence). */
@@ -225,6 +235,10 @@ function issuedEvent(
       ticket: context.ticketFact && ticketFactJson(context.ticketFact),
       attested_by_ticket: decision.attestedByTicket,
       mandate_digest: sha256Base64url(canonicalJson(claims)),
+      ...(decision.reversal &&
+        claims.rev && {
+          reversal: { ...reversalTold(decision.reversal), jti: claims.rev.jti, exp: claims.rev.exp },
+        }),
     },
   };
 }
@@ -277,7 +291,13 @@ async function reissued(ports: ActivityPorts, claims: MandateClaims): Promise<Is
   return await issued(ports, claims);
 }
 
+/** The mandate goes out when its reversal is where the broker finds it: one is never without the other. */
 async function issued(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
+  const reversal = reversalClaimsOf(claims);
+  if (reversal) {
+    const mandate = await ports.signer.signReversal(reversal);
+    await ports.ledger.keepReversal({ claims: reversal, mandate });
+  }
   return {
     outcome: 'issued',
     mandate: await ports.signer.sign(claims),

@@ -39,7 +39,7 @@ export async function judged(
   const counting = [...standing, verified].filter(
     ({ signed }) => decision.verdicts[signed.claims.jti]?.counts === true,
   );
-  return { decision, assessment, content, counting };
+  return { decision, assessment, content, counting, reversal: current.reversal };
 }
 
 function deniedNow({ reasons }: DenyingDecision): AtbError {

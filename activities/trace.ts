@@ -12,6 +12,7 @@ export function traced(ledger: Ledger, traceId: string | undefined): Ledger {
     close: (requestId, event) => ledger.close(requestId, within(event)),
     revoke: (jti, event) => ledger.revoke(jti, within(event)),
     append: (event) => ledger.append(within(event)),
+    keepReversal: (reversal) => ledger.keepReversal(reversal),
     velocityOf: (limits, at) => ledger.velocityOf(limits, at),
     openRequests: (limit) => ledger.openRequests(limit),
     recordOf: (requestId) => ledger.recordOf(requestId),

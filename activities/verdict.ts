@@ -1,5 +1,6 @@
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { reversalTold } from '../domain/reversal';
 import { climbedBy } from './assessment';
 import { probeEvidenceOf } from '../domain/probe';
 import type { IdentifiedRequest } from './assessment';
@@ -51,7 +52,12 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
     climbed: climbedBy(record),
   };
   const before = await recordedVerdicts(ports, request.requestId, input.counted, record.verdicts);
-  const { decision, assessment, content, counting } = await judged(ports, identified, before, verified);
+  const { decision, assessment, content, counting, reversal } = await judged(
+    ports,
+    identified,
+    before,
+    verified,
+  );
 
   const entry = await ports.ledger.recordVerdict(
     {
@@ -83,6 +89,7 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
         limits: content.con.limits,
         audience: content.aud,
         policy_revision: decision.policyRevision,
+        ...(reversal && { reversal: reversalTold(reversal) }),
       },
     },
   );

@@ -64,25 +64,31 @@ const TICKET_FACT = data({
   attests: NAMES,
 });
 
+/** What the broker may do if the system fails after it has committed; the values are those that were asked. */
+const REVERSAL = { act: NAME, params: NAMES, limits: { type: 'object' } } as const;
+
 /**
  * With what was asked and with the verdicts, this is every claim of the mandate, and all that policy was told when it
  * said yes. The digest is over the claims (RFC 8785), and goes with the first of the people in them that is erased.
  */
-const ISSUED = data({
-  jti: NAME,
-  exp: EPOCH_SECONDS,
-  policy_revision: NAME,
-  approvers: NAMES,
-  verdicts: NAMES,
-  requirement: REQUIREMENT,
-  limits: { type: 'object' },
-  audience: NAME,
-  confirmation: data({}, { 'x5t#S256': DIGEST, jkt: DIGEST }),
-  decided_at: EPOCH_SECONDS,
-  ticket: orNull(TICKET_FACT),
-  attested_by_ticket: NAMES,
-  mandate_digest: DIGEST,
-});
+const ISSUED = data(
+  {
+    jti: NAME,
+    exp: EPOCH_SECONDS,
+    policy_revision: NAME,
+    approvers: NAMES,
+    verdicts: NAMES,
+    requirement: REQUIREMENT,
+    limits: { type: 'object' },
+    audience: NAME,
+    confirmation: data({}, { 'x5t#S256': DIGEST, jkt: DIGEST }),
+    decided_at: EPOCH_SECONDS,
+    ticket: orNull(TICKET_FACT),
+    attested_by_ticket: NAMES,
+    mandate_digest: DIGEST,
+  },
+  { reversal: data({ ...REVERSAL, jti: NAME, exp: EPOCH_SECONDS }) },
+);
 
 /** The body of POST /issue, with what it leaves out filled in. */
 const ASKED = {
@@ -112,6 +118,7 @@ const ASKED = {
     requires_dual_control: { type: 'boolean' },
     approvers: { type: 'array', items: SPIFFE_ID },
     ttl_seconds: { type: ['number', 'null'] },
+    reversal: { const: true },
   },
 } as const;
 
@@ -168,17 +175,20 @@ export const AUDIT_EVENTS = {
     tells: 'A signed verdict was verified and counts.',
     outcome: 'success',
     severity: 'informational',
-    data: data({
-      verdict: { enum: ['approve', 'reject', 'release'] },
-      role: NAME,
-      jti: NAME,
-      attests: NAMES,
-      statement: { type: 'string', maxLength: 32768 },
-      statement_digest: DIGEST,
-      limits: { type: 'object' },
-      audience: NAME,
-      policy_revision: NAME,
-    }),
+    data: data(
+      {
+        verdict: { enum: ['approve', 'reject', 'release'] },
+        role: NAME,
+        jti: NAME,
+        attests: NAMES,
+        statement: { type: 'string', maxLength: 32768 },
+        statement_digest: DIGEST,
+        limits: { type: 'object' },
+        audience: NAME,
+        policy_revision: NAME,
+      },
+      { reversal: data(REVERSAL) },
+    ),
   },
   poa_verdict_refused: {
     tells: 'A verdict was refused, and changed nothing.',

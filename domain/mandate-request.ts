@@ -1,5 +1,7 @@
 import { AtbError } from './error';
 import type { JsonObject } from './json';
+import { reversalContent } from './reversal';
+import type { ReversalContent, ReversalTerms } from './reversal';
 
 /** What an agent asks for, after the edge has parsed it: the body of POST /issue in camelCase. */
 export interface AskedMandate {
@@ -19,6 +21,8 @@ export interface AskedMandate {
   /** SPIFFE IDs of nominated approvers; empty where the agent nominates none. */
   readonly approvers: readonly string[];
   readonly ttlSeconds: number | null;
+  /** Whether a reversal mandate is asked for beside it; absent where not. */
+  readonly reversal?: true;
 }
 
 /** The fields of the body of POST /issue, each with where it goes. */
@@ -31,6 +35,7 @@ const BODY_FIELDS = [
   'requires_dual_control',
   'approvers',
   'ttl_seconds',
+  'reversal',
 ];
 
 /**
@@ -50,6 +55,7 @@ export function askedMandateOf(body: JsonObject): AskedMandate {
     requiresDualControl: (body.requires_dual_control ?? false) as boolean,
     approvers: (body.approvers ?? []) as readonly string[],
     ttlSeconds: (body.ttl_seconds ?? null) as number | null,
+    ...(body.reversal === true && { reversal: true }),
   };
 }
 
@@ -64,6 +70,7 @@ export function mandateBody(asked: AskedMandate): JsonObject {
     requires_dual_control: asked.requiresDualControl,
     approvers: asked.approvers,
     ttl_seconds: asked.ttlSeconds,
+    ...(asked.reversal && { reversal: true }),
   };
 }
 
@@ -134,12 +141,19 @@ export interface ToApprove extends JsonObject {
   readonly leg: JsonObject;
   readonly ticket: string | null;
   readonly aud: string;
+  /** What the broker may do if the system fails after it has committed; absent where nobody asked for it. */
+  readonly reversal?: ReversalContent;
 }
 
 export function toApprove(
   requestId: string,
   asked: AskedMandate,
-  granted: { readonly subject: string; readonly limits: JsonObject; readonly audience: string },
+  granted: {
+    readonly subject: string;
+    readonly limits: JsonObject;
+    readonly audience: string;
+    readonly reversal: ReversalTerms | null;
+  },
 ): ToApprove {
   return {
     req: requestId,
@@ -149,5 +163,6 @@ export function toApprove(
     leg: asked.leg,
     ticket: asked.ticket,
     aud: granted.audience,
+    ...(granted.reversal && { reversal: reversalContent(granted.reversal, asked.con.params) }),
   };
 }

@@ -2,6 +2,8 @@ import type { Json, JsonObject } from './json';
 import type { RecordedVerdict } from './request-status';
 import type { AskedMandate } from './mandate-request';
 import type { Requirement, Tier } from './policy';
+import { reversalContent } from './reversal';
+import type { PairedReversal, ReversalTerms } from './reversal';
 
 /** The claims of a PoA: RFC 7519 §4.1 names where there are any, the rest as in the operating model §3. */
 export interface MandateClaims {
@@ -23,6 +25,8 @@ export interface MandateClaims {
   readonly nbf: number;
   readonly exp: number;
   readonly cnf: Confirmation;
+  /** What the broker may do if the system fails after it has committed; absent where nobody asked for it. */
+  readonly rev?: PairedReversal;
 }
 
 /**
@@ -32,6 +36,14 @@ export interface MandateClaims {
 export type Confirmation =
   | { readonly 'x5t#S256': string; readonly jkt?: never }
   | { readonly jkt: string; readonly 'x5t#S256'?: never };
+
+/**
+ * The claims of a reversal mandate, `typ` "poa-reversal+jwt". Its subject is the broker, and nothing confirms a key: no
+ * caller can show one. It says what it reverses, and for whom that was done.
+ */
+export type ReversalClaims = Omit<MandateClaims, 'cnf' | 'rev'> & {
+  readonly rev: { readonly jti: string; readonly act: string; readonly sub: string };
+};
 
 /** All that a mandate is made of. */
 export interface MandateParts {
@@ -52,11 +64,13 @@ export interface MandateParts {
   readonly iat: number;
   readonly exp: number;
   readonly confirmation: Confirmation;
+  /** Null where there is no paired reversal. */
+  readonly reversal: { readonly terms: ReversalTerms; readonly jti: string; readonly exp: number } | null;
 }
 
 /** The claims: the same parts give the same claims, when the mandate is signed and when its evidence is verified. */
 export function mandateClaimsOf(parts: MandateParts): MandateClaims {
-  const { asked, iat, exp } = parts;
+  const { asked, iat, exp, reversal } = parts;
   return {
     iss: parts.issuer,
     aud: parts.audience,
@@ -72,6 +86,23 @@ export function mandateClaimsOf(parts: MandateParts): MandateClaims {
     nbf: iat,
     exp,
     cnf: parts.confirmation,
+    ...(reversal && {
+      rev: {
+        ...reversalContent(reversal.terms, asked.con.params),
+        ...{ jti: reversal.jti, exp: reversal.exp },
+      },
+    }),
+  };
+}
+
+/** The other half of a mandate, by its claims alone: the pair is recorded as one. Null where it has none. */
+export function reversalClaimsOf(mandate: MandateClaims): ReversalClaims | null {
+  const { iss, aud, leg, tier, pol, req, iat, nbf, rev } = mandate;
+  if (rev === undefined) return null;
+  return {
+    ...{ iss, aud, sub: aud, act: rev.act, con: rev.con, leg, tier, pol, req },
+    ...{ jti: rev.jti, iat, nbf, exp: rev.exp },
+    rev: { jti: mandate.jti, act: mandate.act, sub: mandate.sub },
   };
 }
 

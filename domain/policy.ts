@@ -4,6 +4,7 @@ import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import { localTimeJson } from './local-time';
 import type { AskedMandate } from './mandate-request';
+import type { ReversalTerms } from './reversal';
 import type { VelocityLimit } from './velocity';
 import { ticketFactJson } from './ticket';
 import type { TicketFact } from './ticket';
@@ -53,6 +54,8 @@ export interface PolicyInput {
     readonly requiresDualControl: boolean;
     readonly approvers: readonly string[];
     readonly ttlSeconds: number | null;
+    /** Whether a reversal mandate is asked for beside it; absent where not. */
+    readonly reversal?: true;
     /** In order of receipt. */
     readonly verdicts: readonly VerdictFact[];
     /** People whose verdicts count for nothing at the moment (SPIFFE IDs); absent where there are no verdicts. */
@@ -80,6 +83,7 @@ export function policyInputOf(
       requiresDualControl: asked.requiresDualControl,
       approvers: asked.approvers,
       ttlSeconds: asked.ttlSeconds,
+      ...(asked.reversal && { reversal: true }),
       ...found,
     },
   };
@@ -217,6 +221,8 @@ export interface AllowingDecision extends Decided {
   readonly velocity: readonly VelocityLimit[];
   /** Facts of the requirement that the ticket proves. */
   readonly attestedByTicket: readonly string[];
+  /** With how long its mandate lives; null where none is asked for. */
+  readonly reversal: (ReversalTerms & { readonly ttlSeconds: number }) | null;
   /** Teams that must be told, and be asked, of such a mandate (operating model §1). */
   readonly informed: readonly string[];
   readonly consulted: readonly string[];
@@ -261,6 +267,7 @@ export function policyInputJson(
       requires_dual_control: context.requiresDualControl,
       approvers: context.approvers,
       ttl_seconds: context.ttlSeconds,
+      reversal: context.reversal ?? false,
       verdicts: context.verdicts.map((verdict) => ({
         jti: verdict.jti,
         by: verdict.by,
@@ -343,6 +350,8 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       };
     }),
     attestedByTicket: texts(decision.attested_by_ticket, 'attested_by_ticket'),
+    // Absent in what an older policy says.
+    reversal: decision.reversal == null ? null : reversal(object(decision.reversal, 'reversal')),
     informed: texts(decision.informed, 'informed'),
     consulted: texts(decision.consulted, 'consulted'),
     contacts: Object.fromEntries(
@@ -352,6 +361,19 @@ export function parsePolicyDecision(value: unknown): PolicyDecision {
       }),
     ),
     breakGlass: breakGlass(object(decision.break_glass, 'break_glass')),
+  };
+}
+
+function reversal({ ttl_seconds, ...terms }: JsonObject): AllowingDecision['reversal'] {
+  return { ...reversalTermsOf(terms), ttlSeconds: wholeNumber(ttl_seconds, 'reversal') };
+}
+
+/** What events and policy tell of a reversal. Throws `policy_unavailable` where it is not of the form. */
+export function reversalTermsOf({ act, params, limits }: JsonObject): ReversalTerms {
+  return {
+    act: text(act, 'reversal'),
+    params: texts(params, 'reversal'),
+    limits: object(limits, 'reversal'),
   };
 }
 

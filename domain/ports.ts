@@ -4,7 +4,7 @@ import type { IncidentDecision, IncidentInput } from './incident';
 import type { JsonObject } from './json';
 import type { DigestPlan, IssuedCount } from './digest-plan';
 import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
-import type { MandateClaims } from './mandate';
+import type { MandateClaims, ReversalClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
 import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
@@ -89,6 +89,13 @@ export interface MandateEntry {
   readonly proofs?: readonly OneTimeProof[];
 }
 
+/** A reversal mandate, signed. It is kept for the broker: nobody else may redeem it. */
+export interface KeptReversal {
+  readonly claims: ReversalClaims;
+  /** The compact JWS. */
+  readonly mandate: string;
+}
+
 /** A stop that is in force, and who wants it lifted since. */
 export interface StandingStop {
   readonly stoppedAt: Date;
@@ -159,6 +166,8 @@ export interface Ledger {
     event: AuditEvent,
     limits: readonly VelocityLimit[],
   ): Promise<MandateEntry | Exceeded>;
+  /** Keeps a reversal mandate for the broker, beside the mandate that it reverses. The same again changes nothing. */
+  keepReversal(reversal: KeptReversal): Promise<void>;
   /** How the limits stand at a moment; takes nothing. */
   velocityOf(limits: readonly VelocityLimit[], at: Date): Promise<readonly VelocityStanding[]>;
   /** Records a request's end without a mandate; false where a mandate was recorded before. */
@@ -412,4 +421,6 @@ export interface MandateOpener {
 /** Signs mandates with the one active key; the same claims give the same bytes (RFC 8032 §5.1). */
 export interface MandateSigner {
   sign(claims: MandateClaims): Promise<string>;
+  /** The paired one, under its own type. */
+  signReversal(claims: ReversalClaims): Promise<string>;
 }

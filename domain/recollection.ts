@@ -4,7 +4,7 @@ import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import { askedMandateOf, toApprove } from './mandate-request';
 import type { AskedMandate } from './mandate-request';
-import { requirementOf } from './policy';
+import { requirementOf, reversalTermsOf } from './policy';
 import type { Tier } from './policy';
 import type { Ended, Issued, RecordedVerdict } from './request-status';
 
@@ -65,6 +65,7 @@ function issuedOf(
       subject: agent,
       limits: objectOf(data.limits),
       audience: textOf(data.audience) ?? '',
+      reversal: isJsonObject(data.reversal) ? reversalTermsOf(data.reversal) : null,
     }),
     jti: textOf(data.jti) ?? '',
     expiresAt: data.exp as number,

@@ -7,10 +7,10 @@ import type { Evidence } from './evidence';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import { approversOf, mandateClaimsOf } from './mandate';
-import type { Confirmation, MandateClaims } from './mandate';
+import type { Confirmation, MandateClaims, MandateParts } from './mandate';
 import { askedMandateOf, toApprove } from './mandate-request';
 import type { AskedMandate } from './mandate-request';
-import { policyInputOf } from './policy';
+import { policyInputOf, reversalTermsOf } from './policy';
 import type { ClimbedRung, PolicyInput, Tier, VerdictFact } from './policy';
 import type { SvidValidator, VerdictOpener } from './ports';
 import { provenEvents } from './proven-event';
@@ -235,7 +235,8 @@ function contentDigest(
   if (!isJsonObject(limits) || typeof audience !== 'string')
     throw invalid(`${id} tells no limits, or no audience`);
   const subject = requested.leaf.subject ?? '';
-  return sha256Base64url(canonicalJson(toApprove(requestId, asked, { subject, limits, audience })));
+  const reversal = isJsonObject(data.reversal) ? reversalTermsOf(data.reversal) : null;
+  return sha256Base64url(canonicalJson(toApprove(requestId, asked, { subject, limits, audience, reversal })));
 }
 
 function mandateOf(
@@ -354,7 +355,13 @@ function claimsAgain(
     verdicts: records,
     attestedByTicket: (data.attested_by_ticket ?? []) as readonly string[],
     confirmation: object(leaf, 'confirmation') as JsonObject & Confirmation,
+    reversal: isJsonObject(data.reversal) ? reversalAgain(leaf, data.reversal) : null,
   });
+}
+
+function reversalAgain({ id }: Leaf, { jti, exp, ...terms }: JsonObject): MandateParts['reversal'] {
+  if (typeof jti !== 'string' || typeof exp !== 'number') throw invalid(`${id} tells no proper reversal`);
+  return { terms: reversalTermsOf(terms), jti, exp };
 }
 
 function inputAgain(

@@ -3,12 +3,13 @@ import type { CompactJwsForm } from '../../domain/compact-jws';
 import { AtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
-import type { MandateClaims } from '../../domain/mandate';
+import type { MandateClaims, ReversalClaims } from '../../domain/mandate';
 import { TIERS } from '../../domain/policy';
 import type { Tier } from '../../domain/policy';
 import type { MandateOpener } from '../../domain/ports';
 import type { MandateVerificationKeys } from './mandate-keys';
-import { MANDATE_TYP } from './mandate-signer';
+import type { PairedReversal } from '../../domain/reversal';
+import { MANDATE_TYP, REVERSAL_TYP } from './mandate-signer';
 import { isSignedBy } from './signature';
 
 /** Who must have issued a mandate, and for whom. */
@@ -40,17 +41,41 @@ const SHA256_BYTES = 32;
 export function openMandate(
   compact: string,
   keys: MandateVerificationKeys,
-  { issuer, audience }: MandateParties,
+  parties: MandateParties,
 ): MandateClaims {
-  const { header, claims, signingInput, signature } = parseCompactJws(compact, FORM);
+  return requireFor(parties, parseClaims(signedClaims(compact, keys, FORM)));
+}
+
+/** As verifyMandate, for the mandates of another type that only the broker itself redeems. */
+export function verifyReversal(
+  compact: string,
+  keys: MandateVerificationKeys,
+  { now, clockSkewSeconds, ...parties }: MandateParties & MandateTime,
+): ReversalClaims {
+  const reversal = requireFor(
+    parties,
+    parseReversal(signedClaims(compact, keys, { ...FORM, typ: REVERSAL_TYP })),
+  );
+  requireInTime(reversal, { now, ...(clockSkewSeconds !== undefined && { clockSkewSeconds }) });
+  return reversal;
+}
+
+function signedClaims(compact: string, keys: MandateVerificationKeys, form: CompactJwsForm): JsonObject {
+  const { header, claims, signingInput, signature } = parseCompactJws(compact, form);
   if (header.alg !== 'EdDSA') throw invalid('its alg is not EdDSA');
   const key = typeof header.kid === 'string' ? keys.get(header.kid) : undefined;
   if (!key) throw invalid('its key is unknown');
   if (!isSignedBy(key, Buffer.from(signingInput), signature)) throw invalid('its signature does not verify');
-  const mandate = parseClaims(claims);
-  if (mandate.iss !== issuer) throw invalid('it was issued by somebody else');
-  if (mandate.aud !== audience) throw invalid('it is for somebody else');
-  return mandate;
+  return claims;
+}
+
+function requireFor<Claims extends { readonly iss: string; readonly aud: string }>(
+  { issuer, audience }: MandateParties,
+  claims: Claims,
+): Claims {
+  if (claims.iss !== issuer) throw invalid('it was issued by somebody else');
+  if (claims.aud !== audience) throw invalid('it is for somebody else');
+  return claims;
 }
 
 /** As openMandate, and the mandate is good now. Throws `mandate_invalid`, and `mandate_lapsed` where it was good once. */
@@ -82,7 +107,40 @@ export function mandateOpener(keys: MandateVerificationKeys, parties: MandatePar
 }
 
 function parseClaims(claims: JsonObject): MandateClaims {
-  const { iss, aud, sub, act, con, leg, tier, pol, req, jti, iat, nbf, exp, cnf, ...unknown } = claims;
+  const { cnf, rev, ...common } = claims;
+  const mandate = commonClaims(common);
+  return {
+    ...mandate,
+    cnf: confirmation(cnf),
+    ...(rev !== undefined && { rev: pairedReversal(rev, mandate) }),
+  };
+}
+
+function parseReversal(claims: JsonObject): ReversalClaims {
+  const { rev, ...common } = claims;
+  const { jti, act, sub, ...unknown } = object(rev, 'rev');
+  if (Object.keys(unknown).length > 0) throw invalid('its rev has a member that does not belong there');
+  return {
+    ...commonClaims(common),
+    rev: { jti: text(jti, 'rev.jti'), act: text(act, 'rev.act'), sub: text(sub, 'rev.sub') },
+  };
+}
+
+function pairedReversal(rev: Json, { jti: own, exp: end }: { jti: string; exp: number }): PairedReversal {
+  const { act, con, jti, exp, ...unknown } = object(rev, 'rev');
+  if (Object.keys(unknown).length > 0) throw invalid('its rev has a member that does not belong there');
+  const paired = {
+    act: text(act, 'rev.act'),
+    con: constraints(con),
+    jti: text(jti, 'rev.jti'),
+    exp: numericDate(exp, 'rev.exp'),
+  };
+  if (paired.jti === own || paired.exp < end) throw invalid('its rev is no reversal that outlives it');
+  return paired;
+}
+
+function commonClaims(claims: JsonObject): Omit<MandateClaims, 'cnf' | 'rev'> {
+  const { iss, aud, sub, act, con, leg, tier, pol, req, jti, iat, nbf, exp, ...unknown } = claims;
   if (Object.keys(unknown).length > 0) throw invalid('it has a claim that does not belong there');
   const mandate = {
     iss: text(iss, 'iss'),
@@ -98,7 +156,6 @@ function parseClaims(claims: JsonObject): MandateClaims {
     iat: numericDate(iat, 'iat'),
     nbf: numericDate(nbf, 'nbf'),
     exp: numericDate(exp, 'exp'),
-    cnf: confirmation(cnf),
   };
   if (mandate.exp <= mandate.nbf || mandate.exp <= mandate.iat) throw invalid('it ends before it begins');
   return mandate;

@@ -10,6 +10,7 @@ import type { VelocityLimit, VelocityStanding } from '../../domain/velocity';
 import type {
   AuditFilter,
   Exceeded,
+  KeptReversal,
   Ledger,
   MandateEntry,
   OneTimeProof,
@@ -98,6 +99,10 @@ const RECORD_MANDATE = `
   ), event as (${eventWhere('fresh')})
   select jti, claims, exceeded, exists (select from proven) as proven
   from velocity left join recorded on true`;
+
+const KEEP_REVERSAL = `
+  insert into reversal (jti, reverses, request_id, mandate, expires_at)
+  values ($1, $2, $3, $4, to_timestamp($5)) on conflict do nothing`;
 
 const USED_FOR = `
   select count(*)::int as used from used_proof
@@ -245,6 +250,11 @@ export class PostgresLedger implements Ledger {
       throw new AtbError('request_finished', 'the request was closed before');
     }
     return { requestId: entry.requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims };
+  }
+
+  async keepReversal({ claims, mandate }: KeptReversal): Promise<void> {
+    const { jti, rev, req, exp } = claims;
+    await rowsOf(this.pool, 'keep-reversal', KEEP_REVERSAL, [jti, rev.jti, req, mandate, exp]);
   }
 
   async velocityOf(limits: readonly VelocityLimit[], at: Date): Promise<readonly VelocityStanding[]> {

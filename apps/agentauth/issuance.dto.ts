@@ -128,6 +128,10 @@ export class IssuanceDto {
   @IsInt(as('ttl_malformed', 'ttl_seconds must be a whole number'))
   @Min(1, as('ttl_malformed', 'ttl_seconds must be at least 1'))
   ttl_seconds?: number;
+
+  @IsOptional()
+  @IsBoolean()
+  reversal?: boolean;
 }
 
 /** The body of POST /requests/:id/verdicts. */

@@ -145,6 +145,11 @@ const SCHEMAS = {
         requires_dual_control: { type: 'boolean' },
         approvers: { ...spiffeIds, minItems: 2, maxItems: 10, uniqueItems: true },
         ttl_seconds: { type: 'integer', minimum: 1 },
+        reversal: {
+          type: 'boolean',
+          description:
+            'with a reversal mandate, which the broker alone redeems if the system fails after it has committed',
+        },
       },
       ['act'],
     ),

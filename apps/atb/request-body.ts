@@ -22,6 +22,7 @@ export interface RequestOptions {
   readonly dualControl?: boolean;
   readonly approver: readonly string[];
   readonly ttl?: string;
+  readonly reversal?: boolean;
 }
 
 const collect = (value: string, before: readonly string[]) => [...before, value];
@@ -56,7 +57,8 @@ export function withGroundOptions(command: Command): Command {
     .option('--ticket <id>', 'the change or incident that this belongs to')
     .option('--dual-control', 'ask for two approvers even where policy does not')
     .option('--approver <id>', 'nominate an approver: a SPIFFE ID or person/NAME; two or more', collect, [])
-    .option('--ttl <seconds>', "a shorter lifetime of the mandate than policy's");
+    .option('--ttl <seconds>', "a shorter lifetime of the mandate than policy's")
+    .option('--reversal', 'have the broker undo it if the system fails after it has committed');
 }
 
 /**
@@ -81,6 +83,7 @@ export async function requestBody(
       approvers: options.approver.map((approver) => spiffeId(approver, ownTrustDomain)),
     }),
     ...(options.ttl !== undefined && { ttl_seconds: parseJson('--ttl', options.ttl) }),
+    ...(options.reversal === true && { reversal: true }),
   };
   if (options.file !== undefined) {
     if (Object.keys(built).length > 0)

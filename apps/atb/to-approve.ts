@@ -4,6 +4,7 @@ import { AtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
 import type { ToApprove } from '../../domain/mandate-request';
+import type { ReversalContent } from '../../domain/reversal';
 import type { Standing } from './standing';
 
 /** What an approver is about to sign for, and its digest, computed here. */
@@ -51,26 +52,38 @@ export function signable(standing: Standing, requestId: string): Signable {
 }
 
 function parseContent(toApprove: JsonObject): ToApprove {
-  const { req, sub, act, con, leg, ticket, aud } = toApprove;
-  const members = Object.keys(toApprove);
+  const { req, sub, act, con, leg, ticket, aud, reversal } = toApprove;
+  const members = Object.keys(toApprove).filter((name) => name !== 'reversal');
   const unknown = members.filter((name) => !MEMBERS.includes(name));
   if (unknown.length > 0 || members.length !== MEMBERS.length) {
     throw contradiction('what is to be signed has not the known form; is this program too old?');
   }
-  const { params, limits, ...more } = isJsonObject(con) ? con : {};
-  if (!isJsonObject(params) || !isJsonObject(limits) || Object.keys(more).length > 0 || !isJsonObject(leg)) {
-    throw contradiction('its constraints or its legal ground have not the known form');
-  }
+  if (!isJsonObject(leg)) throw contradiction('its legal ground has not the known form');
   if (ticket !== null && typeof ticket !== 'string') throw contradiction('its ticket is no text');
   return {
     req: requiredText(req),
     sub: requiredText(sub),
     act: requiredText(act),
-    con: { params, limits },
+    con: parseConstraints(con),
     leg,
     ticket: ticket ?? null,
     aud: requiredText(aud),
+    ...(reversal !== undefined && { reversal: parseReversal(reversal) }),
   };
+}
+
+function parseReversal(reversal: Json): ReversalContent {
+  const { act, con, ...more } = isJsonObject(reversal) ? reversal : {};
+  if (Object.keys(more).length > 0) throw contradiction('its reversal has not the known form');
+  return { act: requiredText(act), con: parseConstraints(con) };
+}
+
+function parseConstraints(con: Json | undefined): ToApprove['con'] {
+  const { params, limits, ...more } = isJsonObject(con) ? con : {};
+  if (!isJsonObject(params) || !isJsonObject(limits) || Object.keys(more).length > 0) {
+    throw contradiction('its constraints have not the known form');
+  }
+  return { params, limits };
 }
 
 function requiredText(value: Json | undefined): string {

@@ -57,6 +57,7 @@ export function requestInWords(
     row('legal ground', FROM_AGENT),
     ...indented(valueLines(content.leg)),
     row('ticket', content.ticket === null ? 'none' : `${quoted(content.ticket)}  ${FROM_AGENT}`),
+    ...reversalLines(content),
     row('enforced by', visible(content.aud)),
     row('request', visible(content.req)),
     row('digest', digest),
@@ -65,6 +66,17 @@ export function requestInWords(
     ...beside(standing, now),
     ...riskLines(content, standing),
   ]);
+}
+
+/** What happens without anybody being asked again. */
+function reversalLines({ reversal }: Signable['content']): readonly string[] {
+  if (reversal === undefined) return [];
+  return [
+    row('reversal', 'if the system reports a failure after it has committed, the broker alone does'),
+    row('', `${visible(reversal.act)}, once, with`),
+    ...indented(valueLines(reversal.con.params)),
+    ...indented(valueLines(reversal.con.limits)),
+  ];
 }
 
 /** What its reader is about to say of it. */

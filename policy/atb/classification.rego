@@ -68,6 +68,14 @@ own_purpose(purpose) if lower(trim_space(purpose)) in agent.purposes
 
 own_purpose(_) if "*" in agent.purposes
 
+# --- With its reversal: whoever approves the one approves the other ---
+
+grounds contains {"to": reversing.tier, "reason": "reversal", "detail": detail} if {
+	input.context.reversal == true
+	reversing := data.catalogue.actions[action.reversed_by]
+	detail := concat("", [action.reversed_by, ", which would reverse it, is of this tier"])
+}
+
 # --- Outside business hours, where the action says that it matters ---
 
 grounds contains {"to": data.context.outside_business_hours[action.tier], "reason": "outside_business_hours", "detail": detail} if {

@@ -12,6 +12,7 @@ import data.atb.leg
 import data.atb.limits
 import data.atb.requirement
 import data.atb.responsibility
+import data.atb.reversal
 import data.atb.ticket
 import data.atb.velocity
 import data.atb.verdicts
@@ -75,6 +76,7 @@ allowing := {
 	"poll": data.requests.poll,
 	"velocity": velocity.limits,
 	"attested_by_ticket": sort(requirement.attest & ticket.attested),
+	"reversal": reversal_terms,
 	"informed": responsibility.informed,
 	"consulted": responsibility.consulted,
 	"contacts": responsibility.contacts,
@@ -86,10 +88,14 @@ allowing := {
 	},
 }
 
+default reversal_terms := null
+
+reversal_terms := reversal.document
+
 # What is wrong with the request itself, each with its place.
 default faults := set()
 
-faults := (limits.faults | constraints.faults) | leg.faults if action
+faults := (limits.faults | constraints.faults) | (leg.faults | reversal.faults) if action
 
 reasons contains fault.code if some fault in faults
 
@@ -106,6 +112,8 @@ rules contains concat("", ["data/legal-bases ", leg.template.basis]) if leg.temp
 rules contains concat("", ["data/agents ", input.subject.id, " ceilings"]) if classification.agent.ceilings[input.action.name]
 
 rules contains concat("", ["data/velocity ", limit.rule]) if some limit in velocity.limits
+
+rules contains concat("", ["data/catalogue ", reversal.name, " reverses"]) if reversal.wanted
 
 rules contains concat("", ["atb/constraints ", name]) if some name in constraints.typed
 
@@ -153,11 +161,15 @@ reasons contains reason if some reason in velocity.reasons
 
 # --- Lifetime ---
 
-ttl_seconds := tier.ttl_seconds if context.ttl_seconds == null
+longest_ttl := tier.ttl_seconds if not reversal.wanted
+
+longest_ttl := min([tier.ttl_seconds, reversal.longest_ttl]) if reversal.wanted
+
+ttl_seconds := longest_ttl if context.ttl_seconds == null
 
 ttl_seconds := context.ttl_seconds if {
 	ttl_well_formed
-	context.ttl_seconds <= tier.ttl_seconds
+	context.ttl_seconds <= longest_ttl
 }
 
 ttl_well_formed if {
@@ -173,7 +185,7 @@ reasons contains "ttl_malformed" if {
 
 reasons contains "ttl_above_cap" if {
 	ttl_well_formed
-	context.ttl_seconds > tier.ttl_seconds
+	context.ttl_seconds > longest_ttl
 }
 
 # --- Ticket ---

@@ -37,13 +37,27 @@ reasons contains reason if {
 }
 
 # Whoever reads without a mandate states no legal ground: the allowlist is the ground (operating model §3).
-default excused := set()
-
-excused := {fault.code | some fault in leg.faults} if {
+excused contains fault.code if {
 	not mandated
 	low_risk_read
 	input.context.leg == {}
+	some fault in leg.faults
 }
+
+# The broker reverses for the people who approved it: what the agent may do today is no reason to leave it undone.
+excused contains reason if {
+	reverses
+	some reason in {"agent_not_allowed", "agent_suspended", "agent_unknown"}
+}
+
+reverses if is_string(input.mandate.reverses)
+
+reasons contains "reversal_unavailable" if {
+	reverses
+	not still_reverses
+}
+
+still_reverses if data.catalogue.actions[input.mandate.reverses].reversed_by == input.action.name
 
 ranks := {"low": 1, "medium": 2, "high": 3, "critical": 4}
 
@@ -58,6 +72,8 @@ tier_holds if ranks[now_decided.tier] <= ranks[input.mandate.tier]
 reasons contains "agent_suspended" if not agent_active
 
 agent_active if object.get(directory.agent(input.subject.id), "state", "active") == "active"
+
+agent_active if reverses
 
 # An agent that is not known is told so, not that it is suspended.
 agent_active if not directory.agent(input.subject.id)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { sha256Base64url } from '../../domain/digest';
+import { reversalClaimsOf } from '../../domain/mandate';
 import type { MandateClaims } from '../../domain/mandate';
 import type { Ledger, MandateEntry, RequestEntry, VerdictEntry } from '../../domain/ports';
 import type { VelocityLimit } from '../../domain/velocity';
@@ -334,6 +335,17 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
         { rung: 1, climbedAt: NOON },
         { rung: 2, climbedAt: SOON },
       ]);
+    });
+
+    it('keeps a reversal mandate once for the mandate that it reverses', async () => {
+      const { requestId } = await admitted();
+      const claims = claimsOf(requestId, randomUUID());
+      const rev = { act: 'erp.order.cancel', con: claims.con, jti: randomUUID(), exp: claims.exp };
+      const paired = reversalClaimsOf({ ...claims, rev });
+      if (!paired) throw new Error('it has no reversal');
+      const reversal = { claims: paired, mandate: 'a.b.c' };
+      await underTest().ledger.keepReversal(reversal);
+      await expect(underTest().ledger.keepReversal(reversal)).resolves.toBeUndefined();
     });
 
     it.each([

@@ -6,6 +6,7 @@ import type { MandateClaims } from '../../domain/mandate';
 import type {
   AuditFilter,
   Exceeded,
+  KeptReversal,
   Ledger,
   MandateEntry,
   OneTimeProof,
@@ -33,6 +34,8 @@ export class MemoryLedger implements Ledger {
   private readonly velocity = new Map<string, { readonly taken: number; readonly resetsAt: Date }>();
   /** The request of each proof, and what it is bound to. */
   private readonly used = new Map<string, string>();
+  /** By the `jti` of the mandate that each reverses. */
+  readonly reversals = new Map<string, KeptReversal>();
   private available = true;
 
   /** From now on nothing is answered, as when the database is down. */
@@ -96,6 +99,13 @@ export class MemoryLedger implements Ledger {
         this.write({ ...event, requestId });
       }
       return mandateOf(requestId, row.mandate);
+    });
+  }
+
+  keepReversal(reversal: KeptReversal): Promise<void> {
+    return this.atomically(() => {
+      const { jti } = reversal.claims.rev;
+      if (!this.reversals.has(jti)) this.reversals.set(jti, structuredClone(reversal));
     });
   }
 

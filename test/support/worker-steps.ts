@@ -52,6 +52,7 @@ export interface Asking {
   readonly ticket?: string;
   readonly approvers?: readonly string[];
   readonly requiresDualControl?: boolean;
+  readonly reversal?: true;
 }
 
 export interface Credential {
@@ -184,6 +185,7 @@ export class WorkerSteps {
         requiresDualControl: asking.requiresDualControl ?? false,
         approvers: asking.approvers ?? [],
         ttlSeconds: null,
+        ...(asking.reversal && { reversal: true }),
       },
       evidence: this.evidence(chain),
       forecast: 'require',

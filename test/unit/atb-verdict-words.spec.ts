@@ -67,6 +67,23 @@ function words(changes: JsonObject = {}, attests: readonly string[] = []): strin
 }
 
 describe('what an approver is shown', () => {
+  it('says in plain words what the broker will do unasked, where a reversal goes with it', () => {
+    const reversal = { act: 'sap.payment.reverse', con: { params: { amount: 1250 }, limits: {} } };
+    const shown = words({ to_approve: { ...TO_APPROVE, reversal } });
+    expect(shown).toContain('if the system reports a failure after it has committed, the broker alone does');
+    expect(shown).toMatch(/sap\.payment\.reverse, once, with\n.*\| amount = 1250/);
+    expect(words()).not.toContain('reversal');
+  });
+
+  it.each([
+    ['more than is shown', { act: 'a.b', con: { params: {}, limits: {} }, also: 1 }],
+    ['no action', { con: { params: {}, limits: {} } }],
+    ['constraints of another form', { act: 'a.b', con: { params: {} } }],
+    ['no object', 'a.b'],
+  ])('signs nothing with a reversal that has %s', (_, reversal) => {
+    expect(() => words({ to_approve: { ...TO_APPROVE, reversal } })).toThrow(/contradicts itself/);
+  });
+
   it('says who, what, which values, which limits, why, what it costs to be wrong, and until when', () => {
     const shown = words();
     for (const part of [
@@ -212,10 +229,8 @@ describe('the role of an approver', () => {
 
 it('finds in the catalogue as built what an approver must know of an action', () => {
   const built = policyData(JSON.parse(readFileSync('policy/dist/data.json', 'utf8')));
-  expect(built.sentencesOf('sap.payment.execute')).toEqual([
-    'Pay a supplier through SAP',
-    'cannot be undone',
-  ]);
+  expect(built.sentencesOf('sap.payment.execute')).toEqual(['Pay a supplier through SAP']);
+  expect(built.sentencesOf('sap.payment.reverse')).toContain('cannot be undone');
   expect(built.sentencesOf('azure.keyvault.secret_set')).toContain('the vault is protected');
   expect(built.sentencesOf('crm.contact.read')).toEqual(["Read a person's contact in the CRM"]);
   expect(built.unitOf('sap.payment.execute', 'amount')).toBe('EUR');

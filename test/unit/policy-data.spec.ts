@@ -153,6 +153,24 @@ describe('the build of the policy data', () => {
       /erp\.json:\d+:\d+: erp\.order\.uncreate is not in the catalogue/,
     ],
     [
+      "a reversal that needs somebody's word",
+      'catalogue/erp.json',
+      (d) => (d.actions['erp.order.cancel'].params.reason.attested = true),
+      /erp\.json:\d+:\d+: erp\.order\.cancel needs somebody's word for reason/,
+    ],
+    [
+      'a reversal that leaves the action no time',
+      'reversal.json',
+      (d) => (d.ttl_seconds = d.reserve_seconds),
+      /reversal\.json:\d+:\d+: it leaves the action itself no time/,
+    ],
+    [
+      'a mandate that outlives five minutes',
+      'reversal.json',
+      (d) => (d.ttl_seconds = 301),
+      /reversal\.json:\d+:\d+: .*<= 300/,
+    ],
+    [
       'undeclared parameters above the low tier',
       'catalogue/erp.json',
       (d) => (d.actions['erp.order.create'].other_params = true),

@@ -22,6 +22,7 @@ const CHECKS = [
   velocity,
   signOffs,
   incidents,
+  reversals,
 ];
 
 /** A role that nobody holds can never be satisfied: whoever waits for it waits for ever. */
@@ -185,6 +186,13 @@ function actions({ catalogue }, fault) {
       if (!has(catalogue.actions, entry.reversed_by))
         fault(at('reversed_by'), `${entry.reversed_by} is not in the catalogue`);
       if (!entry.reversible) fault(at('reversible'), 'what another action reverses is reversible');
+      const reversing = Object.entries(catalogue.actions[entry.reversed_by]?.params ?? {});
+      const attested = reversing.find(([, param]) => param.attested);
+      if (attested)
+        fault(
+          at('reversed_by'),
+          `${entry.reversed_by} needs somebody's word for ${attested[0]}: nobody can give it`,
+        );
     }
     if (entry.tier !== 'low' && entry.other_params)
       fault(at('other_params'), 'only a read of the low tier may take parameters that are not declared');
@@ -203,6 +211,11 @@ function actions({ catalogue }, fault) {
         if (!has(entry.params, param))
           fault(at('one_of', 'ways', index), `${param} is no parameter of ${name}`);
   }
+}
+
+function reversals({ reversal }, fault) {
+  if (reversal.reserve_seconds >= reversal.ttl_seconds)
+    fault(['reversal', 'reserve_seconds'], 'it leaves the action itself no time');
 }
 
 /** Which kinds of bounds a type can have. */

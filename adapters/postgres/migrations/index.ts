@@ -12,6 +12,7 @@ import { probe } from './0075-probe';
 import { proposal } from './0080-proposal';
 import { probeTurn } from './0090-probe-turn';
 import { stoppedTier } from './0110-stopped-tier';
+import { reversal } from './0100-reversal';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -30,4 +31,5 @@ export const MIGRATIONS: readonly Migration[] = [
   proposal,
   probeTurn,
   stoppedTier,
+  reversal,
 ];
