@@ -1,5 +1,6 @@
 import type { Connection } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
+import { dateOf, listedExecutions } from './listed-workflows';
 
 type Execution = temporal.api.workflow.v1.IWorkflowExecutionInfo;
 
@@ -41,19 +42,18 @@ export async function recordedWorkflows(
   workflowType: string,
 ): Promise<ReadonlyMap<string, RecordedWorkflow>> {
   const latest = new Map<string, RecordedWorkflow>();
-  let nextPageToken: Uint8Array = new Uint8Array();
-  do {
-    const page = await connection.workflowService.listWorkflowExecutions({
-      ...{ namespace, nextPageToken, pageSize: LISTED_AT_ONCE },
-      query: `WorkflowType = '${workflowType}'`,
-    });
-    for (const execution of page.executions) {
-      const one = recordedOf(execution);
-      const known = latest.get(one.workflowId);
-      if (!known || known.startedAt <= one.startedAt) latest.set(one.workflowId, one);
-    }
-    nextPageToken = page.nextPageToken;
-  } while (nextPageToken.length > 0);
+  const { workflowService } = connection;
+  const query = `WorkflowType = '${workflowType}'`;
+  for await (const execution of listedExecutions({
+    workflowService,
+    namespace,
+    query,
+    pageSize: LISTED_AT_ONCE,
+  })) {
+    const one = recordedOf(execution);
+    const known = latest.get(one.workflowId);
+    if (!known || known.startedAt <= one.startedAt) latest.set(one.workflowId, one);
+  }
   return latest;
 }
 
@@ -80,9 +80,4 @@ function recordedOf({
     startedAt: dateOf(startTime) ?? new Date(0),
     closedAt: dateOf(closeTime),
   };
-}
-
-function dateOf(timestamp: temporal.api.workflow.v1.IWorkflowExecutionInfo['startTime']): Date | null {
-  if (timestamp?.seconds == null) return null;
-  return new Date(Number(timestamp.seconds) * 1000 + Math.floor((timestamp.nanos ?? 0) / 1_000_000));
 }

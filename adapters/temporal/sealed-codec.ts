@@ -109,6 +109,11 @@ export class SealedCodec implements PayloadCodec {
   }
 }
 
+/** Whether a payload has the form of one that is sealed for this workflow; only opening it proves that it is. */
+export function isSealedFor({ metadata }: Pick<Payload, 'metadata'>, workflowId: string): boolean {
+  return text(metadata?.encoding) === ENCODING && text(metadata?.workflow) === workflowId;
+}
+
 function text(bytes: Uint8Array | null | undefined): string {
   return bytes ? Buffer.from(bytes).toString('utf8') : '';
 }

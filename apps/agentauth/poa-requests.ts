@@ -62,7 +62,6 @@ const SLOWEST_POLL_MS = 1_000;
 const APPROVALS_LISTED = 5_000;
 const LISTED_AT_ONCE = 1_000;
 const APPROVALS_SCANNED = 200;
-const ASKED_AT_ONCE = 20;
 const RECENT_SHOWN = 10;
 
 type Handle = WorkflowHandle<PoaRequestWorkflow>;
@@ -202,14 +201,14 @@ export class PoaRequests extends TemporalCalls {
     const candidates = await this.reaching(async () => {
       const found: { requestId: string; mine: boolean; since: number }[] = [];
       const query = `WorkflowType = '${POA_REQUEST}' AND AtbState = 'pending' AND ExecutionStatus = 'Running'`;
-      for await (const listed of this.client.workflow.list({ query, pageSize: LISTED_AT_ONCE })) {
-        const requestId = requestIdOf(listed.workflowId);
+      for await (const { workflowId, attributes, startedAt } of this.found(query, LISTED_AT_ONCE)) {
+        const requestId = requestIdOf(workflowId);
         if (requestId === undefined) continue;
-        const waitingOn = listed.typedSearchAttributes.get(ATB_WAITING_ON) ?? [];
+        const waitingOn = attributes.get(ATB_WAITING_ON) ?? [];
         found.push({
           requestId,
           mine: waitingOn.some((role) => roles.includes(role)),
-          since: listed.startTime.getTime(),
+          since: startedAt.getTime(),
         });
         if (found.length === APPROVALS_LISTED) break;
       }
@@ -218,12 +217,10 @@ export class PoaRequests extends TemporalCalls {
     const looked = candidates
       .sort((a, b) => Number(b.mine) - Number(a.mine) || a.since - b.since)
       .slice(0, APPROVALS_SCANNED);
-    const statuses: RequestStatus[] = [];
-    for (let from = 0; from < looked.length; from += ASKED_AT_ONCE) {
-      const some = looked.slice(from, from + ASKED_AT_ONCE);
-      statuses.push(...(await Promise.all(some.map(({ requestId }) => this.status(requestId)))));
-    }
-    return statuses;
+    return this.standings(
+      looked.map(({ requestId }) => requestId),
+      (id) => this.status(id),
+    );
   }
 
   /** How an agent's last requests ended, newest first, but for this one. For people to read: nothing depends on it. */
@@ -232,18 +229,15 @@ export class PoaRequests extends TemporalCalls {
     return this.reaching(async () => {
       const recent: RecentRequest[] = [];
       const query = `WorkflowType = '${POA_REQUEST}' AND AtbAgent = '${id}'`;
-      for await (const { workflowId, typedSearchAttributes, startTime } of this.client.workflow.list({
-        query,
-        pageSize: RECENT_SHOWN + 1,
-      })) {
+      for await (const { workflowId, attributes, startedAt } of this.found(query, RECENT_SHOWN + 1)) {
         const requestId = requestIdOf(workflowId);
         if (requestId === undefined || requestId === except) continue;
         recent.push({
           requestId,
-          act: typedSearchAttributes.get(ATB_ACTION) ?? 'unknown',
-          tier: typedSearchAttributes.get(ATB_TIER) ?? null,
-          state: typedSearchAttributes.get(ATB_STATE) ?? 'unknown',
-          requestedAt: Math.floor(startTime.getTime() / 1000),
+          act: attributes.get(ATB_ACTION) ?? 'unknown',
+          tier: attributes.get(ATB_TIER) ?? null,
+          state: attributes.get(ATB_STATE) ?? 'unknown',
+          requestedAt: Math.floor(startedAt.getTime() / 1000),
         });
         if (recent.length === RECENT_SHOWN) break;
       }

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import type { Client } from '@temporalio/client';
 import {
   isGrpcServiceError,
@@ -7,18 +8,26 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { AtbError, isAtbError, isErrorCode } from '../../domain/error';
+import type { ListedWorkflow } from '../../adapters/temporal/listed-workflows';
+import { listedWorkflows } from '../../adapters/temporal/listed-workflows';
+import { AtbError, isAtbError, isErrorCode, isRetryable } from '../../domain/error';
+import { visible } from '../../domain/foreign-text';
+import { TASK_QUEUE } from '../../workflows/contract';
 
 // gRPC status codes.
 const NOT_FOUND = 5;
 const DEADLINE_EXCEEDED = 4;
 const CANCELLED = 1;
+const INVALID_ARGUMENT = 3;
+const FAILED_PRECONDITION = 9;
 const RESOURCE_EXHAUSTED = 8;
 const LISTED = 500;
 const ASKED_AT_ONCE = 20;
 
 /** Calls to Temporal that always end, and whose failures are told in our words. */
 export abstract class TemporalCalls {
+  private readonly log = new Logger('Temporal');
+
   protected constructor(
     protected readonly client: Client,
     protected readonly decisionTimeoutMs: number,
@@ -34,18 +43,54 @@ export abstract class TemporalCalls {
   ): Promise<readonly Status[]> {
     const ids = await this.reaching(async () => {
       const found: string[] = [];
-      for await (const { workflowId } of this.client.workflow.list({ query, pageSize: LISTED })) {
+      for await (const { workflowId } of this.found(query, LISTED)) {
         const id = idOf(workflowId);
         if (id !== undefined) found.push(id);
         if (found.length === LISTED) break;
       }
       return found;
     });
+    return this.standings(ids, status);
+  }
+
+  /** What visibility finds on our task queue; what has a memo of somebody else's is left out, and logged. */
+  protected found(query: string, pageSize: number): AsyncGenerator<ListedWorkflow> {
+    const { workflowService, options } = this.client;
+    const ours = `${query} AND TaskQueue = '${TASK_QUEUE}'`;
+    return listedWorkflows({ workflowService, namespace: options.namespace, query: ours, pageSize }, (id) => {
+      this.log.warn(`${visible(id)} was not started by ATB: its memo is not sealed for it; it is left out`);
+    });
+  }
+
+  /**
+   * Asks each where it stands, in this order. One that cannot say, such as a workflow that somebody else started and that
+   * never runs, is left out and logged: it must not keep the others from being listed.
+   */
+  protected async standings<Status>(
+    ids: readonly string[],
+    status: (id: string) => Promise<Status>,
+  ): Promise<readonly Status[]> {
     const statuses: Status[] = [];
     for (let from = 0; from < ids.length; from += ASKED_AT_ONCE) {
-      statuses.push(...(await Promise.all(ids.slice(from, from + ASKED_AT_ONCE).map(status))));
+      const some = ids.slice(from, from + ASKED_AT_ONCE);
+      const told = await Promise.all(some.map((id) => this.unlessItsOwnFault(id, () => status(id))));
+      for (const one of told) if (one !== undefined) statuses.push(one);
     }
     return statuses;
+  }
+
+  private async unlessItsOwnFault<T>(id: string, ask: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isAtbError(error)) throw error;
+      // Not ready, or without such a query: of this workflow alone. Else whoever is asked cannot be reached at all.
+      const code = grpcCodeOf(error.cause);
+      const itsOwn = code === FAILED_PRECONDITION || code === INVALID_ARGUMENT || !isRetryable(error.code);
+      if (!itsOwn) throw error;
+      this.log.warn(`${visible(id)} does not say where it stands (${error.code}); it is left out`);
+      return undefined;
+    }
   }
 
   /** One call to Temporal, with an end, its failures in our words. */

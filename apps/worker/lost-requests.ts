@@ -5,6 +5,7 @@ import { closeLost } from '../../activities';
 import type { ActivityPorts, Loss } from '../../activities';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
+import { listedExecutions } from '../../adapters/temporal/listed-workflows';
 import { POA_REQUEST, poaRequestWorkflowId } from '../../workflows/contract';
 
 const LOOK_EVERY_MS = 60_000;
@@ -62,9 +63,9 @@ export class LostRequests {
     });
     const running = new Set<string>();
     const query = `WorkflowType = '${POA_REQUEST}' AND ExecutionStatus = 'Running'`;
-    for await (const { workflowId } of client.workflow.list({ query, pageSize: LISTED_AT_ONCE })) {
-      running.add(workflowId);
-    }
+    const { workflowService } = client;
+    const listing = { workflowService, namespace: this.namespace, query, pageSize: LISTED_AT_ONCE };
+    for await (const { execution } of listedExecutions(listing)) running.add(execution?.workflowId ?? '');
     const unlisted = open.filter(({ requestId }) => !running.has(poaRequestWorkflowId(requestId)));
     let closed = 0;
     for (const request of unlisted.slice(0, MOST_CLOSED_AT_ONCE)) {

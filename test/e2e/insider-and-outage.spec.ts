@@ -1,6 +1,8 @@
-import { X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Logger } from '@nestjs/common';
+import type { WorkflowStartOptions } from '@temporalio/client';
 import { askedMandateOf } from '../../domain/mandate-request';
 import type { PoaRequest } from '../../domain/mandate-request';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
@@ -8,7 +10,21 @@ import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { LostRequests } from '../../apps/worker/lost-requests';
 import type { Notification } from '../../domain/ports';
-import { poaRequestWorkflowId, verdictSignal } from '../../workflows/contract';
+import { PolicyMoves } from '../../apps/worker/policy-moves';
+import type { TemporalConnection } from '../../apps/worker/temporal-connection';
+import {
+  ATB_AGENT,
+  ATB_STATE,
+  ATB_WAITING_ON,
+  INCIDENT,
+  incidentWorkflowId,
+  POA_REQUEST,
+  poaRequestWorkflowId,
+  PROPOSAL,
+  proposalWorkflowId,
+  TASK_QUEUE,
+  verdictSignal,
+} from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { TestStack } from '../support/stack';
 
@@ -109,6 +125,71 @@ describe('an insider with write access to the namespace', () => {
     expect(types).toContain('poa_denied');
     expect(types).not.toContain('poa_issued');
   });
+
+  it('keeps nobody from seeing what waits by workflows of their own, whatever memo they have', async () => {
+    const id = await pending();
+    const client = await stack.insider();
+    const warned = jest.spyOn(Logger.prototype, 'warn');
+    const noMemo = `no-memo-${randomBytes(20).toString('base64url')}`;
+    const attributes = [
+      ...[{ key: ATB_STATE, value: 'pending' }],
+      ...[{ key: ATB_AGENT, value: 'spiffe://corp.example/agent/finance-bot' }],
+      ...[{ key: ATB_WAITING_ON, value: ['compliance'] }],
+    ];
+    const start = (type: string, workflowId: string, more: Partial<WorkflowStartOptions>) =>
+      client.workflow.start(type, {
+        ...{ taskQueue: TASK_QUEUE, workflowId, args: [{}], typedSearchAttributes: attributes },
+        ...more,
+      });
+    const sealed = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
+    const theirs = await Promise.all([
+      // One with a memo in clear, on a queue that somebody serves but not before long; one that nobody ever runs.
+      start(POA_REQUEST, poaRequestWorkflowId('foreign-memo'), {
+        memo: { bodyDigest: 'x' },
+        startDelay: '1 hour',
+      }),
+      start(POA_REQUEST, poaRequestWorkflowId(noMemo), { startDelay: '1 hour' }),
+      start(POA_REQUEST, poaRequestWorkflowId('nobodys'), {
+        taskQueue: 'nobodys',
+        memo: { bodyDigest: 'x' },
+      }),
+      start(PROPOSAL, proposalWorkflowId('probe.theirs.AAAAAAAAAAAAAAAAAAAAAA'), { startDelay: '1 hour' }),
+      start(INCIDENT, incidentWorkflowId('manual.AAAAAAAAAAAAAAAAAAAAAA'), { startDelay: '1 hour' }),
+    ]);
+    for (let tries = 0; tries < 50; tries++) {
+      if ((await client.workflow.count("AtbState = 'pending' AND WorkflowType = 'poaRequest'")).count > 3)
+        break;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const { status, body } = await stack.as('person/bob').get('/approvals');
+    expect(status).toBe(200);
+    expect((body.approvals as { request_id: string }[]).map((one) => one.request_id)).toContain(id);
+    // What an approver is shown of the agent's last requests.
+    expect((await stack.as('person/bob').get(`/requests/${id}`)).body).toHaveProperty('agent_recent');
+    for (const list of ['/proposals', '/incidents']) {
+      expect(await stack.as('person/carol').get(list)).toMatchObject({ status: 200 });
+    }
+    // Another policy is told to the requests that wait, and not held up by theirs.
+    const told = jest.spyOn(Logger.prototype, 'log');
+    const policy = Object.assign(await WasmPolicy.load('policy/dist'), { revision: 'another' });
+    const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
+    const connection = { current: client.connection } as unknown as TemporalConnection;
+    const moves = new PolicyMoves(policy, connection, NAMESPACE, keys);
+    moves.start();
+    for (let tries = 0; tries < 50 && !told.mock.calls.flat().join().includes('policy another:'); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await moves.close();
+    const { events } = await sealed.fetchHistory();
+    const heard = (events ?? []).map((event) => event.workflowExecutionSignaledEventAttributes?.signalName);
+    expect(heard).toContain('policyMoved');
+    const warnings = warned.mock.calls.flat().join('\n');
+    expect(warnings).toContain('poa-request/foreign-memo was not started by ATB');
+    expect(warnings).toContain(`${noMemo} does not say where it stands (temporal_unavailable)`);
+    expect(warnings).not.toContain(id);
+    for (const handle of theirs) await handle.terminate();
+    jest.restoreAllMocks();
+  }, 60_000);
 
   it('gets nothing by a payload that was sealed for another workflow', async () => {
     const [from, to] = [await pending(), await pending()];

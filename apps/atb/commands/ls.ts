@@ -9,6 +9,7 @@ import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import { withTemporal } from '../temporal';
+import { listedExecutions } from '../../../adapters/temporal/listed-workflows';
 import { wholeNumber } from '../whole-number';
 import { shortName } from '../words';
 
@@ -66,18 +67,12 @@ async function listRequests(session: Session, options: Options): Promise<readonl
   const query = visibilityQuery(options);
   return withTemporal(session, async ({ connection, namespace }) => {
     const found: ListedRequest[] = [];
-    let nextPageToken: Uint8Array = new Uint8Array();
-    do {
-      // The raw call: the client's own would open the sealed memo, for which an operator needs no key.
-      const page = await connection.workflowService.listWorkflowExecutions({
-        namespace,
-        query,
-        pageSize: Math.min(LIMIT, options.limit - found.length),
-        nextPageToken,
-      });
-      found.push(...page.executions.map(listed));
-      nextPageToken = page.nextPageToken;
-    } while (nextPageToken.length > 0 && found.length < options.limit);
+    const { workflowService } = connection;
+    const pageSize = Math.min(LIMIT, options.limit);
+    for await (const execution of listedExecutions({ workflowService, namespace, query, pageSize })) {
+      if (found.length === options.limit) break;
+      found.push(listed(execution));
+    }
     return found;
   });
 }
