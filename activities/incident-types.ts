@@ -1,4 +1,5 @@
 import type { IncidentDecision, IncidentReport, IncidentStep, IncidentWord } from '../domain/incident';
+import type { StopTarget } from '../domain/stop';
 import type { Refused } from './proposal-types';
 
 /** Which incident: one of a kind and a cause, opened at that moment (epoch seconds). */
@@ -21,7 +22,7 @@ export interface OpenedIncident extends Omit<IncidentDecision, 'effect' | 'reaso
 export interface IncidentStatement {
   readonly incident: IncidentRef;
   readonly statement: string;
-  /** The follow-up that it closes; null of every other step. */
+  /** The follow-up that it closes, or what it stops or lifts; null of every other step. */
   readonly about: string | null;
   /** The steps that are due as the incident stands. */
   readonly due: readonly IncidentStep[];
@@ -30,6 +31,8 @@ export interface IncidentStatement {
 export interface CountedWord {
   readonly effect: 'counts';
   readonly word: IncidentWord;
+  /** What it stopped or lifted; null where it does neither, or another person has to say the same. */
+  readonly contained: StopTarget | null;
 }
 
 export interface IncidentRung {

@@ -4,6 +4,8 @@ import { INCIDENT_STEPS, OPEN_STEP } from '../domain/incident';
 import { incidentDigest, incidentId, openingDigest, openingSubject } from '../domain/incident-digest';
 import type { IncidentReport } from '../domain/incident';
 import type { Ledger } from '../domain/ports';
+import { stopOrderOf } from '../domain/stop';
+import type { StopTarget } from '../domain/stop';
 import { codeOf, epochSeconds, fromEpochSeconds } from './assessment';
 import { byCode } from './failure';
 import { identify } from './identity';
@@ -22,6 +24,7 @@ import type { ActivityPorts } from './ports';
 import { refusable, verify } from './proposal';
 import type { ProposalPorts, VerifiedWord } from './proposal';
 import type { Refused } from './proposal-types';
+import { carryOut } from './stop';
 
 /** What the steps of an incident reach. */
 type IncidentPorts = ActivityPorts & Pick<ProposalPorts, 'signOffs'>;
@@ -153,6 +156,10 @@ async function counted(
   if (!due.includes(step)) {
     throw new AtbError('incident_not_due', `the incident is not where ${step.replaceAll('_', ' ')} is due`);
   }
+  const contained =
+    step === 'contain' || step === 'lift'
+      ? await contain(ports, incident, step, { claims, fact, about })
+      : null;
   await ports.ledger.append({
     ...eventOf(incident, 'incident_word_recorded', claims.jti),
     time: now,
@@ -171,7 +178,23 @@ async function counted(
       ...{ step, by: fact.by, role: claims.role, text: claims.reason, jti: claims.jti, about },
       receivedAt: fact.receivedAt,
     },
+    contained,
   };
+}
+
+/** Stops or lifts first, by the rules of every stop, with an event of its own: a word that counts is then carried out. */
+async function contain(
+  ports: IncidentPorts,
+  { id: incident }: IncidentRef,
+  step: 'contain' | 'lift',
+  { claims, fact, about }: VerifiedWord & Pick<IncidentStatement, 'about'>,
+): Promise<StopTarget | null> {
+  const { jti, iat: at, reason } = claims;
+  const order = stopOrderOf(about ?? '', reason);
+  const operation = step === 'contain' ? 'stop' : 'lift';
+  const answer = await carryOut(ports, { ...order, operation, by: fact.by, at, jti, incident });
+  if (!answer.done) throw new AtbError(answer.code, answer.message, { reasons: answer.reasons });
+  return answer.state === 'waiting' ? null : order.target;
 }
 
 /** Recorded before it is told. */

@@ -9,12 +9,14 @@ import { identifyStatement, requireFresh } from './identity';
 import type { ActivityPorts } from './ports';
 
 /** An order, and the person of whom it is known that they signed it. */
-interface Signed extends StopOrder {
+export interface SignedOrder extends StopOrder {
   readonly operation: StopRequest['operation'];
   readonly by: string;
   /** Epoch seconds: when they said so. */
   readonly at: number;
   readonly jti: string;
+  /** The incident that it contains. */
+  readonly incident?: string;
 }
 
 /**
@@ -22,24 +24,28 @@ interface Signed extends StopOrder {
  * have to want it lifted. The word of each is their own signed statement: nobody who can write to Temporal can stop or lift.
  */
 export async function orderStop(ports: ActivityPorts, request: StopRequest): Promise<StopAnswer> {
-  let order: Signed;
+  let order: SignedOrder;
   try {
     order = signedOrder(ports, request);
   } catch (error) {
     if (!isAtbError(error) || isRetryable(error.code)) throw error;
     return { done: false, code: error.code, message: error.message, reasons: [] };
   }
+  return carryOut(ports, order);
+}
+
+export function carryOut(ports: ActivityPorts, order: SignedOrder): Promise<StopAnswer> {
   return order.operation === 'stop' ? stop(ports, order) : lift(ports, order);
 }
 
-async function stop(ports: ActivityPorts, order: Signed): Promise<StopAnswer> {
+async function stop(ports: ActivityPorts, order: SignedOrder): Promise<StopAnswer> {
   const decision = await decide(ports, order, []);
   if (decision.effect !== 'allow') return refused(ports, order, decision);
   await ports.stops.stop(order.target, event(ports, 'poa_stopped', order));
   return { done: true, state: 'stopped' };
 }
 
-async function lift(ports: ActivityPorts, order: Signed): Promise<StopAnswer> {
+async function lift(ports: ActivityPorts, order: SignedOrder): Promise<StopAnswer> {
   const { target, by, at } = order;
   const before = await ports.stops.standing(target);
   if (!before) return { done: true, state: 'lifted' };
@@ -63,7 +69,7 @@ async function lift(ports: ActivityPorts, order: Signed): Promise<StopAnswer> {
   return { done: true, state: 'lifted' };
 }
 
-function signedOrder(ports: ActivityPorts, { operation, statement }: StopRequest): Signed {
+function signedOrder(ports: ActivityPorts, { operation, statement }: StopRequest): SignedOrder {
   const now = ports.clock();
   const evidence = { kind: 'signed_request', statement, presentedAt: epochSeconds(now) } as const;
   const path = operation === 'stop' ? STOP_PATH : LIFT_PATH;
@@ -75,17 +81,21 @@ function signedOrder(ports: ActivityPorts, { operation, statement }: StopRequest
 
 function decide(
   ports: ActivityPorts,
-  { operation, target, by: id }: Signed,
+  { operation, target, by: id }: SignedOrder,
   lifts: readonly LiftProposal[],
 ): Promise<StopDecision> {
   return ports.policy.stop({ operation, id, ...target, lifts, now: epochSeconds(ports.clock()) });
 }
 
-function others({ lifts }: StandingStop, own: Signed): readonly LiftProposal[] {
+function others({ lifts }: StandingStop, own: SignedOrder): readonly LiftProposal[] {
   return lifts.filter(({ by }) => by !== own.by);
 }
 
-async function refused(ports: ActivityPorts, order: Signed, { reasons }: StopDecision): Promise<StopAnswer> {
+async function refused(
+  ports: ActivityPorts,
+  order: SignedOrder,
+  { reasons }: StopDecision,
+): Promise<StopAnswer> {
   await ports.stops.append({ ...event(ports, 'poa_stop_refused', order), reasons });
   const [reason = ''] = reasons;
   const code = isErrorCode(reason) ? reason : 'not_allowed_to_stop';
@@ -96,7 +106,11 @@ async function refused(ports: ActivityPorts, order: Signed, { reasons }: StopDec
   return { done: false, code, message, reasons };
 }
 
-function event(ports: ActivityPorts, type: AuditEventType, { target, reason, by, jti }: Signed) {
+function event(
+  ports: ActivityPorts,
+  type: AuditEventType,
+  { target, reason, by, jti, incident }: SignedOrder,
+) {
   const { scope, value } = target;
   return {
     id: `${type}/${jti}`,
@@ -109,7 +123,7 @@ function event(ports: ActivityPorts, type: AuditEventType, { target, reason, by,
     tier: null,
     reasons: [],
     personal: { '/actor': by, '/data/reason': by },
-    data: { scope, value, reason },
+    data: { scope, value, reason, ...(incident !== undefined && { incident }) },
   };
 }
 

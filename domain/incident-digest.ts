@@ -18,7 +18,7 @@ export function openingDigest({ kind, cause, severity }: IncidentMatter): string
   return sha256Base64url(canonicalJson({ kind, cause, severity }));
 }
 
-/** What every word on it is signed over; `about` is the follow-up that it closes. */
+/** What every word on it is signed over; `about` is the follow-up that it closes, or what it stops or lifts. */
 export function incidentDigest(id: string, openedAt: number, about: string | null): string {
   return sha256Base64url(canonicalJson({ incident: id, opened_at: openedAt, about }));
 }

@@ -5,6 +5,7 @@ import type { JsonObject } from './json';
 import type { IdentityEvidence } from './mandate-request';
 import type { EscalationRung } from './policy';
 import type { SignOffFact } from './proposal';
+import type { StopTarget } from './stop';
 
 /** Operating model §5. */
 export const SEVERITIES = ['P1', 'P2', 'P3', 'P4'] as const;
@@ -33,6 +34,8 @@ export interface IncidentReport {
 export const INCIDENT_STEPS = [
   'acknowledge',
   'note',
+  'contain',
+  'lift',
   'resolve',
   'follow_up',
   'follow_up_close',
@@ -52,8 +55,17 @@ export interface IncidentWord {
   /** Epoch seconds. */
   readonly receivedAt: number;
   readonly jti: string;
-  /** The follow-up that it closes, by its `jti`. */
+  /** The follow-up that it closes, by its `jti`; what it stops, or lifts the stop of (`stopTargetText`). */
   readonly about: string | null;
+}
+
+/** What was stopped because of an incident. Times are epoch seconds. */
+export interface Containment extends StopTarget {
+  /** Null where policy says so of its kind. */
+  readonly by: string | null;
+  readonly since: number;
+  readonly liftedBy: string | null;
+  readonly liftedAt: number | null;
 }
 
 /** Where an incident stands. Times are epoch seconds. */
@@ -74,6 +86,7 @@ export interface IncidentStatus {
   readonly acknowledgedAt: number | null;
   readonly resolvedAt: number | null;
   readonly words: readonly IncidentWord[];
+  readonly containments: readonly Containment[];
   /** Follow-ups that nobody has closed, by `jti`. */
   readonly openFollowUps: readonly string[];
   readonly policyRevision: string | null;

@@ -110,6 +110,21 @@ export function stopOrderJson({ target, reason }: StopOrder): JsonObject {
   return { scope: target.scope, value: target.value, reason };
 }
 
+/** A target in one text, as words on incidents name it: `agent:spiffe://…`, `tier:high`. */
+export function stopTargetText({ scope, value }: StopTarget): string {
+  return `${scope}:${value}`;
+}
+
+/** Reads what `stopTargetText` wrote, with the reason. Throws `invalid_request`. */
+export function stopOrderOf(target: string, reason: string): StopOrder {
+  const colon = target.indexOf(':');
+  return parseStopOrder({
+    scope: target.slice(0, Math.max(0, colon)),
+    value: target.slice(colon + 1),
+    reason,
+  });
+}
+
 function isValueOf(scope: StopScope, value: string): boolean {
   switch (scope) {
     case 'everything':

@@ -15,6 +15,7 @@ import type { IncidentActivities, IncidentRef, OpenedIncident } from '../activit
 import type { ErrorCode } from '../domain/error';
 import type { IncidentAnswer, IncidentStatus, IncidentStep, IncidentWord } from '../domain/incident';
 import { isRefusedPayload } from '../domain/refused-payload';
+import type { StopTarget } from '../domain/stop';
 import type { CarriedIncident } from './carried-incident';
 import {
   ATB_STATE,
@@ -29,6 +30,7 @@ import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persi
 import { Turns } from './turns';
 
 const LONGEST_STATEMENT = 49_152;
+const LONGEST_ABOUT = 512;
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 const MOST_WORDS = 500;
@@ -65,7 +67,7 @@ class IncidentProcedure {
     carried: CarriedIncident | undefined,
   ) {
     const { id, report } = start;
-    this.status = carried?.status ?? {
+    this.status = {
       ...{
         id,
         kind: report.matter.kind,
@@ -75,8 +77,9 @@ class IncidentProcedure {
         state: 'open',
       },
       ...{ openedAt: epochSecondsNow(), openedBy: null, count: 0, rung: -1, told: [] },
-      ...{ acknowledgedAt: null, resolvedAt: null, words: [], openFollowUps: [] },
+      ...{ acknowledgedAt: null, resolvedAt: null, words: [], containments: [], openFollowUps: [] },
       ...{ policyRevision: null, reasons: [] },
+      ...carried?.status,
     };
     this.opened = carried?.opened;
     this.remembered = new Set(carried?.remembered);
@@ -174,6 +177,7 @@ class IncidentProcedure {
           return refusedAs('verdict_already_used', 'a word with this jti was recorded before');
         }
         await this.take(outcome.word);
+        if (outcome.contained) this.contained(outcome.word, outcome.contained);
       } catch (error) {
         const code = retryableCodeOf(error);
         if (code === undefined || this.status.words.length > earlier) throw error;
@@ -186,7 +190,10 @@ class IncidentProcedure {
   /** What may be said as it stands. */
   private due(about: string | null): readonly IncidentStep[] {
     const { state, openFollowUps } = this.status;
-    if (about !== null) return openFollowUps.includes(about) ? ['follow_up_close'] : [];
+    if (about !== null) {
+      if (openFollowUps.includes(about)) return ['follow_up_close'];
+      return state === 'resolved' ? ['lift'] : ['contain', 'lift'];
+    }
     switch (state) {
       case 'open':
         return ['note', 'follow_up', 'acknowledge'];
@@ -205,6 +212,8 @@ class IncidentProcedure {
     const said = { words: [...words, word] };
     switch (word.step) {
       case 'note':
+      case 'contain':
+      case 'lift':
         this.become(said);
         return;
       case 'acknowledge':
@@ -229,6 +238,22 @@ class IncidentProcedure {
         );
         this.become({ ...said, state: 'closed' });
       }
+    }
+  }
+
+  private contained({ step, by, receivedAt }: IncidentWord, { scope, value }: StopTarget): void {
+    const { containments } = this.status;
+    const standing = containments.find(
+      (one) => one.scope === scope && one.value === value && one.liftedAt === null,
+    );
+    if (step === 'lift') {
+      const lifted = containments.map((one) =>
+        one === standing ? { ...one, liftedBy: by, liftedAt: receivedAt } : one,
+      );
+      this.become({ containments: lifted });
+    } else if (!standing) {
+      const one = { scope, value, by, since: receivedAt, liftedBy: null, liftedAt: null };
+      this.become({ containments: [...containments, one] });
     }
   }
 
@@ -289,8 +314,8 @@ class IncidentProcedure {
   private become(change: Partial<IncidentStatus>): void {
     const before = this.status;
     this.status = { ...before, ...change };
-    const { state, told } = this.status;
-    if (before.state !== state || before.told !== told) {
+    const { state, told, containments } = this.status;
+    if (before.state !== state || before.told !== told || before.containments !== containments) {
       upsertSearchAttributes([
         { key: ATB_STATE, value: state },
         { key: ATB_WAITING_ON, value: state === 'open' ? [...told] : [] },
@@ -305,11 +330,23 @@ class IncidentProcedure {
 }
 
 /** Markdown for an operator, without anything that somebody else wrote. */
-function details({ severity, state, kind, openedBy, told, words, openFollowUps }: IncidentStatus): string {
+function details({
+  severity,
+  state,
+  kind,
+  openedBy,
+  told,
+  words,
+  openFollowUps,
+  containments,
+}: IncidentStatus): string {
   return [
     `**${severity ?? ''} ${state}** · \`${kind}\`, opened by \`${openedBy ?? 'nobody known'}\``,
     ...(state === 'open' && told.length > 0 ? [`Told: ${told.join(', ')}.`] : []),
     ...words.map(({ step, by, role }) => `- ${step} by \`${by}\` (${role})`),
+    ...containments.map(
+      ({ scope, liftedAt }) => `- stopped: ${scope}${liftedAt === null ? '' : ' (lifted)'}`,
+    ),
     ...(openFollowUps.length > 0 ? [`Open follow-ups: ${openFollowUps.length}.`] : []),
   ].join('\n\n');
 }
@@ -324,7 +361,7 @@ function requireStatement(submission: unknown): void {
   }
   const { statement, about } = (submission ?? {}) as { statement?: unknown; about?: unknown };
   const isText = typeof statement === 'string' && statement.length <= LONGEST_STATEMENT;
-  if (!isText || (about !== null && typeof about !== 'string')) {
+  if (!isText || (about !== null && (typeof about !== 'string' || about.length > LONGEST_ABOUT))) {
     throw ApplicationFailure.nonRetryable('the word is not a compact JWS', 'verdict_malformed');
   }
 }

@@ -14,6 +14,7 @@ import { rfc3339 } from './presentation';
 
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const MOST_CAUSE = 512;
+const MOST_ABOUT = 512;
 
 /** Incidents (operating model §5): reported by Alertmanager or by people, and what people say on them. */
 @Controller('incidents')
@@ -65,8 +66,8 @@ export class IncidentsController {
   ): Promise<Record<string, unknown>> {
     await this.requirePerson(caller);
     const { statement, about = null } = known(body, ['statement', 'about']);
-    if (about !== null && typeof about !== 'string') {
-      throw new AtbError('incident_malformed', 'about is not the id of a follow-up');
+    if (about !== null && (typeof about !== 'string' || about.length > MOST_ABOUT)) {
+      throw new AtbError('incident_malformed', 'about is neither the id of a follow-up nor what to stop');
     }
     return done(await this.incidents.word(id, { statement: statementOf(statement), about }));
   }
@@ -147,6 +148,9 @@ function incidentJson(status: IncidentStatus): Record<string, unknown> {
     acknowledged_at: time(status.acknowledgedAt),
     resolved_at: time(status.resolvedAt),
     words: words.map(({ receivedAt, ...word }) => ({ ...word, received_at: rfc3339(receivedAt) })),
+    containments: status.containments.map(({ scope, value, by, since, liftedBy, liftedAt }) => ({
+      ...{ scope, value, by, since: rfc3339(since), lifted_by: liftedBy, lifted_at: time(liftedAt) },
+    })),
     open_follow_ups: status.openFollowUps,
     policy_revision: status.policyRevision,
     reasons: status.reasons,

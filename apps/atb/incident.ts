@@ -30,6 +30,13 @@ export interface ShownIncident {
   readonly openedAtSeconds: number;
   readonly openedBy: string | null;
   readonly words: readonly ShownWord[];
+  readonly containments: readonly {
+    readonly target: string;
+    readonly by: string | null;
+    readonly since: string;
+    readonly liftedBy: string | null;
+    readonly liftedAt: string | null;
+  }[];
   readonly openFollowUps: readonly string[];
   readonly document: JsonObject;
 }
@@ -66,7 +73,7 @@ export async function openIncident(
   return EXIT.done;
 }
 
-/** Shows an incident, asks, signs a word on it, and sends it; `about` is the follow-up that it closes. */
+/** Shows an incident, asks, signs a word on it, and sends it; `about` is the follow-up that it closes, or what it stops or lifts. */
 export async function speak(
   session: Session,
   id: string,
@@ -111,6 +118,11 @@ export function incidentInWords(shown: ShownIncident): string {
     `  opened ${openedAt}${by}, reported ${count === 1 ? 'once' : `${count} times`}`,
     ...(state === 'open' ? [`  told: ${told.length === 0 ? 'nobody' : told.join(', ')}`] : []),
     ...words.map(wordInWords),
+    ...shown.containments.map(({ target, by, since, liftedBy, liftedAt }) => {
+      const whom = by === null ? 'policy' : shortName(by);
+      const lifted = liftedAt === null ? '' : `, lifted ${liftedAt} by ${shortName(liftedBy ?? '')}`;
+      return `  stopped: ${visible(target)} since ${since} by ${whom}${lifted}`;
+    }),
     ...shown.openFollowUps.map((jti) => `  to be done: ${visible(jti)}`),
   ].join('\n');
 }
@@ -158,6 +170,11 @@ function parseIncident(value: Json): ShownIncident {
     words: objects(value.words).map((word) => ({
       ...{ step: text(word.step), by: text(word.by), role: text(word.role), text: text(word.text) },
       ...{ jti: text(word.jti), about: textOrNull(word.about), receivedAt: text(word.received_at) },
+    })),
+    containments: objects(value.containments).map((one) => ({
+      target: `${text(one.scope)}:${text(one.value)}`,
+      ...{ by: textOrNull(one.by), since: text(one.since) },
+      ...{ liftedBy: textOrNull(one.lifted_by), liftedAt: textOrNull(one.lifted_at) },
     })),
     openFollowUps: texts(value.open_follow_ups),
     document: value,

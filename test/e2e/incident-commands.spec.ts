@@ -62,6 +62,45 @@ it('takes an incident from its opening to its review, one command for each word'
   expect(said.at(-1)).toContain('review by person/dave (security_lead): too wide');
 }, 60_000);
 
+const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
+
+it('contains what it is about, by the role that may, and has a way back', async () => {
+  const id = await opened('finance-bot is not itself');
+  const contain = (who: string, role: string, ...target: readonly string[]) =>
+    atb(who, ['incident', 'contain', id, ...target, '--role', role, '--reason', 'for now', '--yes']);
+  const issued = async () =>
+    (await stack.as('agent/finance-bot').post('/issue', { act: 'erp.order.list', con: { params: {} } })).body;
+  const stopped = await contain('person/carol', 'on_call', '--agent', 'agent/finance-bot');
+  expect(stopped.out).toMatch(new RegExp(`stopped: agent:${FINANCE_BOT} since \\S+ by person/carol$`, 'm'));
+  expect(await issued()).toMatchObject({ code: 'stopped' });
+
+  // Platform-Ops closes a connector, and stops no tier.
+  expect((await contain('person/grace', 'platform_ops', '--connector', 'crm')).exit).toBe(EXIT.done);
+  const tier = await contain('person/grace', 'platform_ops', '--tier', 'high');
+  expect(tier).toMatchObject({ exit: EXIT.refused });
+  expect(tier.err).toContain('not_allowed_to_stop');
+  expect((await contain('person/dave', 'security_lead', '--tier', 'high')).exit).toBe(EXIT.done);
+  expect((await contain('person/dave', 'security_lead', '--connector', '../erp')).exit).toBe(EXIT.usage);
+
+  for (const target of [
+    ['--agent', FINANCE_BOT],
+    ['--connector', 'crm'],
+    ['--tier', 'high'],
+  ]) {
+    expect((await contain('person/dave', 'security_lead', ...target, '--lift')).exit).toBe(EXIT.done);
+  }
+  expect((await issued()).state).toBe('issued');
+  const { out } = await atb('person/alice', ['incident', 'show', id]);
+  expect(out.match(/stopped: .* lifted \S+ by person\/dave$/gm)).toHaveLength(3);
+  const events = await (await stack.ledger()).events({ limit: 1_000 });
+  const told = events.filter(({ data, type }) => data.incident === id && /^poa_/.test(type));
+  expect(told.map(({ type, data }) => `${type} ${data.scope as string}`)).toEqual([
+    ...['poa_stopped agent', 'poa_stopped connector', 'poa_stop_refused tier', 'poa_stopped tier'],
+    ...['poa_lift_proposed agent', 'poa_stop_lifted agent', 'poa_lift_proposed connector'],
+    ...['poa_stop_lifted connector', 'poa_lift_proposed tier', 'poa_stop_lifted tier'],
+  ]);
+}, 60_000);
+
 it('signs nothing without a yes, a reason, or a terminal', async () => {
   const id = await opened('nobody signs this');
   const ack = ['incident', 'ack', id, '--role', 'on_call'];

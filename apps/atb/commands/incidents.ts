@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { stopTargetText } from '../../../domain/stop';
 import { SEVERITIES } from '../../../domain/incident';
 import type { IncidentStep } from '../../../domain/incident';
 import { visible } from '../../../domain/foreign-text';
@@ -7,10 +8,14 @@ import { incidentInWords, incidentOf, incidentsOf, openIncident, speak } from '.
 import type { ShownIncident } from '../incident';
 import { table } from '../output';
 import type { Surroundings } from '../output';
+import { trustDomainOf } from '../identity';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions } from '../session';
+import { reasonOf } from '../signed-word';
 import type { SigningOptions } from '../signed-word';
+import { stopOrder, withStopTarget } from '../stop-target';
+import type { StopTargetOptions } from '../stop-target';
 
 interface OpenOptions extends SigningOptions {
   readonly kind: string;
@@ -23,11 +28,15 @@ interface NoteOptions extends SigningOptions {
   readonly closes?: string;
 }
 
+interface ContainOptions extends SigningOptions, StopTargetOptions {
+  readonly lift?: boolean;
+}
+
 /** `atb incident`: what happened, and what people say on it (operating model §5). */
 export function registerIncidents(program: Command, surroundings: Surroundings): void {
   const incident = program
     .command('incident')
-    .description('incidents: open one, acknowledge, note, resolve, review');
+    .description('incidents: open one, acknowledge, note, contain, resolve, review');
 
   withCommonOptions(incident.command('ls'))
     .description('list the incidents that are not over, the newest first')
@@ -90,6 +99,34 @@ export function registerIncidents(program: Command, surroundings: Surroundings):
       process.exitCode = await inSession(surroundings, options, (session) =>
         speak(session, id, { step, about }, options),
       );
+    });
+
+  withStopTarget(withCommonOptions(incident.command('contain')))
+    .argument('<incident-id>')
+    .description('stop what the incident is about, or lift that: an agent, a connector, a tier')
+    .option('--lift', 'it may go on')
+    .option('--role <role>', 'the role in which you speak; needed where you have several that fit')
+    .option('--yes', 'sign without being asked; it is shown all the same')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  atb incident contain mandate_replayed.Zk3V… --agent agent/finance-bot --as person/carol --reason 'it is not itself'
+  atb incident contain mandate_replayed.Zk3V… --agent agent/finance-bot --lift --as person/dave --reason 'new keys'`,
+    )
+    .action(async (id: string, options: ContainOptions) => {
+      process.exitCode = await inSession(surroundings, options, async (session) => {
+        const order = stopOrder(
+          { ...options, reason: options.reason ?? (await reasonOf(session, options)) },
+          trustDomainOf(session.svid().spiffeId),
+        );
+        if (!order) throw new UsageError('what? one of --agent, --connector, --tier, --request, --all');
+        const word = {
+          step: options.lift === true ? 'lift' : 'contain',
+          about: stopTargetText(order.target),
+        } as const;
+        return speak(session, id, word, { ...options, reason: order.reason });
+      });
     });
 
   withWordOptions(withCommonOptions(incident.command('resolve')))
