@@ -290,18 +290,23 @@ function metricOf(text: string, name: string): number | undefined {
   return line === undefined ? undefined : Number(line.slice(name.length));
 }
 
-async function said(child: ChildProcess, pattern: RegExp): Promise<string> {
+function said(child: ChildProcess, pattern: RegExp): Promise<string> {
   let text = '';
-  // Not destroyed when this returns: what the process says later must not end it.
-  const chunks = child.stdout?.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  for await (const chunk of chunks) {
-    text += chunk.toString();
-    const found = pattern.exec(text)?.[1];
-    if (found === undefined) continue;
-    child.stdout?.resume();
-    return found;
-  }
-  throw new Error(`it ended: ${text}`);
+  let found: string | undefined;
+  const { stdout } = child;
+  if (!stdout) return Promise.reject(new Error('it has no output'));
+  return new Promise((resolve, reject) => {
+    // Read to its end: a pipe that nobody empties holds up whoever writes to it.
+    stdout.on('data', (chunk: Buffer) => {
+      if (found !== undefined) return;
+      text += chunk.toString();
+      found = pattern.exec(text)?.[1];
+      if (found !== undefined) resolve(found);
+    });
+    stdout.once('end', () => {
+      reject(new Error(`it ended: ${text}`));
+    });
+  });
 }
 
 async function ended(child: ChildProcess): Promise<void> {
