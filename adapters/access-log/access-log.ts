@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { constants, fstatSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import SonicBoom from 'sonic-boom';
@@ -24,6 +26,8 @@ export interface AccessLogWatch {
   dropped(where: string, lines: number): void;
   trouble(message: string): void;
 }
+
+const CLOSED_WITHIN_MS = 2_000;
 
 interface OpenSegment {
   readonly stream: SonicBoom;
@@ -64,7 +68,7 @@ export class AccessLog {
     private readonly clock: () => Date,
   ) {
     if (options.stdout) {
-      this.stdout = this.streamTo({ fd: 1 }, 'stdout');
+      this.stdout = this.streamTo({ fd: stdoutDescriptor() }, 'stdout');
       this.stdout.on('error', (error: Error) => {
         watch.trouble(`the access log cannot be written to stdout: ${error.message}`);
       });
@@ -104,13 +108,21 @@ export class AccessLog {
     for (const exporter of this.exporters) exporter.wake();
   }
 
-  /** Writes what waits. Exporters go on from where they are at the next start. */
+  /**
+   * Writes what waits, for a while: a disk or a pipe that takes nothing holds up no shutdown. Exporters go on from where
+   * they are at the next start.
+   */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
     if (this.current) this.end(this.current.stream);
     if (this.stdout) this.end(this.stdout);
-    await Promise.all(this.closing);
+    const late = sleep(CLOSED_WITHIN_MS, 'late', { ref: false });
+    if ((await Promise.race([Promise.all(this.closing), late])) === 'late') {
+      this.watch.trouble('the access log ends without its last lines: nobody takes them');
+      this.current?.stream.destroy();
+      this.stdout?.destroy();
+    }
     await this.tidying;
     await Promise.all(this.exporters.map((exporter) => exporter.stop()));
   }
@@ -191,6 +203,17 @@ export class AccessLog {
       .finally(() => this.closing.delete(closed));
     this.closing.add(closed);
     stream.end();
+  }
+}
+
+/** A pipe of our own to write to: a write to one that nobody empties blocks, and then the process cannot even exit. */
+function stdoutDescriptor(): number {
+  if (!fstatSync(1).isFIFO()) return 1;
+  try {
+    return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    // Not on Linux.
+    return 1;
   }
 }
 
