@@ -2,8 +2,10 @@
 # one of atb.poa, with the mandate, the connector and the method beside it.
 package atb.redemption
 
+import data.atb.classification
 import data.atb.directory
 import data.atb.leg
+import data.atb.limits
 import data.atb.poa
 import data.atb.ticket
 
@@ -11,28 +13,29 @@ default decision := {"effect": "deny", "tier": null, "reasons": ["policy_denied"
 
 decision := {
 	"effect": "allow",
-	"tier": now_decided.tier,
+	"tier": tier,
 	"reasons": [],
 	"policy_revision": data.revision,
 } if {
 	count(reasons) == 0
-	now_decided.tier
+	limits.effective
 }
 
 decision := {
 	"effect": "deny",
-	"tier": now_decided.tier,
+	"tier": tier,
 	"reasons": sort(reasons),
 	"policy_revision": data.revision,
 } if {
 	count(reasons) > 0
 }
 
-# The same decision as at issuance: action, agent, limits, constraints and context, with today's policy.
-now_decided := poa.decision
+# Decided as at issuance: action, agent, limits, constraints and context, with today's policy. Not the whole decision:
+# who could approve is nobody's question any more.
+tier := classification.tier_name
 
 reasons contains reason if {
-	some reason in now_decided.reasons
+	some reason in poa.reasons
 	not reason in excused
 }
 
@@ -67,7 +70,7 @@ reasons contains "tier_raised" if {
 	not tier_holds
 }
 
-tier_holds if ranks[now_decided.tier] <= ranks[input.mandate.tier]
+tier_holds if ranks[tier] <= ranks[input.mandate.tier]
 
 reasons contains "agent_suspended" if not agent_active
 
@@ -98,7 +101,7 @@ reasons contains "mandate_missing" if {
 # Operating model §3: low risk needs a mandate, or the allowlist where that is switched on.
 low_risk_read if {
 	input.allow_unmandated_low_risk == true
-	now_decided.tier == "low"
+	tier == "low"
 	poa.nothing_outstanding
 	input.method in {"GET", "HEAD"}
 	input.method in object.get(data.catalogue.actions[input.action.name], "methods", [])
