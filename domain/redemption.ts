@@ -85,6 +85,8 @@ export interface RedemptionStore {
   /** Makes the mandate usable once more; false where it was given back before. */
   giveBack(claim: Claim, event: AuditEvent): Promise<boolean>;
   append(event: AuditEvent): Promise<void>;
+  /** As append, for what no answer waits for: it may be written with what comes next. */
+  appendBeside(event: AuditEvent): Promise<void>;
   /** Uses a proof of possession up, in whichever broker it is shown; false where it was used before. */
   useProof(proof: UsedProof): Promise<boolean>;
 }

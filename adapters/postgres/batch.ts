@@ -1,19 +1,39 @@
+const PATIENCE_MS = 5;
+
 /** Collects what many ask at once, so that one statement, and one flush to disk, serves them all. */
 export class Batch<Item, Result> {
   private waiting: Waiting<Item, Result>[] = [];
   private running = 0;
   private idle: (() => void)[] = [];
+  private isAsked = false;
+  private patience: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly run: (items: readonly Item[]) => Promise<readonly Result[]>,
     private readonly most: { readonly items: number; readonly atOnce: number },
   ) {}
 
+  /** Asks after what else arrives in this turn. */
   add(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ item, resolve, reject });
-      // After what else arrived in this turn.
-      if (this.waiting.length === 1) setImmediate(() => void this.flush());
+      if (this.isAsked) return;
+      this.isAsked = true;
+      setImmediate(() => {
+        this.isAsked = false;
+        void this.flush();
+      });
+    });
+  }
+
+  /** For what nobody waits for: goes with the next that is added, or alone after a while. */
+  addPatiently(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ item, resolve, reject });
+      this.patience ??= setTimeout(() => {
+        this.patience = undefined;
+        void this.flush();
+      }, PATIENCE_MS);
     });
   }
 

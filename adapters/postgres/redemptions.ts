@@ -2,10 +2,8 @@ import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
 import { AtbError } from '../../domain/error';
 import type { Claim, RedemptionStore, UsedProof } from '../../domain/redemption';
-import { AuditAppender } from './audit-appender';
 import { Batch } from './batch';
 import { recordedLeaf } from '../audit-log/leaf';
-import { PersonalData } from '../audit-log/personal-data';
 import { openPool } from './pool';
 
 const POOL = { size: 6, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -14,7 +12,7 @@ const BATCH = { items: 128, atOnce: 2 } as const;
 /**
  * In one statement: what was revoked or stopped is not marked; the mark is insert-once on (issuer, jti), taken again
  * only after it was given back the one time, or by a repeat of the same claim; each mark has its event. Ordered, so
- * that the batches of two brokers do not wait for each other in a circle.
+ * that the batches of two brokers do not wait for each other in a circle. Events that mark nothing come along.
  */
 const CLAIM = `
   with item as (
@@ -39,7 +37,9 @@ const CLAIM = `
       where held.claim_id = excluded.claim_id or (held.given_back_at is not null and held.uses = 1)
     returning claim_id
   ), event as (
-    insert into audit_event (leaf) select leaf from item where claim_id in (select claim_id from claimed)
+    insert into audit_event (leaf)
+    select leaf from item where claim_id in (select claim_id from claimed)
+    union all select leaf from unnest($2::text[]) as plain (leaf)
     on conflict (id) do nothing
   )
   select claim_id, claim_id in (select claim_id from claimed) as claimed,
@@ -62,24 +62,29 @@ const USE_PROOF = `
 
 type Marked = 'claimed' | 'used' | 'stopped';
 
+/** A mark with its event, or an event alone, of which the answer says nothing. */
+interface Entry {
+  readonly claim: Claim | null;
+  readonly leaf: string;
+}
+
 /** The marks of used mandates in PostgreSQL. Many at once share a statement, each is durable before it is told. */
 export class PostgresRedemptions implements RedemptionStore {
   private readonly pool: Pool;
-  private readonly claims: Batch<{ readonly claim: Claim; readonly event: AuditEvent }, Marked>;
-  private readonly appender: AuditAppender;
+  private readonly batch: Batch<Entry, Marked>;
 
   constructor(url: string) {
     this.pool = openPool(url, POOL);
-    this.claims = new Batch((items) => this.claimAll(items), BATCH);
-    this.appender = new AuditAppender(this.pool, new PersonalData(null));
+    this.batch = new Batch((entries) => this.write(entries), BATCH);
   }
 
   async claim(claim: Claim, event: AuditEvent): Promise<Marked> {
+    const entry = { claim, leaf: recordedLeaf(event) };
     try {
-      return await this.claims.add({ claim, event });
+      return await this.batch.add(entry);
     } catch {
       // Perhaps it was marked and only the answer was lost: a repeat of the same claim finds its own mark.
-      return this.claims.add({ claim, event });
+      return this.batch.add(entry);
     }
   }
 
@@ -90,7 +95,11 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.appender.append(event);
+    await this.batch.add({ claim: null, leaf: recordedLeaf(event) });
+  }
+
+  async appendBeside(event: AuditEvent): Promise<void> {
+    await this.batch.addPatiently({ claim: null, leaf: recordedLeaf(event) });
   }
 
   async useProof({ key, requestId, expiresAt }: UsedProof): Promise<boolean> {
@@ -105,40 +114,36 @@ export class PostgresRedemptions implements RedemptionStore {
 
   /** After everything that waits was written, or failed. */
   async end(): Promise<void> {
-    await Promise.all([this.claims.drained(), this.appender.drained()]);
+    await this.batch.drained();
     await this.pool.end();
   }
 
-  private async claimAll(
-    items: readonly { readonly claim: Claim; readonly event: AuditEvent }[],
-  ): Promise<readonly Marked[]> {
+  private async write(entries: readonly Entry[]): Promise<readonly Marked[]> {
     // One mandate twice in one batch: the first is decided by the database, the others come after it in any case.
-    const firsts = new Map<string, Claim>();
-    for (const { claim } of items) {
+    const firsts = new Map<string, Entry & { readonly claim: Claim }>();
+    for (const { claim, leaf } of entries) {
+      if (claim === null) continue;
       const key = JSON.stringify([claim.issuer, claim.jti]);
-      if (!firsts.has(key)) firsts.set(key, claim);
+      if (!firsts.has(key)) firsts.set(key, { claim, leaf });
     }
-    const asked = items.filter(
-      ({ claim }) => firsts.get(JSON.stringify([claim.issuer, claim.jti])) === claim,
-    );
+    const asked = [...firsts.values()].map(({ claim, leaf }) => ({
+      claim_id: claim.claimId,
+      issuer: claim.issuer,
+      jti: claim.jti,
+      request_id: claim.requestId,
+      subject: claim.agent,
+      connector: claim.connector,
+      tier: claim.tier,
+      at: claim.at,
+      leaf,
+    }));
     const rows = await this.query<{ claim_id: string; claimed: boolean; stopped: boolean }>('claim', CLAIM, [
-      JSON.stringify(
-        asked.map(({ claim, event }) => ({
-          claim_id: claim.claimId,
-          issuer: claim.issuer,
-          jti: claim.jti,
-          request_id: claim.requestId,
-          subject: claim.agent,
-          connector: claim.connector,
-          tier: claim.tier,
-          at: claim.at,
-          leaf: recordedLeaf(event),
-        })),
-      ),
+      JSON.stringify(asked),
+      entries.flatMap(({ claim, leaf }) => (claim === null ? [leaf] : [])),
     ]);
     const marks = new Map(rows.map((row) => [row.claim_id, row]));
-    return items.map(({ claim }) => {
-      const mark = marks.get(claim.claimId);
+    return entries.map(({ claim }) => {
+      const mark = claim === null ? undefined : marks.get(claim.claimId);
       if (mark?.stopped === true) return 'stopped';
       return mark?.claimed === true ? 'claimed' : 'used';
     });

@@ -172,7 +172,7 @@ export class Redemptions {
   /** The second event: what the system behind answered. */
   async recordOutcome(permission: Permission, outcome: RedemptionOutcome): Promise<void> {
     const reasons = outcome.code === null ? [] : [outcome.code];
-    await this.ports.store.append(
+    await this.ports.store.appendBeside(
       this.eventOf(permission, 'poa_redemption_outcome', 'outcome', reasons, {
         jti: permission.mandate?.jti ?? null,
         outcome: outcome.outcome,
