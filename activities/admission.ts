@@ -124,7 +124,7 @@ function requestedEvent(
   request: IdentifiedRequest,
   { tier, publicParams }: PolicyDecision,
 ): AuditEvent {
-  const { asked, personal } = askedRecord(request, publicParams);
+  const { asked, personal, subjects } = askedRecord(request, publicParams);
   return {
     id: `${request.requestId}/poa_requested`,
     type: 'poa_requested',
@@ -135,7 +135,7 @@ function requestedEvent(
     action: request.asked.act,
     tier,
     reasons: [],
-    personal,
+    personal: { ...personal, ...(subjects.length > 0 && { '/data/asked_digest': subjects }) },
     data: {
       asked,
       asked_digest: sha256Base64url(canonicalJson(request.asked)),

@@ -7,7 +7,7 @@ import { approversOf, mandateClaimsOf, reversalClaimsOf } from '../domain/mandat
 import type { MandateClaims } from '../domain/mandate';
 import { reversalTold } from '../domain/reversal';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
-import type { RequestRecord } from '../domain/ports';
+import type { MandateEntry, RequestRecord } from '../domain/ports';
 import { requirementRecord } from '../domain/policy';
 import type { AllowingDecision, PolicyDecision, PolicyInput } from '../domain/policy';
 import { ticketFactJson } from '../domain/ticket';
@@ -31,6 +31,7 @@ import type { Denial, IssuanceInput, IssuanceOutcome, WithdrawalInput } from './
 
 // 192 bits: far above the 128 that make a guess hopeless.
 const JTI_BYTES = 24;
+const SALT_BYTES = 24;
 
 /**
  * The signing step. It is handed evidence and believes none of it: the request must be the recorded one, the
@@ -60,7 +61,7 @@ export async function issueMandate(
   let stoppedTiers: readonly string[];
   try {
     stoppedTiers = await requireNotStopped(ports, { requestId: request.requestId, agent });
-    const tier = record.mandate?.claims.tier;
+    const tier = record.mandate?.claims?.tier;
     if (tier !== undefined && stoppedTiers.includes(tier)) throw tierStopped(tier);
   } catch (error) {
     if (!isAtbError(error) || error.code !== 'stopped') throw error;
@@ -101,9 +102,10 @@ export async function issueMandate(
   }
   await recordBrokenGlass(ports, identified, decision, counting);
   const claims = mandateClaims(ports, identified, decision, counting, caller);
-  const event = issuedEvent(claims, decision, decidedOn, counting, request);
+  const about = everybodyIn(claims, request, decision);
+  const event = issuedEvent(claims, decision, decidedOn, counting, about);
   try {
-    return await recordedThenSigned(ports, claims, event, caller, decision.velocity);
+    return await recordedThenSigned(ports, { claims, about }, event, caller, decision.velocity);
   } catch (error) {
     if (!isAtbError(error) || error.code !== 'proof_replayed') throw error;
     return { outcome: 'refused', code: error.code, message: error.message };
@@ -188,11 +190,20 @@ function mandateClaims(
     iat,
     exp: iat + decision.ttlSeconds,
     confirmation: caller.confirmation,
+    salt: randomBytes(SALT_BYTES).toString('base64url'),
   });
 }
 
 function drawnJti(): string {
   return randomBytes(JTI_BYTES).toString('base64url');
+}
+
+function everybodyIn(
+  claims: MandateClaims,
+  request: PoaRequest,
+  { publicParams }: AllowingDecision,
+): readonly string[] {
+  return [...new Set([...askedRecord(request, publicParams).subjects, ...approversOf(claims.leg)])];
 }
 
 /** All that the mandate is made of, and all that policy was told: with it the claims can be made again (evidence). */
@@ -201,12 +212,10 @@ function issuedEvent(
   decision: AllowingDecision,
   { context }: PolicyInput,
   counting: readonly VerifiedVerdict[],
-  request: PoaRequest,
+  about: readonly string[],
 ): AuditEvent {
   const { requirement } = decision;
   const approvers = approversOf(claims.leg);
-  const { subjects } = askedRecord(request, decision.publicParams);
-  const about = [...new Set([...subjects, ...approvers])];
   return {
     id: `${claims.req}/poa_issued`,
     type: requirement.dualControl ? 'poa_issued_dual_control' : 'poa_issued',
@@ -219,7 +228,7 @@ function issuedEvent(
     reasons: [],
     personal: {
       ...Object.fromEntries(approvers.map((id, index) => [`/data/approvers/${index}`, id])),
-      ...(about.length > 0 && { '/data/mandate_digest': about }),
+      ...(about.length > 0 && { '/data/mandate_digest': about, '/data/salt': about }),
     },
     data: {
       jti: claims.jti,
@@ -239,6 +248,7 @@ function issuedEvent(
         claims.rev && {
           reversal: { ...reversalTold(decision.reversal), jti: claims.rev.jti, exp: claims.rev.exp },
         }),
+      ...(claims.salt !== undefined && { salt: claims.salt }),
     },
   };
 }
@@ -246,12 +256,12 @@ function issuedEvent(
 /** Audit first: no record, no mandate. A repeat finds the first record and signs that, to the same bytes. */
 async function recordedThenSigned(
   ports: ActivityPorts,
-  claims: MandateClaims,
+  { claims, about }: Pick<MandateEntry, 'claims' | 'about'>,
   event: AuditEvent,
   { proofs }: ProvenCaller,
   limits: readonly VelocityLimit[],
 ): Promise<IssuanceOutcome> {
-  const entry = { requestId: claims.req, jti: claims.jti, claims, proofs };
+  const entry = { requestId: claims.req, jti: claims.jti, claims, about, proofs };
   const recorded = await ports.ledger.recordMandate(entry, event, limits);
   if ('exceeded' in recorded) return await tooFast(ports, claims, recorded.exceeded);
   return await issued(ports, recorded.claims);
@@ -280,7 +290,14 @@ async function tooFast(
   return { outcome: 'refused', code: 'velocity_exceeded', message: exceededInWords(exceeded), retryAt };
 }
 
-async function reissued(ports: ActivityPorts, claims: MandateClaims): Promise<IssuanceOutcome> {
+async function reissued(ports: ActivityPorts, claims: MandateClaims | null): Promise<IssuanceOutcome> {
+  if (!claims) {
+    return {
+      outcome: 'refused',
+      code: 'mandate_lapsed',
+      message: 'somebody whom the one mandate of this request is about was erased',
+    };
+  }
   if (epochSeconds(ports.clock()) >= claims.exp) {
     return {
       outcome: 'refused',

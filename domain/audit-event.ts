@@ -69,7 +69,8 @@ const REVERSAL = { act: NAME, params: NAMES, limits: { type: 'object' } } as con
 
 /**
  * With what was asked and with the verdicts, this is every claim of the mandate, and all that policy was told when it
- * said yes. The digest is over the claims (RFC 8785), and goes with the first of the people in them that is erased.
+ * said yes. The digest is over the claims (RFC 8785); it and the salt go with the first of the people in them that is
+ * erased.
  */
 const ISSUED = data(
   {
@@ -87,7 +88,7 @@ const ISSUED = data(
     attested_by_ticket: NAMES,
     mandate_digest: DIGEST,
   },
-  { reversal: data({ ...REVERSAL, jti: NAME, exp: EPOCH_SECONDS }) },
+  { reversal: data({ ...REVERSAL, jti: NAME, exp: EPOCH_SECONDS }), salt: NAME },
 );
 
 /** The body of POST /issue, with what it leaves out filled in. */
@@ -141,7 +142,9 @@ const FINDINGS = {
     },
   },
 } as const;
-const USE = { ...DESTINATION, params_digest: DIGEST, policy_revision: NAME };
+const USE = { ...DESTINATION, policy_revision: NAME };
+/** A commitment (`commitmentTo`), with the mandate's salt. */
+const PARAMS = { params_digest: DIGEST };
 const STOP = data(
   {
     scope: { enum: ['request', 'agent', 'connector', 'tier', 'everything'] },
@@ -152,7 +155,7 @@ const STOP = data(
   { incident: NAME },
 );
 /** As far as the call was understood when it was refused. */
-const REFUSED_USE = data({ code: NAME, jti: orNull(NAME) }, { ...USE, findings: FINDINGS });
+const REFUSED_USE = data({ code: NAME, jti: orNull(NAME) }, { ...USE, ...PARAMS, findings: FINDINGS });
 
 /**
  * What the audit log tells: one fact an event, and no other type than these. Source: operating model §2.1, §2.2, §6.
@@ -556,7 +559,7 @@ export const AUDIT_EVENTS = {
     tells: 'The broker let an action through with a mandate, which is used up by it.',
     outcome: 'success',
     severity: 'informational',
-    data: data({ jti: NAME, ...USE }, { findings: FINDINGS }),
+    data: data({ jti: NAME, ...USE }, { ...PARAMS, findings: FINDINGS }),
   },
   poa_redemption_outcome: {
     tells: 'What the system behind the broker answered.',

@@ -27,6 +27,8 @@ export interface MandateClaims {
   readonly cnf: Confirmation;
   /** What the broker may do if the system fails after it has committed; absent where nobody asked for it. */
   readonly rev?: PairedReversal;
+  /** What the audit log's digests of a use are salted with: base64url, 192 random bits. Mandates of before have none. */
+  readonly salt?: string;
 }
 
 /**
@@ -66,6 +68,7 @@ export interface MandateParts {
   readonly confirmation: Confirmation;
   /** Null where there is no paired reversal. */
   readonly reversal: { readonly terms: ReversalTerms; readonly jti: string; readonly exp: number } | null;
+  readonly salt: string | undefined;
 }
 
 /** The claims: the same parts give the same claims, when the mandate is signed and when its evidence is verified. */
@@ -92,6 +95,7 @@ export function mandateClaimsOf(parts: MandateParts): MandateClaims {
         ...{ jti: reversal.jti, exp: reversal.exp },
       },
     }),
+    ...(parts.salt !== undefined && { salt: parts.salt }),
   };
 }
 

@@ -85,9 +85,13 @@ export interface MandateEntry {
   readonly requestId: string;
   readonly jti: string;
   readonly claims: MandateClaims;
-  /** What was used up by collecting; not read back. */
+  /** Everybody whom the claims are about: they are gone with the first of them that is erased. */
+  readonly about: readonly string[];
+  /** What was used up by collecting. */
   readonly proofs?: readonly OneTimeProof[];
 }
+
+export type RecordedMandate = Pick<MandateEntry, 'jti' | 'claims'>;
 
 /** A reversal mandate, signed. It is kept for the broker: nobody else may redeem it. */
 export interface KeptReversal {
@@ -120,7 +124,8 @@ export interface Stops {
 
 /** All that the signing step needs to know of a request, read at one instant. */
 export interface RequestRecord {
-  readonly request: RequestEntry | null;
+  /** Without its digest where somebody whom it is about was erased: nothing is it any more. */
+  readonly request: (Omit<RequestEntry, 'askedDigest'> & { readonly askedDigest: string | null }) | null;
   /** When it was asked, by its audit event; null where there is none. */
   readonly requestedAt: Date | null;
   readonly closed: boolean;
@@ -128,7 +133,8 @@ export interface RequestRecord {
   readonly verdicts: readonly VerdictEntry[];
   /** The rungs of the escalation ladder that it climbed, by their audit events, in their order. */
   readonly rungs: readonly { readonly rung: number; readonly climbedAt: Date }[];
-  readonly mandate: MandateEntry | null;
+  /** Without its claims where somebody whom they are about was erased. */
+  readonly mandate: RecordedMandate | { readonly jti: string; readonly claims: null } | null;
 }
 
 /** The velocity limit that is reached; of several the one that opens last. */
@@ -165,7 +171,7 @@ export interface Ledger {
     entry: MandateEntry,
     event: AuditEvent,
     limits: readonly VelocityLimit[],
-  ): Promise<MandateEntry | Exceeded>;
+  ): Promise<RecordedMandate | Exceeded>;
   /** Keeps a reversal mandate for the broker, beside the mandate that it reverses. The same again changes nothing. */
   keepReversal(reversal: KeptReversal): Promise<void>;
   /** How the limits stand at a moment; takes nothing. */

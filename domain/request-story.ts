@@ -1,5 +1,6 @@
 import type { Leaf } from './audit-leaf';
 import { canonicalJson } from './canonical-json';
+import { commitmentTo } from './commitment';
 import { sha256Base64url } from './digest';
 import { AtbError, isAtbError } from './error';
 import { digestOf } from './evidence';
@@ -141,12 +142,12 @@ export async function verifiedStory(
   return story;
 }
 
-/** What was asked, whole, or null; it is what the digest says. */
+/** What was asked, whole, or null; it is what the digest says, where that is shown. */
 function askedOf({ leaf, withheld }: ProvenEvent): AskedMandate | null {
   const { asked, asked_digest: digest } = leaf.data;
   if (!isJsonObject(asked) || withheld.some((name) => name.startsWith('/data/asked/'))) return null;
   const mandate = askedMandateOf(asked);
-  if (sha256Base64url(canonicalJson(mandate)) !== digest) {
+  if (digest !== null && sha256Base64url(canonicalJson(mandate)) !== digest) {
     throw invalid(`${leaf.id}: what was asked is not what its digest says`);
   }
   if (mandate.act !== leaf.action) throw invalid(`${leaf.id}: another action was asked`);
@@ -345,6 +346,8 @@ function claimsAgain(
       : [{ jti, verdict, role, attests, by, reason: reason ?? '', receivedAt: epochSeconds(at) }],
   );
   if (records.length < counted.length || actor === null || subject === null || tier === null) return null;
+  // Null where it is withheld; mandates of before had none.
+  if (data.salt === null) return null;
   const requirement = isJsonObject(data.requirement) ? data.requirement : {};
   return mandateClaimsOf({
     ...{ issuer: actor, audience: text(leaf, 'audience'), agent: subject, requestId, asked, tier, iat, exp },
@@ -356,6 +359,7 @@ function claimsAgain(
     attestedByTicket: (data.attested_by_ticket ?? []) as readonly string[],
     confirmation: object(leaf, 'confirmation') as JsonObject & Confirmation,
     reversal: isJsonObject(data.reversal) ? reversalAgain(leaf, data.reversal) : null,
+    salt: saltOf(leaf),
   });
 }
 
@@ -417,7 +421,8 @@ function redemptionsOf(
     if (epochSeconds(timeOf(event)) >= number(issued.leaf, 'exp') + CLOCK_SKEW_SECONDS) {
       throw invalid(`${leaf.id}: the mandate had lapsed`);
     }
-    if (asked && leaf.data.params_digest !== sha256Base64url(canonicalJson(asked.con.params))) {
+    const params = asked && paramsDigest(issued, asked.con.params);
+    if (params !== null && leaf.data.params_digest !== params) {
       throw invalid(`${leaf.id}: it was used with other parameters than were asked`);
     }
     return {
@@ -431,6 +436,16 @@ function redemptionsOf(
   if (used > 1) throw invalid(`the mandate was used ${used} times`);
   if (uses.length - used > 1) throw invalid('the mandate was given back more than once');
   return uses;
+}
+
+/** What the use of a mandate with these parameters is recorded as; null where its salt is not told. */
+function paramsDigest({ leaf }: ProvenEvent, params: JsonObject): string | null {
+  const salt = saltOf(leaf);
+  return salt === undefined ? null : commitmentTo({ salt, name: '/data/params_digest', value: params });
+}
+
+function saltOf({ data }: Leaf): string | undefined {
+  return typeof data.salt === 'string' ? data.salt : undefined;
 }
 
 /** `redemption/<use>/redeemed` and `redemption/<use>/given_back` are of one use. */

@@ -31,11 +31,14 @@ export interface KeptEvent {
   readonly personal: string | null;
 }
 
-interface SealedValue {
-  readonly name: string;
+interface Sealed {
   /** Of several, each sealed what the one before it sealed. */
   readonly key_id: string | readonly string[];
   readonly sealed: string;
+}
+
+interface SealedValue extends Sealed {
+  readonly name: string;
 }
 
 /** Takes what is personal out of events, and puts it back for who has the keys. */
@@ -59,18 +62,27 @@ export class PersonalData {
     const sealed: SealedValue[] = [];
     // One after the other: the first makes the key of its person, the others find it.
     for (const { salt, name, value } of disclosures) {
-      const keyIds: string[] = [];
-      let content = Buffer.from(JSON.stringify([salt, value]));
-      for (const subject of [subjects[name] ?? ''].flat()) {
-        const { keyId, key } = await keys.keyFor(subject);
-        content = Buffer.from(seal(key, content, contextOf(event.id, name)));
-        keyIds.push(keyId);
-      }
-      const [first = '', ...others] = keyIds;
-      const key_id = others.length === 0 ? first : keyIds;
-      sealed.push({ name, key_id, sealed: content.toString() });
+      const text = JSON.stringify([salt, value]);
+      const about = [subjects[name] ?? ''].flat();
+      sealed.push({ name, ...(await sealedFor(keys, about, text, contextOf(event.id, name))) });
     }
     return { leaf: leafText(bare), personal: JSON.stringify(sealed) };
+  }
+
+  /** A text beside the log that goes with the first of the people whom it is about: opened by `opened` only. */
+  async sealed(text: string, about: readonly string[], context: string): Promise<string> {
+    if (about.length === 0) return JSON.stringify({ key_id: [], sealed: text } satisfies Sealed);
+    if (!this.keys) throw new AtbError('internal', 'there are no keys for what is personal');
+    return JSON.stringify(await sealedFor(this.keys, about, text, context));
+  }
+
+  /** Null where one of the people was erased. */
+  async opened(sealed: string, context: string): Promise<string | null> {
+    const content = JSON.parse(sealed) as Sealed;
+    const keyIds = [content.key_id].flat();
+    const keys =
+      keyIds.length > 0 && this.keys ? await this.keys.keysById(keyIds) : new Map<string, Uint8Array>();
+    return unsealedBy(keys, content, context) ?? null;
   }
 
   /** The events, with what is personal where its key is there; the rest of it is null. */
@@ -102,16 +114,41 @@ function disclosuresOf(
   sealed: readonly SealedValue[],
   keys: ReadonlyMap<string, Uint8Array>,
 ): readonly Disclosure[] {
-  return sealed.flatMap(({ name, key_id: keyId, sealed: content }) => {
-    const all = [keyId].flat().map((one) => keys.get(one));
-    if (!all.every((key) => key !== undefined)) return [];
-    const text = all.reduceRight(
-      (sealedText, key) => Buffer.from(unseal(key, sealedText, contextOf(id, name))).toString('utf8'),
-      content,
-    );
+  return sealed.flatMap(({ name, ...content }) => {
+    const text = unsealedBy(keys, content, contextOf(id, name));
+    if (text === undefined) return [];
     const [salt, value] = JSON.parse(text) as [string, Json];
     return [{ salt, name, value }];
   });
+}
+
+/** Sealed with the key of each of the people, one around the other. */
+async function sealedFor(
+  keys: SubjectKeys,
+  about: readonly string[],
+  text: string,
+  context: string,
+): Promise<Sealed> {
+  const keyIds: string[] = [];
+  let sealed = text;
+  for (const subject of about) {
+    const { keyId, key } = await keys.keyFor(subject);
+    sealed = seal(key, Buffer.from(sealed), context);
+    keyIds.push(keyId);
+  }
+  const [first] = keyIds;
+  return { key_id: keyIds.length === 1 && first !== undefined ? first : keyIds, sealed };
+}
+
+/** Undefined where a key is not there. */
+function unsealedBy(
+  keys: ReadonlyMap<string, Uint8Array>,
+  { key_id: keyId, sealed }: Sealed,
+  context: string,
+): string | undefined {
+  const all = [keyId].flat().map((one) => keys.get(one));
+  if (!all.every((key) => key !== undefined)) return undefined;
+  return all.reduceRight((text, key) => Buffer.from(unseal(key, text, context)).toString('utf8'), sealed);
 }
 
 /** What is sealed for one place of one event opens in no other. */

@@ -107,12 +107,13 @@ export function mandateOpener(keys: MandateVerificationKeys, parties: MandatePar
 }
 
 function parseClaims(claims: JsonObject): MandateClaims {
-  const { cnf, rev, ...common } = claims;
+  const { cnf, rev, salt, ...common } = claims;
   const mandate = commonClaims(common);
   return {
     ...mandate,
     cnf: confirmation(cnf),
     ...(rev !== undefined && { rev: pairedReversal(rev, mandate) }),
+    ...(salt !== undefined && { salt: text(salt, 'salt') }),
   };
 }
 
@@ -139,7 +140,7 @@ function pairedReversal(rev: Json, { jti: own, exp: end }: { jti: string; exp: n
   return paired;
 }
 
-function commonClaims(claims: JsonObject): Omit<MandateClaims, 'cnf' | 'rev'> {
+function commonClaims(claims: JsonObject): Omit<MandateClaims, 'cnf' | 'rev' | 'salt'> {
   const { iss, aud, sub, act, con, leg, tier, pol, req, jti, iat, nbf, exp, ...unknown } = claims;
   if (Object.keys(unknown).length > 0) throw invalid('it has a claim that does not belong there');
   const mandate = {

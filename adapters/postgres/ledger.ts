@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
+import type { Leaf } from '../../domain/audit-leaf';
 import type { IssuedCount } from '../../domain/digest-plan';
 import type { Disclosure } from '../../domain/commitment';
 import { AtbError } from '../../domain/error';
@@ -15,6 +16,7 @@ import type {
   MandateEntry,
   OneTimeProof,
   PendingCaps,
+  RecordedMandate,
   RequestEntry,
   RequestRecord,
   VerdictEntry,
@@ -86,12 +88,15 @@ const RECORD_VERDICT = `
 
 const VERDICT_OF = 'select * from verdict where jti = $1';
 
-/** The first claims win; a closed request takes none, and neither does one above a velocity limit (0020-velocity). */
+/**
+ * The first claims win, also where nobody can read them any more; a closed request takes none, and neither does one above
+ * a velocity limit (0020-velocity).
+ */
 const RECORD_MANDATE = `
   with ${proofsOnce('$7')}, velocity as materialized (
     select case when exists (select from proven) then take_velocity($2, $3::timestamptz, $6::json) end as exceeded
   ), recorded as (
-    update poa_request set jti = coalesce(jti, $4), claims = coalesce(claims, $5)
+    update poa_request set jti = coalesce(jti, $4), claims = case when jti is null then $5 else claims end
     where request_id = $2 and closed_at is null and exists (select from proven)
       and (select exceeded from velocity) is null returning jti, claims
   ), fresh as (
@@ -132,12 +137,16 @@ const REVOKE = `
   )
   ${eventWhere('revoked')}`;
 
+/** What a leaf tells of the digest of what was asked: its commitment, where the request is about somebody. */
+const ASKED_DIGEST = `coalesce(audit_member(audit_member(e.leaf, 'commitments'), '/data/asked_digest'),
+  audit_member(audit_member(e.leaf, 'data'), 'asked_digest'))`;
+
 /** A verdict was received when, and only if, its audit event says so: an edit of the table alone makes it void. */
 const RECORD_OF = `
   select r.subject, r.asked_digest, r.pending_until, r.closed_at, r.jti, r.claims,
-    (select audit_member(e.leaf, 'time') from audit_event e
+    (select json_build_object('leaf', e.leaf, 'personal', e.personal) from audit_event e
        where e.id = r.request_id || '/poa_requested' and audit_member(e.leaf, 'subject') = r.subject
-         and audit_member(audit_member(e.leaf, 'data'), 'asked_digest') = r.asked_digest) as requested_at,
+         and ${ASKED_DIGEST} = r.asked_digest) as requested,
     (select json_agg(json_build_array(v.jti, v.statement_digest, v.by, extract(epoch from v.received_at) * 1000,
        e.leaf, e.personal) order by v.received_at, v.jti)
      from verdict v join audit_event e on e.id = r.request_id || '/poa_verdict_recorded/' || v.jti
@@ -184,7 +193,8 @@ export class PostgresLedger implements Ledger {
     caps: PendingCaps,
   ): Promise<'admitted' | 'too_many_pending'> {
     const { requestId, subject, askedDigest, pendingUntil } = entry;
-    const parameters = [await this.kept({ ...event, requestId }), requestId, subject, askedDigest];
+    const kept = await this.kept({ ...event, requestId });
+    const parameters = [kept, requestId, subject, committedDigest(kept) ?? askedDigest];
     const proofs = proofsJson(entry.proofs);
     const [row] =
       pendingUntil === null
@@ -233,10 +243,12 @@ export class PostgresLedger implements Ledger {
     entry: MandateEntry,
     event: AuditEvent,
     limits: readonly VelocityLimit[],
-  ): Promise<MandateEntry | Exceeded> {
+  ): Promise<RecordedMandate | Exceeded> {
+    const { requestId, jti } = entry;
     const parameters = [
-      ...[await this.kept({ ...event, requestId: entry.requestId }), entry.requestId, event.time],
-      ...[entry.jti, JSON.stringify(entry.claims), limitsJson(narrowest(limits)), proofsJson(entry.proofs)],
+      ...[await this.kept({ ...event, requestId }), requestId, event.time, jti],
+      await this.personal.sealed(JSON.stringify(entry.claims), entry.about, claimsContext(requestId)),
+      ...[limitsJson(narrowest(limits)), proofsJson(entry.proofs)],
     ];
     const [row] = await rowsOf<MandateRow>(this.pool, 'record-mandate', RECORD_MANDATE, parameters);
     if (row?.proven === false) {
@@ -246,10 +258,11 @@ export class PostgresLedger implements Ledger {
     if (row?.exceeded) {
       return { exceeded: { ...row.exceeded, resetsAt: new Date(row.exceeded.resetsAt * 1000) } };
     }
-    if (row?.jti == null || row.claims === null) {
-      throw new AtbError('request_finished', 'the request was closed before');
-    }
-    return { requestId: entry.requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims };
+    if (row?.jti == null) throw new AtbError('request_finished', 'the request was closed before');
+    if (row.jti === jti) return { jti, claims: entry.claims };
+    const claims = await this.claimsOf(requestId, row.claims);
+    if (!claims) throw new AtbError('request_finished', 'somebody whom its mandate is about was erased');
+    return { jti: row.jti, claims };
   }
 
   async keepReversal({ claims, mandate }: KeptReversal): Promise<void> {
@@ -288,7 +301,7 @@ export class PostgresLedger implements Ledger {
     const [row] = await rowsOf<{
       subject: string;
       asked_digest: string;
-      requested_at: string | null;
+      requested: KeptEvent | null;
       pending_until: Date | null;
       closed_at: Date | null;
       jti: string | null;
@@ -298,21 +311,19 @@ export class PostgresLedger implements Ledger {
     }>(this.pool, 'record-of', RECORD_OF, [requestId]);
     if (!row)
       return { request: null, requestedAt: null, closed: false, verdicts: [], rungs: [], mandate: null };
+    const [requested] = row.requested === null ? [] : await this.personal.read([row.requested]);
     return {
       request: {
         requestId,
         subject: row.subject,
-        askedDigest: row.asked_digest,
+        askedDigest: requested ? (requested.data.asked_digest as string | null) : row.asked_digest,
         pendingUntil: row.pending_until,
       },
-      requestedAt: row.requested_at === null ? null : new Date(row.requested_at),
+      requestedAt: requested?.time ?? null,
       closed: row.closed_at !== null,
       verdicts: await this.told(requestId, row.verdicts ?? []),
       rungs: (row.rungs ?? []).map(([rung, time]) => ({ rung, climbedAt: new Date(time) })),
-      mandate:
-        row.jti === null || row.claims === null
-          ? null
-          : { requestId, jti: row.jti, claims: JSON.parse(row.claims) as MandateClaims },
+      mandate: row.jti === null ? null : { jti: row.jti, claims: await this.claimsOf(requestId, row.claims) },
     };
   }
 
@@ -436,9 +447,14 @@ export class PostgresLedger implements Ledger {
   }
 
   /** As a parameter of a statement: the leaf, and what is personal. */
-  private async kept(event: AuditEvent): Promise<readonly (string | null)[]> {
+  private async kept(event: AuditEvent): Promise<readonly [string, string | null]> {
     const { leaf, personal } = await this.personal.kept(event);
     return [leaf, personal];
+  }
+
+  private async claimsOf(requestId: string, sealed: string | null): Promise<MandateClaims | null> {
+    const claims = sealed === null ? null : await this.personal.opened(sealed, claimsContext(requestId));
+    return claims === null ? null : (JSON.parse(claims) as MandateClaims);
   }
 
   /** The verdicts whose event tells the same in every particular. */
@@ -510,6 +526,15 @@ export class PostgresLedger implements Ledger {
       client.off('error', heard);
     }
   }
+}
+
+/** The commitment to what was asked, as the table beside the log repeats it; undefined where it is about nobody. */
+function committedDigest([leaf]: readonly [string, string | null]): string | undefined {
+  return (JSON.parse(leaf) as Leaf).commitments['/data/asked_digest'];
+}
+
+function claimsContext(requestId: string): string {
+  return `claims of ${requestId}`;
 }
 
 /** An event as the log has it. */

@@ -4,13 +4,12 @@ import type { RouteMatch, RouteTable } from '../../adapters/connector/route-tabl
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { cutShort } from '../../domain/foreign-text';
 import { traceIdOf } from '../../domain/trace-context';
-import { canonicalJson } from '../../domain/canonical-json';
 import type { Classification, Connector, Route } from '../../domain/connector';
-import { sha256Base64url } from '../../domain/digest';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { ErrorCode } from '../../domain/error';
 import type { Guardrail, GuardrailFinding, GuardrailSubject } from '../../domain/guardrail';
-import type { JsonObject } from '../../domain/json';
+import { commitmentTo } from '../../domain/commitment';
+import type { Json, JsonObject } from '../../domain/json';
 import type { MandateClaims } from '../../domain/mandate';
 import type { Tier } from '../../domain/policy';
 import type { Clock, Svid, SvidValidator } from '../../domain/ports';
@@ -180,7 +179,8 @@ export class Redemptions {
         code: outcome.code,
         duration_ms: Math.round(outcome.durationMs),
         response_bytes: outcome.responseBytes,
-        response_digest: outcome.responseDigest,
+        response_digest: null,
+        ...(permission.mandate && salted(permission.mandate, 'response_digest', outcome.responseDigest)),
         ...told(outcome.findings),
       }),
     );
@@ -271,7 +271,7 @@ export class Redemptions {
       if (mandate) checkParameters(mandate.con.params, carried, route);
       return { content: read, params: mandate ? mandate.con.params : carried };
     });
-    known.use = { ...known.use, params_digest: sha256Base64url(canonicalJson(params)) };
+    if (mandate) known.use = { ...known.use, ...salted(mandate, 'params_digest', params) };
     if (mandate === null && !ports.allowUnmandatedLowRisk) {
       throw mandateMissing({ act: route.action, params });
     }
@@ -476,6 +476,13 @@ export class Redemptions {
 export function nothingKnown(traceparent: string | undefined): Known {
   const traceId = traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
   return { isInjection: false, agent: null, mandate: null, match: null, use: {}, traceId };
+}
+
+/** A digest of what may be about people, so that nobody can find it by trying who lacks the mandate's salt. */
+function salted({ salt }: MandateClaims, name: string, value: Json): JsonObject {
+  return salt === undefined || value === null
+    ? {}
+    : { [name]: commitmentTo({ salt, name: `/data/${name}`, value }) };
 }
 
 /** Findings as events tell them: a place is named by the call's own words. */

@@ -93,6 +93,7 @@ describe('low tier', () => {
         'nbf',
         'pol',
         'req',
+        'salt',
         'sub',
         'tier',
       ].sort(),

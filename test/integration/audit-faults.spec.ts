@@ -88,7 +88,9 @@ describe('the audit log in trouble', () => {
       const jti = randomUUID();
       const issued = anEvent('poa_issued', requestId, { data: { jti } });
       const claims = { jti } as MandateClaims;
-      expect(await after.recordMandate({ requestId, jti, claims }, issued, [])).toMatchObject({ jti });
+      expect(await after.recordMandate({ requestId, jti, claims, about: [] }, issued, [])).toMatchObject({
+        jti,
+      });
       if (refused) await after.append(refused);
       expect((await idsFrom(from)).sort()).toEqual(
         [...answered, requested.id, issued.id, refused?.id ?? ''].sort(),

@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../domain/canonical-json';
+import { commitmentTo } from '../../domain/commitment';
 import type { StoredAuditEvent } from '../../domain/audit-event';
 import { TestBroker } from '../support/broker';
+import type { Json } from '../../domain/json';
 import type { HttpCaller } from '../support/http';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -98,6 +102,22 @@ it('tells what came of a call that was allowed, also where the system behind fai
     expect(events[1]).toMatchObject({ traceId: TRACE, data: { outcome: 'failed', status: 503 } });
   } finally {
     fails = false;
+  }
+});
+
+it('tells parameters and answer by commitments alone: without the salt of the mandate nobody finds them by trying', async () => {
+  const claims = await test.claims();
+  const { params } = claims.con;
+  const mandate = await test.keys.signer.sign(claims);
+  const [redeemed, outcome] = await eventsOf(() => pay(mandate), 'poa_redemption_outcome');
+  const sha256 = (text: string) => createHash('sha256').update(text).digest('base64url');
+  const opened = (name: string, value: Json) =>
+    commitmentTo({ salt: claims.salt as string, name: `/data/${name}`, value });
+  expect(redeemed?.data.params_digest).toBe(opened('params_digest', params));
+  expect(outcome?.data.response_digest).toBe(opened('response_digest', sha256('{}')));
+  const told = JSON.stringify([redeemed, outcome]);
+  for (const guess of [claims.salt as string, sha256(canonicalJson(params)), sha256('{}')]) {
+    expect(told).not.toContain(guess);
   }
 });
 

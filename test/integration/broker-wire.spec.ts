@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
+import { commitmentTo } from '../../domain/commitment';
 import { TestBroker } from '../support/broker';
 
 let test: TestBroker;
@@ -521,7 +522,11 @@ describe('who is slow or large (attack 36)', () => {
     expect(Buffer.byteLength(answer, 'latin1')).toBeLessThan(bomb.length + 2_000);
     expect((await test.recorded(claims.req, 'poa_redemption_outcome')).data).toMatchObject({
       response_bytes: bomb.length,
-      response_digest: createHash('sha256').update(bomb).digest('base64url'),
+      response_digest: commitmentTo({
+        salt: claims.salt as string,
+        name: '/data/response_digest',
+        value: createHash('sha256').update(bomb).digest('base64url'),
+      }),
     });
     test.answer = (_, __, response) => {
       response.writeHead(200, { 'content-type': 'application/json' });

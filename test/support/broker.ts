@@ -276,6 +276,7 @@ export class TestBroker {
       nbf: now,
       exp: now + 120,
       cnf: this.boundTo(await this.identity(sub)),
+      salt: randomBytes(24).toString('base64url'),
       ...changes,
     };
   }

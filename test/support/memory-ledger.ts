@@ -11,6 +11,7 @@ import type {
   MandateEntry,
   OneTimeProof,
   PendingCaps,
+  RecordedMandate,
   RequestEntry,
   RequestRecord,
   VerdictEntry,
@@ -80,7 +81,7 @@ export class MemoryLedger implements Ledger {
     entry: MandateEntry,
     event: AuditEvent,
     limits: readonly VelocityLimit[],
-  ): Promise<MandateEntry | Exceeded> {
+  ): Promise<RecordedMandate | Exceeded> {
     return this.atomically(() => {
       const { requestId, jti } = entry;
       const row = this.requests.get(requestId);
@@ -98,7 +99,7 @@ export class MemoryLedger implements Ledger {
         row.mandate = { jti, claims: JSON.stringify(entry.claims) };
         this.write({ ...event, requestId });
       }
-      return mandateOf(requestId, row.mandate);
+      return mandateOf(row.mandate);
     });
   }
 
@@ -155,7 +156,7 @@ export class MemoryLedger implements Ledger {
         rungs: this.log
           .filter((event) => event.requestId === requestId && event.type === 'poa_escalated')
           .map(({ data, time }) => ({ rung: data.rung as number, climbedAt: time })),
-        mandate: row.mandate && mandateOf(requestId, row.mandate),
+        mandate: row.mandate && mandateOf(row.mandate),
       };
     });
   }
@@ -269,6 +270,6 @@ export class MemoryLedger implements Ledger {
   }
 }
 
-function mandateOf(requestId: string, { jti, claims }: { jti: string; claims: string }): MandateEntry {
-  return { requestId, jti, claims: JSON.parse(claims) as MandateClaims };
+function mandateOf({ jti, claims }: { jti: string; claims: string }): RecordedMandate {
+  return { jti, claims: JSON.parse(claims) as MandateClaims };
 }

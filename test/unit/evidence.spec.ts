@@ -4,6 +4,7 @@ import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { eventOfLeaf } from '../../domain/audit-leaf';
 import type { Leaf } from '../../domain/audit-leaf';
 import { canonicalJson } from '../../domain/canonical-json';
+import { commitmentTo } from '../../domain/commitment';
 import { sha256Base64url } from '../../domain/digest';
 import { digestOf, formatEvidence, MAX_EVIDENCE_BYTES, parseEvidence, redacted } from '../../domain/evidence';
 import type { Evidence } from '../../domain/evidence';
@@ -53,7 +54,11 @@ function redeemed(issued: AuditEvent, params: JsonObject, useId = 'u1', at = 1):
         target: 'https://sap.example/payments',
       },
       caller: issued.subject,
-      params_digest: sha256Base64url(canonicalJson(params)),
+      params_digest: commitmentTo({
+        salt: issued.data.salt as string,
+        name: '/data/params_digest',
+        value: params,
+      }),
       policy_revision: issued.data.policy_revision as string,
     },
     at,
@@ -226,6 +231,22 @@ describe('the evidence of a mandate', () => {
         { by: person('bob'), overContent: false },
       ],
       mandate: { approvers: [person('dave'), person('bob')] },
+    });
+  });
+
+  it('leaves no digest in the log that anybody could find by trying what was asked', async () => {
+    const whole = await evidenceOf(await payment());
+    const { asked, mandate } = await verified(formatEvidence(whole));
+    const leaves = whole.events.map(({ leaf }) => leaf).join('');
+    for (const guess of [asked, asked?.con.params, mandate?.claims]) {
+      expect(leaves).not.toContain(sha256Base64url(canonicalJson(guess as JsonObject | undefined)));
+    }
+    expect(leaves).not.toContain(mandate?.claims?.salt);
+    // Without the salt neither the claims nor the use can be held against what was asked.
+    expect(await forged(redacted(whole, ['/data/salt']))).toMatchObject({
+      asked: { act: 'sap.payment.execute' },
+      mandate: { claims: null },
+      redemptions: [{ connector: 'sap' }],
     });
   });
 

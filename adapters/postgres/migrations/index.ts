@@ -13,6 +13,7 @@ import { proposal } from './0080-proposal';
 import { probeTurn } from './0090-probe-turn';
 import { stoppedTier } from './0110-stopped-tier';
 import { reversal } from './0100-reversal';
+import { sealedClaims } from './0095-sealed-claims';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -32,4 +33,5 @@ export const MIGRATIONS: readonly Migration[] = [
   probeTurn,
   stoppedTier,
   reversal,
+  sealedClaims,
 ];
