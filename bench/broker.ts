@@ -22,13 +22,20 @@ import type { BenchOptions, Row } from './report';
 /** A redemption with every check on, durably, against the same system called directly. */
 export const BROKER = ['broker'] as const;
 
-const CLIENTS = [1, 16] as const;
+/** Agents at once, and the broker's processes that they are spread over: one store, as many processes as cores. */
+const SHAPES = [
+  { clients: 1, processes: 1 },
+  { clients: 16, processes: 1 },
+  { clients: 16, processes: 2 },
+] as const;
+const MOST_CLIENTS = 16;
+const MOST_PROCESSES = 2;
 // In turn, so that what else the machine does falls on both alike.
 const ROUNDS = 3;
 const SECONDS_A_ROUND = 3;
 const WARM_UP_SECONDS = 2;
 /** More than are used in a round: signed before it, so that the issuer's work is not measured. */
-const MANDATES_A_SECOND = 4_000;
+const MANDATES_A_SECOND = 3_000;
 const SAMPLE_SECONDS = 10;
 const BODY = '{"amount":100}';
 const AGENT = 'spiffe://corp.example/agent/finance-bot';
@@ -40,22 +47,22 @@ export async function benchBroker(_: readonly string[], { seconds }: BenchOption
   const scene = await Scene.open();
   try {
     const rows: Row[] = [];
-    for (const clients of CLIENTS) {
-      await scene.redeem(clients, WARM_UP_SECONDS);
+    for (const { clients, processes } of SHAPES) {
+      await scene.redeem(clients, processes, WARM_UP_SECONDS);
       await scene.direct(clients, WARM_UP_SECONDS);
-      const before = await scene.metrics();
+      const before = await scene.metrics(processes);
       const redeemed: Series[] = [];
       const direct: Series[] = [];
       for (let round = 1; round <= ROUNDS; round++) {
-        say(`broker: ${clients} at once, round ${round} of ${ROUNDS}`);
+        say(`broker: ${clients} at once, processes: ${processes}, round ${round} of ${ROUNDS}`);
         direct.push(await scene.direct(clients, SECONDS_A_ROUND));
-        redeemed.push(await scene.redeem(clients, SECONDS_A_ROUND));
+        redeemed.push(await scene.redeem(clients, processes, SECONDS_A_ROUND));
       }
-      const after = await scene.metrics();
+      const after = await scene.metrics(processes);
       const all = joined(redeemed);
       const bare = joined(direct);
       rows.push(figures('direct', bare), {
-        ...figures('broker', all),
+        ...figures(processes === 1 ? 'broker' : `broker, ${processes} processes`, all),
         against: `direct, ${clients}`,
         ratio_p50: round2(percentile(all.latencies, 50) / percentile(bare.latencies, 50)),
         ratio_throughput: round2(perSecond(all) / perSecond(bare)),
@@ -73,9 +80,9 @@ async function longRun(scene: Scene, seconds: number): Promise<Row> {
   const memory: number[] = [];
   const series: Series[] = [];
   for (let left = seconds; left > 0; left -= SAMPLE_SECONDS) {
-    series.push(await scene.redeem(16, Math.min(left, SAMPLE_SECONDS)));
+    series.push(await scene.redeem(MOST_CLIENTS, 1, Math.min(left, SAMPLE_SECONDS)));
     memory.push(
-      Math.round((metricOf(await scene.metrics(), 'process_resident_memory_bytes') ?? 0) / 2 ** 20),
+      Math.round((metricOf(await scene.metrics(1), 'process_resident_memory_bytes') ?? 0) / 2 ** 20),
     );
   }
   const half = Math.floor(memory.length / 2);
@@ -88,8 +95,9 @@ class Scene {
   private constructor(
     private readonly mint: () => Promise<string>,
     private readonly systems: readonly Client[],
-    private readonly brokers: readonly Client[],
-    private readonly adminUrl: string,
+    /** The clients of each process. */
+    private readonly brokers: readonly (readonly Client[])[],
+    private readonly adminUrls: readonly string[],
     readonly close: () => Promise<void>,
   ) {}
 
@@ -132,41 +140,45 @@ class Scene {
       await file('connectors/erp.json', JSON.stringify(connector(port)));
       const state = await stateFiles(folder);
       await signedPolicy(state, undefined);
-      const adminPort = await freePort();
-      const child = spawn(process.execPath, [join(__dirname, '..', 'apps', 'broker', 'main.js')], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: {
-          PATH: process.env.PATH,
-          ATB_POLICY_BUNDLE_FILE: state.policy.bundle,
-          ATB_POLICY_PUBLIC_KEY_FILE: state.policy.publicKey,
-          ATB_BROKER_PORT: '0',
-          ATB_BROKER_ADMIN_PORT: String(adminPort),
-          ATB_BROKER_TLS_CERT_FILE: await file('broker.pem', broker.chainPem),
-          ATB_BROKER_TLS_KEY_FILE: await file('broker-key.pem', broker.privateKeyPem),
-          ATB_TRUST_BUNDLE_FILE: bundle,
-          ATB_ISSUER: ISSUER,
-          ATB_AUDIENCE: AUDIENCE,
-          ATB_BROKER_JWKS_FILE: await file('jwks.json', JSON.stringify(keys.jwks)),
-          ATB_DATABASE_URL_FILE: await file('database-url', postgres.serviceUrl),
-          ATB_TICKETS_FILE: await file('tickets.json', '{}'),
-          ATB_CONNECTORS_DIR: join(folder, 'connectors'),
-          // Who signed it off is looked at beside the calls, not in them.
-          ATB_REQUIRE_CONNECTOR_SIGN_OFF: 'false',
-        },
-      });
-      undo.push(() => ended(child));
-      const url = await said(child, /listens at (https:\S+)/);
+      const environment = {
+        PATH: process.env.PATH,
+        ATB_POLICY_BUNDLE_FILE: state.policy.bundle,
+        ATB_POLICY_PUBLIC_KEY_FILE: state.policy.publicKey,
+        ATB_BROKER_PORT: '0',
+        ATB_BROKER_TLS_CERT_FILE: await file('broker.pem', broker.chainPem),
+        ATB_BROKER_TLS_KEY_FILE: await file('broker-key.pem', broker.privateKeyPem),
+        ATB_TRUST_BUNDLE_FILE: bundle,
+        ATB_ISSUER: ISSUER,
+        ATB_AUDIENCE: AUDIENCE,
+        ATB_BROKER_JWKS_FILE: await file('jwks.json', JSON.stringify(keys.jwks)),
+        ATB_DATABASE_URL_FILE: await file('database-url', postgres.serviceUrl),
+        ATB_TICKETS_FILE: await file('tickets.json', '{}'),
+        ATB_CONNECTORS_DIR: join(folder, 'connectors'),
+        // Who signed it off is looked at beside the calls, not in them.
+        ATB_REQUIRE_CONNECTOR_SIGN_OFF: 'false',
+      };
+      const brokers: (readonly Client[])[] = [];
+      const adminUrls: string[] = [];
       const connect = { ca: ca.certificatePem, cert: agent.chainPem, key: agent.privateKeyPem };
       const clients = (origin: string) =>
-        Array.from({ length: Math.max(...CLIENTS) }, () => new Client(origin, { connect }));
+        Array.from({ length: MOST_CLIENTS }, () => new Client(origin, { connect }));
       const direct = clients(`https://localhost:${port}`);
-      const brokers = clients(url);
+      while (brokers.length < MOST_PROCESSES) {
+        const adminPort = await freePort();
+        const child = spawn(process.execPath, [join(__dirname, '..', 'apps', 'broker', 'main.js')], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+          env: { ...environment, ATB_BROKER_ADMIN_PORT: String(adminPort) },
+        });
+        undo.push(() => ended(child));
+        brokers.push(clients(await said(child, /listens at (https:\S+)/)));
+        adminUrls.push(`http://127.0.0.1:${adminPort}`);
+      }
       undo.push(async () => {
-        await Promise.all([...direct, ...brokers].map((client) => client.destroy()));
+        await Promise.all([...direct, ...brokers.flat()].map((client) => client.destroy()));
       });
       const x5tS256 = sha256Base64url(new X509Certificate(agent.chainPem).raw);
       const mint = () => keys.signer.sign(claims(x5tS256));
-      return new Scene(mint, direct, brokers, `http://127.0.0.1:${adminPort}`, close);
+      return new Scene(mint, direct, brokers, adminUrls, close);
     } catch (error) {
       await close();
       throw error;
@@ -178,18 +190,22 @@ class Scene {
     return measure(clients, seconds, (client) => pay(this.systems[client], '/api/payments', {}));
   }
 
-  async redeem(clients: number, seconds: number): Promise<Series> {
+  async redeem(clients: number, processes: number, seconds: number): Promise<Series> {
     const mandates: string[] = [];
     while (mandates.length < seconds * MANDATES_A_SECOND) mandates.push(await this.mint());
     return measure(clients, seconds, (client) => {
       const mandate = mandates.pop();
       if (mandate === undefined) throw new Error('more redemptions than mandates: raise MANDATES_A_SECOND');
-      return pay(this.brokers[client], '/c/erp/payments', { authorization: `PoA ${mandate}` });
+      return pay(this.brokers[client % processes]?.[client], '/c/erp/payments', {
+        authorization: `PoA ${mandate}`,
+      });
     });
   }
 
-  async metrics(): Promise<string> {
-    return (await fetch(`${this.adminUrl}/metrics`)).text();
+  /** Of so many processes, one after the other. */
+  async metrics(processes: number): Promise<string> {
+    const urls = this.adminUrls.slice(0, processes);
+    return (await Promise.all(urls.map(async (url) => (await fetch(`${url}/metrics`)).text()))).join('\n');
   }
 }
 
@@ -264,10 +280,10 @@ function figures(name: string, series: Series): Row {
 
 /** What each check took on average between two looks at the metrics, in milliseconds. */
 function splitOf(before: string, after: string): string {
-  const names = [...after.matchAll(/^atb_redemption_check_seconds_sum\{check="(\w+)"\}/gm)].map(
-    ([, name = '']) => name,
+  const names = new Set(
+    [...after.matchAll(/^atb_redemption_check_seconds_sum\{check="(\w+)"\}/gm)].map(([, name = '']) => name),
   );
-  return names
+  return [...names]
     .map((name) => {
       const grown = (kind: string) => {
         const metric = `atb_redemption_check_seconds_${kind}{check="${name}"}`;
@@ -285,9 +301,12 @@ function cpuOf(before: string, after: string, redemptions: number): string {
   return ((seconds / redemptions) * 1000).toFixed(2);
 }
 
+/** The sum over the processes. */
 function metricOf(text: string, name: string): number | undefined {
-  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.slice(name.length));
+  const lines = text.split('\n').filter((candidate) => candidate.startsWith(`${name} `));
+  return lines.length === 0
+    ? undefined
+    : lines.reduce((sum, line) => sum + Number(line.slice(name.length)), 0);
 }
 
 function said(child: ChildProcess, pattern: RegExp): Promise<string> {
