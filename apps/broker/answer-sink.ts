@@ -24,7 +24,13 @@ export class StreamedAnswer implements AnswerSink {
   }
 
   begin(status: number, headers: Readonly<Record<string, string | string[]>>): void {
-    this.response.writeHead(status, { ...headers });
+    const { response } = this;
+    // What is there already goes out together: most answers are whole by then.
+    response.cork();
+    setImmediate(() => {
+      response.uncork();
+    });
+    response.writeHead(status, { ...headers });
   }
 
   async write(chunk: Uint8Array): Promise<void> {

@@ -23,6 +23,8 @@ export function bodyOf(request: IncomingMessage, limitBytes: number): Promise<Ui
       resolve(Buffer.concat(chunks));
     });
     const broken = () => {
+      // Every request closes in the end.
+      if (request.complete) return;
       reject(new AtbError('call_malformed', 'the body ended before it was whole'));
     };
     request.once('error', broken);
