@@ -49,6 +49,10 @@ export async function issueMandate(
     throw new AtbError('probe_never_issues', 'nobody asked for this: it is a probe');
   }
   const record = await ports.ledger.recordOf(request.requestId);
+  if (isForgotten(record)) {
+    if (record.mandate) return await reissued(ports, null);
+    return { outcome: 'denied', denial: await closedAsForgotten(ports, request, record) };
+  }
   const agent = requireRecorded(record, askedDigest(request));
 
   let caller: ProvenCaller;
@@ -75,12 +79,7 @@ export async function issueMandate(
   const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
   const { decision, counting, input: decidedOn } = await decideOn(ports, identified, verified);
   if (decision.effect === 'deny') {
-    const denial = denialOf(agent, decision);
-    if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
-      throw new AtbError('already_issued', 'a mandate was issued for this request before');
-    }
-    await tellAgent(ports, request, { agent, state: 'denied', id: 'denied' });
-    return { outcome: 'denied', denial };
+    return { outcome: 'denied', denial: await closedBy(ports, request, denialOf(agent, decision)) };
   }
   if (decision.effect === 'require') {
     return {
@@ -119,6 +118,38 @@ export function requireRecorded(record: RequestRecord, digest: string): string {
     throw new AtbError('evidence_mismatch', 'the request is not the one that was recorded');
   }
   return record.request.subject;
+}
+
+/** Closes a request with its denial. Throws `already_issued`. */
+export async function closedBy(ports: ActivityPorts, request: PoaRequest, denial: Denial): Promise<Denial> {
+  if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
+    throw new AtbError('already_issued', 'a mandate was issued for this request before');
+  }
+  await tellAgent(ports, request, { agent: denial.agent ?? '', state: 'denied', id: 'denied' });
+  return denial;
+}
+
+/** Somebody whom the request is about was erased: nobody can know any more that it is what was asked. */
+export function isForgotten({ request }: RequestRecord): boolean {
+  return request?.askedDigest === null;
+}
+
+export function closedAsForgotten(
+  ports: ActivityPorts,
+  request: PoaRequest,
+  record: RequestRecord,
+): Promise<Denial> {
+  const code = 'personal_data_erased';
+  const agent = record.request?.subject ?? null;
+  const { revision } = ports.policy;
+  return closedBy(ports, request, {
+    effect: 'deny',
+    agent,
+    tier: null,
+    policyRevision: revision,
+    code,
+    reasons: [code],
+  });
 }
 
 /** Whoever collects proves it with what is valid now, and is the agent that asked (attack 5). */

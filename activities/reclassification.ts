@@ -2,13 +2,12 @@ import { AtbError } from '../domain/error';
 import type { AuditEvent } from '../domain/audit-event';
 import { probeEvidenceOf } from '../domain/probe';
 import { addressees } from './addressees';
-import { deniedEvent } from './admission';
 import { askedDigest } from './asked';
 import { tellAgent } from './agent-callback';
 import { assessmentOf, climbedBy, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
 import { recordedVerdicts } from './evidence';
-import { decideOn, requireRecorded } from './issuance';
+import { closedAsForgotten, closedBy, decideOn, isForgotten, requireRecorded } from './issuance';
 import type { ActivityPorts } from './ports';
 import { reclassifyProbe } from './probe';
 import type { Reassessment, ReassessmentInput, Reclassification, ReclassificationInput } from './types';
@@ -24,19 +23,17 @@ export async function reclassify(
   const { request, statements, waited } = input;
   if (probeEvidenceOf(request) !== undefined) return reclassifyProbe(ports, input);
   const record = await ports.ledger.recordOf(request.requestId);
-  const agent = requireRecorded(record, askedDigest(request));
   if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
+  if (isForgotten(record)) {
+    return { outcome: 'denied', denial: await closedAsForgotten(ports, request, record) };
+  }
+  const agent = requireRecorded(record, askedDigest(request));
   const { requestId, asked } = request;
   const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
   const verified = await recordedVerdicts(ports, requestId, statements, record.verdicts);
   const { decision, counting } = await decideOn(ports, identified, verified);
   if (decision.effect === 'deny') {
-    const denial = denialOf(agent, decision);
-    if (!(await ports.ledger.close(request.requestId, deniedEvent(ports, request, denial)))) {
-      throw new AtbError('already_issued', 'a mandate was issued for this request before');
-    }
-    await tellAgent(ports, request, { agent, state: 'denied', id: 'denied' });
-    return { outcome: 'denied', denial };
+    return { outcome: 'denied', denial: await closedBy(ports, request, denialOf(agent, decision)) };
   }
   const kept = counting.map(({ statement }) => statement);
   const met = decision.effect === 'issue';
@@ -91,8 +88,8 @@ export async function reassess(
 ): Promise<Reassessment> {
   if (probeEvidenceOf(request) !== undefined) return null;
   const record = await ports.ledger.recordOf(request.requestId);
+  if (record.closed || record.mandate || isForgotten(record)) return null;
   const agent = requireRecorded(record, askedDigest(request));
-  if (record.closed || record.mandate) return null;
   const { requestId, asked } = request;
   const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
   const verified = await recordedVerdicts(ports, requestId, statements, record.verdicts);

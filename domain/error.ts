@@ -134,6 +134,7 @@ const CONSEQUENCES = {
   incident_unknown: { status: 404 },
   // A request's state.
   already_issued: { status: 409 },
+  personal_data_erased: { status: 410 },
   mandate_lapsed: { status: 410 },
   not_approved: { status: 409 },
   probe_never_issues: { status: 403 },

@@ -160,15 +160,42 @@ const LEAVES_OF = `
   select leaf_index, leaf, personal from audit_event left join audit_leaf using (seq)
   where request_id = $1 order by seq limit 10000`;
 
+/** Whether a request is about the person: an event of it has something that was sealed with a key that is erased now. */
+const aboutThem = (requestId: string) => `
+  exists (select from audit_event e, erased
+    where e.request_id = ${requestId} and position(erased.key_id in e.personal) > 0)`;
+
+/**
+ * The key, and in the same moment what names the person beside the log, where it cannot be sealed because somebody without
+ * the keys needs it: what they said counts no more, what they proposed is not what was recorded, what was to be told is told
+ * without it, and a reversal that names them is not made.
+ */
 const ERASE = `
   with erased as (
     update audit_subject set wrapped = null, erased_at = $3::timestamptz
-    where handle = any($2::text[]) and erased_at is null returning 1
+    where handle = any($2::text[]) and erased_at is null returning key_id
   ), told as (
     update verdict set by = '' where by = $4 and exists (select from erased)
   ), let_go as (
-    update suspension set lifted_at = $3::timestamptz where person = $4 and lifted_at is null
-      and exists (select from erased)
+    update suspension set lifted_at = coalesce(lifted_at, $3::timestamptz), person = 'erased/' || gen_random_uuid()
+    where person = $4 and exists (select from erased)
+  ), lift as (
+    update stop_lift set by = 'erased/' || gen_random_uuid(), proposed_at = '-infinity'
+    where by = $4 and exists (select from erased)
+  ), proposed as (
+    update proposal set author = case when author = $4 then '' else author end,
+      statement = case when author = $4 then '' else statement end,
+      content = case when position($4 in content) > 0 then '{}' else content end
+    where (author = $4 or position($4 in content) > 0) and exists (select from erased)
+  ), signed_off as (
+    update sign_off set by = '', statement = '' where by = $4 and exists (select from erased)
+  ), untold as (
+    update notification set document = without_personal(document)
+    where told_at is null and exists (select from erased)
+      and (position($4 in document::text) > 0 or ${aboutThem("document ->> 'requestId'")})
+  ), not_reversed as (
+    update reversal set mandate = '', ended_at = coalesce(ended_at, $3::timestamptz)
+    where mandate <> '' and exists (select from erased) and (expires_at < $3::timestamptz or ${aboutThem('reversal.request_id')})
   ), event as (${eventWhere('erased')})
   select exists (select from erased) as erased`;
 

@@ -68,7 +68,8 @@ export class NotificationOutbox {
 
   async told({ id, channel }: Errand): Promise<void> {
     await this.query(
-      'update notification set told_at = now(), attempts = attempts + 1, last_error = null where id = $1 and channel = $2',
+      `update notification set told_at = now(), attempts = attempts + 1, last_error = null,
+         document = without_personal(document) where id = $1 and channel = $2`,
       [id, channel],
     );
   }

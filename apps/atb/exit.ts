@@ -116,6 +116,7 @@ const EXIT_OF_CODE = {
   verdict_not_nominated: EXIT.refused,
   release_not_due: EXIT.refused,
   already_issued: EXIT.refused,
+  personal_data_erased: EXIT.refused,
   mandate_lapsed: EXIT.refused,
   not_approved: EXIT.refused,
   request_finished: EXIT.refused,

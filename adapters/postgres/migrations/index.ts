@@ -14,6 +14,7 @@ import { probeTurn } from './0090-probe-turn';
 import { stoppedTier } from './0110-stopped-tier';
 import { reversal } from './0100-reversal';
 import { sealedClaims } from './0095-sealed-claims';
+import { toldNotification } from './0096-told-notification';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -34,4 +35,5 @@ export const MIGRATIONS: readonly Migration[] = [
   stoppedTier,
   reversal,
   sealedClaims,
+  toldNotification,
 ];
