@@ -145,6 +145,8 @@ const FINDINGS = {
 const USE = { ...DESTINATION, policy_revision: NAME };
 /** A commitment (`commitmentTo`), with the mandate's salt. */
 const PARAMS = { params_digest: DIGEST };
+/** The reversal mandate, and the mandate that it reverses. */
+const REVERSED = { jti: NAME, reverses: NAME };
 const STOP = data(
   {
     scope: { enum: ['request', 'agent', 'connector', 'tier', 'everything'] },
@@ -589,6 +591,33 @@ export const AUDIT_EVENTS = {
     outcome: 'refused',
     severity: 'high',
     data: REFUSED_USE,
+  },
+  poa_reversal_due: {
+    tells:
+      'A system reported a failure after it had committed: the broker owes the reversal that was approved.',
+    outcome: 'failure',
+    severity: 'medium',
+    data: data({ ...REVERSED, connector: NAME, status: COUNT }),
+  },
+  poa_reversal_redeemed: {
+    tells:
+      'The broker uses a reversal mandate; after a crash it sends the same again, with the same Idempotency-Key.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ ...REVERSED, ...USE }),
+  },
+  poa_reversed: {
+    tells: 'The system took back what it had committed.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ ...REVERSED, connector: NAME, status: COUNT }),
+  },
+  poa_reversal_failed: {
+    tells:
+      'What was committed was not taken back, or nobody knows whether it was committed: people must look.',
+    outcome: 'failure',
+    severity: 'high',
+    data: data({ ...REVERSED, connector: NAME, status: orNull(COUNT), code: NAME }),
   },
   poa_given_back: {
     tells: 'A mandate that was taken for a use is free again.',

@@ -62,6 +62,13 @@ export type Classification = 'public' | 'internal' | 'confidential' | 'personal'
 /** What becomes of what a guardrail finds: it is blocked, recorded, or expected there. */
 export type Handling = 'block' | 'record' | 'pass';
 
+/** An answer that has all of what is named here; at least one of the two is. */
+export interface FailureReport {
+  readonly statuses: readonly number[] | undefined;
+  /** By lower-case name, with exactly this value. */
+  readonly header: { readonly name: string; readonly value: string } | undefined;
+}
+
 /** One enterprise system behind the broker (operating model §2.4). */
 export interface Connector {
   readonly id: string;
@@ -100,6 +107,8 @@ export interface Connector {
     readonly personalData: Handling | undefined;
   };
   readonly idempotencyKey: 'forward' | 'drop';
+  /** How the system says that it failed after it had committed; null where it never does. */
+  readonly failureAfterCommitment: FailureReport | null;
   readonly routes: readonly Route[];
   /** The definition as it was read, for those who show it. */
   readonly definition: JsonObject;

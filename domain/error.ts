@@ -66,7 +66,7 @@ const CONSEQUENCES = {
   limit_unknown: { status: 403 },
   limit_wider: { status: 403 },
   policy_denied: { status: 403 },
-  reversal_unavailable: { status: 403 },
+  reversal_not_possible: { status: 403 },
   rejected: { status: 403 },
   slow_down: { status: 429, retry: true },
   agent_suspended: { status: 403 },

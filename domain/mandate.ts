@@ -43,7 +43,7 @@ export type Confirmation =
  * The claims of a reversal mandate, `typ` "poa-reversal+jwt". Its subject is the broker, and nothing confirms a key: no
  * caller can show one. It says what it reverses, and for whom that was done.
  */
-export type ReversalClaims = Omit<MandateClaims, 'cnf' | 'rev'> & {
+export type ReversalClaims = Omit<MandateClaims, 'cnf' | 'rev' | 'salt'> & {
   readonly rev: { readonly jti: string; readonly act: string; readonly sub: string };
 };
 

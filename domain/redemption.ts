@@ -10,7 +10,10 @@ import type { StopScope } from './stop';
 export interface RedemptionInput {
   readonly question: PolicyInput;
   /** Null where the call comes without a mandate. */
-  readonly mandate: { readonly tier: Tier } | null;
+  readonly mandate: {
+    readonly tier: Tier;
+    /** Null but in a reversal. */ readonly reverses: string | null;
+  } | null;
   readonly connector: {
     readonly id: string;
     readonly state: string;
@@ -35,7 +38,7 @@ export interface RedemptionDecision {
 export function redemptionInputJson(input: RedemptionInput, timeZone: string | null): JsonObject {
   return {
     ...policyInputJson(input.question, timeZone),
-    mandate: input.mandate && { tier: input.mandate.tier },
+    mandate: input.mandate && { tier: input.mandate.tier, reverses: input.mandate.reverses },
     connector: { ...input.connector },
     method: input.method,
     allow_unmandated_low_risk: input.allowUnmandatedLowRisk,

@@ -6,6 +6,7 @@ import type {
   Connector,
   Credential,
   CredentialReference,
+  FailureReport,
   Handling,
   Route,
   ValueLocation,
@@ -64,6 +65,10 @@ interface Definition {
     readonly personal_data?: Handling;
   };
   readonly idempotency_key?: Connector['idempotencyKey'];
+  readonly failure_after_commitment?: {
+    readonly statuses?: readonly number[];
+    readonly header?: { readonly name: string; readonly value: string };
+  };
   readonly routes: readonly {
     readonly method: string;
     readonly path: string;
@@ -147,6 +152,7 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
       personalData: json.guardrails?.personal_data,
     },
     idempotencyKey: json.idempotency_key ?? 'drop',
+    failureAfterCommitment: failureReport(json, file),
     routes: json.routes.map((route) => ({
       method: route.method,
       path: route.path,
@@ -165,6 +171,19 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
     })),
     definition: json,
   };
+}
+
+/** A reversal may be sent twice where a broker died between: the system must know that it is the same. */
+function failureReport(
+  { failure_after_commitment: report, idempotency_key }: Definition,
+  file: string,
+): FailureReport | null {
+  if (!report) return null;
+  if (idempotency_key !== 'forward') {
+    throw invalid(file, 'it reports failures after commitment, and its idempotency_key is not forward');
+  }
+  const { statuses, header } = report;
+  return { statuses, header: header && { name: header.name.toLowerCase(), value: header.value } };
 }
 
 function upstreamUrl({ url, allow_plain_http }: Definition['upstream'], file: string): URL {

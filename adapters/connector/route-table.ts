@@ -28,6 +28,14 @@ export class RouteTable {
     }
   }
 
+  /** The one route that does an action. Throws `reversal_not_possible` where there is none, or more than one. */
+  routeOf(action: string): Route {
+    const [route, ...others] = this.connector.routes.filter((known) => known.action === action);
+    if (route && others.length === 0) return route;
+    const many = route ? 'more than one route' : 'no route';
+    throw new AtbError('reversal_not_possible', `the connector has ${many} for ${action}`);
+  }
+
   /**
    * The one route of a method and a path (canonical, see parseRequestTarget). Throws `route_unknown`, and
    * `route_ambiguous` where two routes with different actions fit: neither is guessed.

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'undici';
 import { AtbError } from '../../domain/error';
-import type { MandateClaims } from '../../domain/mandate';
+import type { MandateClaims, ReversalClaims } from '../../domain/mandate';
 import { parseStrictJson } from '../../domain/strict-json';
 import { importMandateJwks } from './mandate-keys';
 import type { MandateVerificationKeys } from './mandate-keys';
-import { verifyMandate } from './mandate-jws';
+import { verifyMandate, verifyReversal } from './mandate-jws';
 import type { MandateParties } from './mandate-jws';
 
 /** Where an issuer's public keys are: a file, or its https URL with the authority that is trusted for it. */
@@ -53,6 +53,24 @@ export class JwksSource {
     compact: string,
     parties: MandateParties & { now: Date; clockSkewSeconds: number },
   ): Promise<MandateClaims> {
+    await this.requireKeys(compact);
+    return verifyMandate(compact, this.keys, parties);
+  }
+
+  /** As verify, for a reversal mandate. */
+  async verifyReversal(
+    compact: string,
+    parties: MandateParties & { now: Date; clockSkewSeconds: number },
+  ): Promise<ReversalClaims> {
+    await this.requireKeys(compact);
+    return verifyReversal(compact, this.keys, parties);
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+  }
+
+  private async requireKeys(compact: string): Promise<void> {
     if (performance.now() - this.readAt > this.options.maxAgeMs) await this.refreshAtMostOnce();
     if (performance.now() - this.readAt > this.options.maxAgeMs) {
       throw new AtbError(
@@ -61,11 +79,6 @@ export class JwksSource {
       );
     }
     if (!this.knows(compact)) await this.refreshAtMostOnce();
-    return verifyMandate(compact, this.keys, parties);
-  }
-
-  end(): void {
-    clearInterval(this.timer);
   }
 
   /** Looks at the header only to know whether reading again could help; nothing is believed of it. */

@@ -65,7 +65,7 @@ const EXIT_OF_CODE = {
   limit_unknown: EXIT.refused,
   limit_wider: EXIT.refused,
   policy_denied: EXIT.refused,
-  reversal_unavailable: EXIT.refused,
+  reversal_not_possible: EXIT.refused,
   rejected: EXIT.refused,
   slow_down: EXIT.refused,
   agent_suspended: EXIT.refused,

@@ -11,6 +11,7 @@ import { JwksSource } from '../../adapters/jose/jwks-source';
 import { requireInTime } from '../../adapters/jose/mandate-jws';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
+import { PostgresReversals } from '../../adapters/postgres/reversals';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { Svids } from '../../adapters/identity/svids';
@@ -36,6 +37,7 @@ import { McpEntry } from './mcp/mcp';
 import { BrokerMetrics } from './metrics';
 import { Proxy } from './proxy';
 import { Redemptions } from './redemption';
+import { Reversals } from './reversals';
 
 export interface Broker {
   readonly url: string;
@@ -191,6 +193,16 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(async () => {
       await Promise.all([...upstreams.values()].map((upstream) => upstream.destroy()));
     });
+    const credentials = new Credentials(parts.environment);
+    const owed = new PostgresReversals(databaseUrl);
+    undo.push(() => owed.close());
+    const reversals = new Reversals({
+      ...{ clock, owed, used: store, connectors, register, orders, upstreams, credentials, policy, tickets },
+      verify: (compact, now) => jwks.verifyReversal(compact, { issuer, audience, now, clockSkewSeconds }),
+      self: () => identity.svid.id.uri,
+      allowUnmandatedLowRisk: false,
+      onDefect: parts.onDefect,
+    });
     const accessLog = await openAccessLog(configuration.accessLog, metrics.registry);
     undo.push(() => accessLog.close());
     const proxy = new Proxy(
@@ -204,8 +216,9 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       },
       {
         redemptions,
+        reversals,
         upstreams,
-        credentials: new Credentials(parts.environment),
+        credentials,
         metrics,
         accessLog,
         onDefect: parts.onDefect,
@@ -243,6 +256,8 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       extAuthzGrpcPort = await grpc.listen(configuration.extAuthzGrpcPort, configuration.host);
       undo.push(() => grpc.close());
     }
+    reversals.start();
+    undo.push(() => reversals.close());
     await proxy.listen(configuration.port, configuration.host);
     undo.push(() => proxy.close(SHUTDOWN_GRACE_MS));
     const isReady = async () => {

@@ -17,6 +17,8 @@ export interface Call {
   readonly addressed: { readonly method: string; readonly url: string };
   /** Whose call, and for what, whoever asks says that it is; undefined where nobody says so. */
   readonly expected?: { readonly subject: string; readonly action: string };
+  /** A gateway makes the call: its answer is not seen here. */
+  readonly answeredElsewhere?: true;
   /** Reads the whole body. Throws `body_too_large`, `request_timeout`. */
   readonly body: (limitBytes: number) => Promise<Uint8Array>;
 }

@@ -24,6 +24,7 @@ import { bodyOf } from './body';
 import type { Entry } from './entry';
 import type { BrokerMetrics } from './metrics';
 import type { Permission, RedemptionOutcome, Redemptions } from './redemption';
+import type { Reversals } from './reversals';
 
 export interface ProxyOptions {
   readonly identity: OwnIdentity;
@@ -37,6 +38,7 @@ export interface ProxyOptions {
 
 export interface ProxyParts {
   readonly redemptions: Redemptions;
+  readonly reversals: Pick<Reversals, 'oweIfReported'>;
   /** By the connector's id. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly credentials: Credentials;
@@ -242,6 +244,8 @@ export class Proxy {
         body: route.body === 'json' ? body : null,
         signal: abort.signal,
       });
+      // Before the agent hears of it, and before anything else can go wrong.
+      await this.parts.reversals.oweIfReported(permission, answer);
       inspection = this.parts.redemptions.inspectionOf(permission, answer.headers);
       const handed = await this.handOn(permission, upstream, answer, sink, inspection, access);
       const findings = inspection?.findings ?? [];

@@ -30,6 +30,7 @@ import type { MandateVerifier } from './checks/mandate';
 import { carriedParameters, checkParameters } from './checks/parameters';
 import { checkPolicy } from './checks/policy';
 import type { PolicyPorts } from './checks/policy';
+import { checkReversal } from './checks/reversal';
 import { checkRevocation, stopped } from './checks/revocation';
 
 /** All that a decision needs; nothing of it is a proxy's. */
@@ -245,7 +246,7 @@ export class Redemptions {
       throw new AtbError('agent_mismatch', 'the call is not one of the subject that was asked about');
     }
 
-    const { connector, route, path } = this.timed('action', () => {
+    const { connector, route, path, table } = this.timed('action', () => {
       const found = this.routeOf(call);
       known.match = found;
       known.use = useOf(found.connector, found.route, svid?.spiffeId ?? agent);
@@ -269,6 +270,7 @@ export class Redemptions {
         body: read,
       });
       if (mandate) checkParameters(mandate.con.params, carried, route);
+      if (mandate) checkReversal(mandate, call, table);
       return { content: read, params: mandate ? mandate.con.params : carried };
     });
     if (mandate) known.use = { ...known.use, ...salted(mandate, 'params_digest', params) };
@@ -347,11 +349,11 @@ export class Redemptions {
     return compact === null ? null : this.ports.mandates.verify(compact, now);
   }
 
-  private routeOf(call: Call): RouteMatch & { readonly connector: Connector } {
+  private routeOf(call: Call): RouteMatch & { readonly connector: Connector; readonly table: RouteTable } {
     const table = this.ports.connectors.get(call.connector);
     if (!table) throw new AtbError('connector_unknown', 'there is no such connector');
     this.ports.register.require(table.connector);
-    return { ...table.match(call.method, call.path), connector: table.connector };
+    return { ...table.match(call.method, call.path), connector: table.connector, table };
   }
 
   private async mark(assessed: Assessed): Promise<Permission> {

@@ -55,7 +55,7 @@ excused contains reason if {
 
 reverses if is_string(input.mandate.reverses)
 
-reasons contains "reversal_unavailable" if {
+reasons contains "reversal_not_possible" if {
 	reverses
 	not still_reverses
 }

@@ -37,7 +37,7 @@ ceilings := found if found := limits.ceilings with input.action.name as name
 # The action is over while its reversal still can be had.
 longest_ttl := data.reversal.ttl_seconds - data.reversal.reserve_seconds
 
-fault(detail) := {"pointer": "/reversal", "code": "reversal_unavailable", "detail": detail}
+fault(detail) := {"pointer": "/reversal", "code": "reversal_not_possible", "detail": detail}
 
 faults contains fault("reversal must be true or false") if {
 	asked := object.get(input.context, "reversal", false)

@@ -26,32 +26,32 @@ test_nobody_gets_one_who_does_not_ask if {
 
 test_what_is_no_yes_or_no_is_refused if {
 	every asked in ["true", 1, {}, [], null] {
-		denied(with_context(order, {"reversal": asked}), "reversal_unavailable")
+		denied(with_context(order, {"reversal": asked}), "reversal_not_possible")
 	}
 }
 
 # Attack 18: nothing is guessed where the catalogue says nothing.
 test_an_action_that_nothing_reverses if {
 	asked := with_context(request("explorer", "erp.order.cancel"), {"params": {"order_id": "SO-9"}, "reversal": true})
-	denied(asked, "reversal_unavailable")
+	denied(asked, "reversal_not_possible")
 	decide(with_context(asked, {"reversal": false})).effect == "require"
 }
 
 test_there_must_be_a_value_that_says_what_to_reverse if {
-	denied(with_context(order, {"params": {"customer_id": "C-1"}}), "reversal_unavailable")
+	denied(with_context(order, {"params": {"customer_id": "C-1"}}), "reversal_not_possible")
 }
 
 test_what_would_be_refused_later_is_refused_now if {
 	decision := decide(order) with data.catalogue.actions["erp.order.cancel"].params.order_id.pattern as "^X"
 	some fault in decision.faults
 	fault.pointer == "/reversal"
-	fault.code == "reversal_unavailable"
+	fault.code == "reversal_not_possible"
 	contains(fault.detail, "erp.order.cancel: order_id must match")
 }
 
 test_a_legal_ground_must_do_for_both if {
 	decision := decide(order) with data.catalogue.actions["erp.order.cancel"].legal_bases as ["LEGAL"]
-	"reversal_unavailable" in decision.reasons
+	"reversal_not_possible" in decision.reasons
 }
 
 test_both_are_approved_as_the_graver_one if {
@@ -115,7 +115,7 @@ test_not_where_it_reverses_something_else if {
 	every reverses in ["erp.invoice.create", "erp.order.cancel", "no.such.action", ""] {
 		decision := redeem(object.union(reverse, {"mandate": {"tier": "medium", "reverses": reverses}}))
 		decision.effect == "deny"
-		"reversal_unavailable" in decision.reasons
+		"reversal_not_possible" in decision.reasons
 	}
 }
 

@@ -225,6 +225,11 @@ export class TestBroker {
     throw new Error(`the broker ended: ${said}`);
   }
 
+  /** Kills the processes of `brokerProcess`, without a word to them. */
+  kill(): void {
+    for (const child of this.processes) child.kill('SIGKILL');
+  }
+
   async svid(spiffeId: string, profile: Partial<SvidProfile> = {}): Promise<TlsIdentity> {
     const { chainPem, privateKeyPem } = await issueSvid(this.ca, { spiffeId, ttlHours: 1, ...profile });
     return { cert: chainPem, key: privateKeyPem };

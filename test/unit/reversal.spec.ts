@@ -116,7 +116,7 @@ describe('an action with its reversal', () => {
       params: { order_id: 'SO-9' },
       reversal: true,
     } as const;
-    await expect(steps.ask(asking)).rejects.toThrow('reversal_unavailable');
+    await expect(steps.ask(asking)).rejects.toThrow('reversal_not_possible');
   });
 
   it('is proven by its evidence: what was signed, and both halves of what was issued', async () => {

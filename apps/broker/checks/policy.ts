@@ -2,7 +2,7 @@ import { AtbError, isErrorCode } from '../../../domain/error';
 import type { Connector, Route } from '../../../domain/connector';
 import type { JsonObject } from '../../../domain/json';
 import { LEG_CLAIMS_OF_APPROVAL } from '../../../domain/mandate';
-import type { MandateClaims } from '../../../domain/mandate';
+import type { MandateClaims, ReversalClaims } from '../../../domain/mandate';
 import type { PolicyEngine, TicketSystem } from '../../../domain/ports';
 import type { RedemptionDecision } from '../../../domain/redemption';
 import { mandateMissing } from './mandate';
@@ -17,7 +17,7 @@ export interface PolicyPorts {
 export interface LiveUse {
   readonly agent: string;
   /** Null where the call comes without one. */
-  readonly mandate: MandateClaims | null;
+  readonly mandate: MandateClaims | ReversalClaims | null;
   readonly connector: Connector;
   readonly route: Route;
   /** What the call really carries; for a mandate, what was approved, which is the same. */
@@ -48,9 +48,11 @@ export async function checkPolicy(ports: PolicyPorts, use: LiveUse): Promise<Red
         verdicts: [],
         climbed: [],
         now: Math.floor(now.getTime() / 1000),
+        // The pair must still be one.
+        ...(mandate?.rev && 'con' in mandate.rev && { reversal: true }),
       },
     },
-    mandate: mandate && { tier: mandate.tier },
+    mandate: mandate && { tier: mandate.tier, reverses: reversedBy(mandate) },
     connector: {
       id: connector.id,
       state: connector.state,
@@ -71,7 +73,12 @@ export async function checkPolicy(ports: PolicyPorts, use: LiveUse): Promise<Red
   throw new AtbError('policy_denied', 'policy does not allow this call now', { reasons });
 }
 
-function ticketOf({ leg }: MandateClaims): string | null {
+/** The action that it reverses, where it is a reversal. */
+function reversedBy({ rev }: MandateClaims | ReversalClaims): string | null {
+  return rev && 'sub' in rev ? rev.act : null;
+}
+
+function ticketOf({ leg }: Pick<MandateClaims, 'leg'>): string | null {
   return typeof leg.ticket === 'string' ? leg.ticket : null;
 }
 

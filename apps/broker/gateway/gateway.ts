@@ -76,6 +76,7 @@ export function callOfGateway({ connector, method, target, headers, url, body }:
     search: parsed.search,
     headers: parseCallHeaders(headers),
     addressed: { method, url },
+    answeredElsewhere: true,
     body,
   };
 }
