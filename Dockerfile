@@ -44,6 +44,11 @@ USER 65532:65532
 EXPOSE 9468
 CMD ["node", "dist/apps/log/main.js"]
 
+# Holds the way to production, and no signing key. What it runs, a derived image brings along.
+FROM runtime AS operations
+EXPOSE 9469
+CMD ["node", "dist/apps/operations/main.js"]
+
 # Holds its SVID, the way to the systems behind, and their credentials: no signing key.
 FROM runtime AS broker
 EXPOSE 9443 9466

@@ -13,8 +13,9 @@ import type {
   SignOffOpener,
   SvidValidator,
 } from '../domain/ports';
-import { parseSuspensionLift, probeSchedule, requireContent } from '../domain/probe';
+import { parseSuspensionLift, probeSchedule } from '../domain/probe';
 import { PROPOSE, proposalSubject } from '../domain/proposal';
+import { requireContent } from '../domain/proposal-content';
 import { proposalDigest, proposalId } from '../domain/proposal-digest';
 import type {
   Proposed,
@@ -270,6 +271,7 @@ function approve(
       return proposals.retire(id, name, event);
     case 'policy_bundle':
     case 'change':
+    case 'emergency_change':
     case 'probe':
     case 'suspension_lift':
       return proposals.conclude(id, 'approved', event);
@@ -385,7 +387,7 @@ export function verify(
 }
 
 /** Throws where the word is on something else, or on other content than this. */
-function requireOn(claims: SignOffClaims, on: string, proposed: Proposed): void {
+export function requireOn(claims: SignOffClaims, on: string, proposed: Proposed): void {
   if (claims.on !== on) throw new AtbError('verdict_not_for_request', 'the sign-off names another proposal');
   if (claims.dig !== proposalDigest(proposed)) {
     throw new AtbError(
@@ -408,11 +410,11 @@ export async function refusable<T>(
   }
 }
 
-function denied(reasons: readonly string[]): AtbError {
+export function denied(reasons: readonly string[]): AtbError {
   return new AtbError(codeOf(reasons), 'policy does not let this be proposed', { reasons });
 }
 
-function notCounted(reasons: readonly string[]): AtbError {
+export function notCounted(reasons: readonly string[]): AtbError {
   const known = codeOf(reasons.slice(0, 1));
   const code = known === 'policy_denied' ? 'verdict_not_counted' : known;
   return new AtbError(code, 'the sign-off does not count', { reasons });

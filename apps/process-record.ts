@@ -11,7 +11,7 @@ const TRY_AGAIN_MS = 5_000;
 
 /** What a process works with from its start on. */
 export interface ProcessFacts {
-  readonly process: 'worker' | 'broker' | 'registration';
+  readonly process: 'worker' | 'broker' | 'registration' | 'operations';
   /** As whom it acts: its SPIFFE ID, where it has one. */
   readonly actor: string | null;
   /** All its settings; secrets are in files, and only their names are settings. */

@@ -126,6 +126,14 @@ const ASKED = {
 const INCIDENT = { incident: NAME, kind: NAME, opened_at: EPOCH_SECONDS };
 const PROPOSAL = { proposal: NAME, kind: NAME, name: NAME };
 
+const CHANGE_STEP = { ...PROPOSAL, step: COUNT, percent: COUNT };
+const CHANGE_RESULT = { operation: NAME, detail: TEXT, output_digest: orNull(DIGEST) };
+const CHANGE_CHECKS = {
+  type: 'array',
+  maxItems: 32,
+  items: data({ check: NAME, good: { type: 'boolean' }, detail: TEXT }),
+} as const;
+
 /** Where a call to the broker goes, without the values in it; the target is the one that is called (attack 43). */
 const DESTINATION = { connector: NAME, route: TEXT, method: NAME, target: TEXT, caller: SPIFFE_ID };
 const FINDINGS = {
@@ -418,6 +426,110 @@ export const AUDIT_EVENTS = {
     outcome: 'failure',
     severity: 'high',
     data: data({ ...PROPOSAL, digest: DIGEST }),
+  },
+  change_begun: {
+    tells: 'A change that was signed off began, in its window, by the signed word of a person.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({
+      ...PROPOSAL,
+      digest: DIGEST,
+      window_until: EPOCH_SECONDS,
+      role: NAME,
+      jti: NAME,
+      statement: { type: 'string', maxLength: 32768 },
+      statement_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
+  change_word_recorded: {
+    tells: 'A signed word on a change counts: it is aborted, or an emergency was reviewed.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({
+      ...PROPOSAL,
+      word: { enum: ['abort', 'review'] },
+      role: NAME,
+      jti: NAME,
+      statement_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
+  change_word_refused: {
+    tells: 'Somebody may not run, abort or review a change, or not now; nothing changed.',
+    outcome: 'refused',
+    severity: 'medium',
+    data: data({ ...PROPOSAL, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
+  },
+  change_step_begun: {
+    tells: 'A canary step of a change is about to be applied.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ ...CHANGE_STEP, operation: NAME }),
+  },
+  change_step_applied: {
+    tells: 'A canary step of a change was applied.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ ...CHANGE_STEP, ...CHANGE_RESULT }),
+  },
+  change_step_failed: {
+    tells: 'A canary step of a change failed, was cut short, or may not be applied any more.',
+    outcome: 'failure',
+    severity: 'high',
+    data: data({ ...CHANGE_STEP, ...CHANGE_RESULT, code: NAME }),
+  },
+  change_checked: {
+    tells: 'Smoke tests and SLO queries passed after a canary step.',
+    outcome: 'success',
+    severity: 'low',
+    data: data({ ...CHANGE_STEP, checks: CHANGE_CHECKS }),
+  },
+  change_check_failed: {
+    tells: 'A smoke test or an SLO query failed after a canary step.',
+    outcome: 'failure',
+    severity: 'high',
+    data: data({ ...CHANGE_STEP, checks: CHANGE_CHECKS }),
+  },
+  change_rollback_begun: {
+    tells: 'A change is about to be rolled back.',
+    outcome: 'success',
+    severity: 'high',
+    data: data({ ...PROPOSAL, percent: COUNT, code: NAME, operation: NAME }),
+  },
+  change_rolled_back: {
+    tells: 'A change was rolled back, or nothing of it had been applied.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({ ...PROPOSAL, percent: COUNT, ...CHANGE_RESULT }),
+  },
+  change_rollback_failed: {
+    tells: 'The rollback of a change failed: it is left at this share, and people are paged.',
+    outcome: 'failure',
+    severity: 'critical',
+    data: data({ ...PROPOSAL, percent: COUNT, ...CHANGE_RESULT }),
+  },
+  change_ended: {
+    tells: 'A change ended: complete, rolled back, or left as its failed rollback left it.',
+    outcome: 'success',
+    severity: 'medium',
+    data: data({
+      ...PROPOSAL,
+      state: { enum: ['completed', 'rolled_back', 'rollback_failed'] },
+      percent: COUNT,
+    }),
+  },
+  change_on_agenda: {
+    tells: 'A change stood on the agenda of a CAB.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({ ...PROPOSAL, digest: DIGEST, cab: NAME }),
+  },
+  cab_held: {
+    tells: 'The agenda of a CAB was told to its teams.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({ cab: NAME, changes: COUNT, reviews: COUNT }),
   },
   incident_opened: {
     tells: 'An incident was opened: by an alert, or by the signed word of a person.',

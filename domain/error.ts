@@ -121,6 +121,15 @@ const CONSEQUENCES = {
   sign_off_not_due: { status: 409 },
   sign_off_step_signed: { status: 409 },
   sign_off_step_unknown: { status: 422 },
+  // Changes.
+  change_finished: { status: 409 },
+  change_not_due: { status: 409 },
+  change_not_on_agenda: { status: 409 },
+  change_not_signed_off: { status: 403 },
+  change_operation_unknown: { status: 422 },
+  change_outside_window: { status: 409 },
+  change_parameter_refused: { status: 422 },
+  change_unknown: { status: 404 },
   // The review of a broken glass.
   review_closed: { status: 409 },
   review_digest_mismatch: { status: 422 },
@@ -183,6 +192,7 @@ const CONSEQUENCES = {
   // What cannot be reached: refused now, and nothing accepted is lost.
   audit_unavailable: { status: 503, retry: true },
   identity_unavailable: { status: 503, retry: true },
+  operation_interrupted: { status: 503, retry: true },
   policy_unavailable: { status: 503, retry: true },
   temporal_unavailable: { status: 503, retry: true },
   ticket_system_unavailable: { status: 503, retry: true },

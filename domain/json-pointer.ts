@@ -29,7 +29,8 @@ function replaced(within: Json, [name, ...further]: readonly string[], value: Js
   return { ...object, [name]: replaced(object[name] ?? null, further, value) };
 }
 
-function tokensOf(pointer: string): string[] {
+/** The names and places that a pointer goes by (RFC 6901 §4). */
+export function tokensOf(pointer: string): string[] {
   return pointer
     .split('/')
     .slice(1)

@@ -1,4 +1,5 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
+import type { Change, ChangeAction, ChangePlan } from './change';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { IncidentDecision, IncidentInput } from './incident';
 import type { JsonObject } from './json';
@@ -38,6 +39,8 @@ export interface PolicyEngine {
   review(question: ReviewQuestion): Promise<ReviewDecision>;
   /** How grave an incident is and whom its ladder tells, or whether a word on it counts. */
   incident(input: IncidentInput): Promise<IncidentDecision>;
+  /** When changes are looked at, and who hears of them. */
+  changePlan(): Promise<ChangePlan>;
   /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
   snapshot(): PolicyEngine;
   /** Tells of another policy, until the returned function is called. */
@@ -395,6 +398,48 @@ export interface Proposals {
   recordOf(id: string): Promise<ProposalRecord>;
   /** Those in force. */
   activeConnectors(): Promise<readonly ActiveConnector[]>;
+}
+
+/** A change that waits for its words or for its window, or an emergency that waits for its review. */
+export interface OpenChange {
+  readonly id: string;
+  readonly state: 'pending' | 'approved' | 'review';
+}
+
+/** What the audit log knows of changes: there is no other record of them. Throws `audit_unavailable`. */
+export interface Changes {
+  /** Records an event; the same id again changes nothing. */
+  append(event: AuditEvent): Promise<void>;
+  /** Those of the events that were recorded, by their id. */
+  eventsOf(ids: readonly string[]): Promise<ReadonlyMap<string, AuditEvent>>;
+  /** The oldest first. */
+  open(limit: number): Promise<readonly OpenChange[]>;
+}
+
+/** For which change, and at which share. */
+export interface OperationContext {
+  readonly change: string;
+  readonly percent: number;
+  /** Aborted where this process stops or is not believed alive any more: then what runs is killed. */
+  readonly signal: AbortSignal;
+}
+
+export interface OperationOutcome {
+  readonly good: boolean;
+  /** In our words, with the end of what it wrote. */
+  readonly detail: string;
+  /** Base64url SHA-256 of all that it wrote; null where nothing ran. */
+  readonly outputDigest: string | null;
+}
+
+/** What may be done to production: an allowlist, by names. */
+export interface Operations {
+  /** Throws `change_operation_unknown`, `change_parameter_refused` where a change names what is not allowed. */
+  require(change: Change): void;
+  /** Whether it may be run again where nobody knows how far it came. */
+  isRepeatable(action: ChangeAction): boolean;
+  run(action: ChangeAction, context: OperationContext): Promise<OperationOutcome>;
+  check(name: string, context: OperationContext): Promise<OperationOutcome>;
 }
 
 /** A decoy among the requests. */

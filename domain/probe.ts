@@ -62,12 +62,6 @@ export function parseSuspensionLift({ content }: Pick<Proposed, 'content'>): { r
   return { person: spiffeIdIn(person) };
 }
 
-/** Throws where the content is not what its kind has. */
-export function requireContent(proposed: Proposed): void {
-  if (proposed.kind === 'probe') parseProbes(proposed);
-  if (proposed.kind === 'suspension_lift') parseSuspensionLift(proposed);
-}
-
 /** By what a request is a probe; undefined where somebody really asks. */
 export function probeEvidenceOf({ evidence }: PoaRequest): ProbeEvidence | undefined {
   return evidence.kind === 'probe' ? evidence : undefined;

@@ -6,10 +6,14 @@ import type { EscalationRung, VerdictJudgement } from './policy';
 
 /** What people sign off: operating model §2.4, §2.3, §7. Policy says for each who has to (data: sign_offs). */
 export const PROPOSAL_KINDS = [
-  ...(['connector', 'connector_retirement', 'policy_bundle', 'change'] as const),
+  ...(['connector', 'connector_retirement', 'policy_bundle', 'change', 'emergency_change'] as const),
   ...(['probe', 'suspension_lift'] as const),
 ] as const;
 export type ProposalKind = (typeof PROPOSAL_KINDS)[number];
+
+/** Operating model §7: by way of the CAB, or by on-call where it cannot wait for it. */
+export const CHANGE_KINDS = ['change', 'emergency_change'] as const;
+export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
 export const SIGN_OFF_TYP = 'atb-sign-off+jwt';
 
@@ -97,7 +101,8 @@ export interface ProbeSchedule {
 
 /** What policy is asked about a proposal. */
 export interface SignOffInput {
-  readonly kind: ProposalKind;
+  /** `change_word`: a word on a change that was signed off, to run it, to abort it, or to review it. */
+  readonly kind: ProposalKind | 'change_word';
   /** The word by which it was proposed; its signer is the author. */
   readonly proposing: SignOffFact;
   /** In order of receipt. */

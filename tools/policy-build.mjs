@@ -22,6 +22,7 @@ const ENTRYPOINTS = [
   'atb/review/decision',
   'atb/responsibility/digest',
   'atb/incident/decision',
+  'atb/change/plan',
 ];
 const REVISION_CHARACTERS = 16;
 

@@ -1,5 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
+import type { ChangeAnswer, ChangeStatus } from '../domain/change';
 import type { IncidentAnswer, IncidentReport, IncidentStatus } from '../domain/incident';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Answer, RequestStatus } from '../domain/request-status';
@@ -12,6 +13,8 @@ import type { CarriedIncident } from './carried-incident';
  * versions of our own processes rely on it.
  */
 export const TASK_QUEUE = 'poa';
+/** Where changes are carried out: its workers hold no signing key. */
+export const OPERATIONS_TASK_QUEUE = 'operations';
 
 export const POA_REQUEST = 'poaRequest';
 export const REVOCATION = 'revocation';
@@ -27,9 +30,12 @@ export const PROPOSAL = 'proposal';
 export const STOP = 'stop';
 export const INCIDENT = 'incident';
 export const RETENTION = 'retention';
+export const CHANGE = 'change';
+export const CAB = 'cab';
 
 /** The schedule that runs it. */
 export const RETENTION_SCHEDULE = 'retention';
+export const CAB_SCHEDULE = 'cab';
 
 export function poaRequestWorkflowId(requestId: string): string {
   return `poa-request/${requestId}`;
@@ -129,6 +135,33 @@ export const incidentQuery = defineQuery<IncidentStatus>('incidentStatus');
 /** Answers as soon as it was looked at who reported it. */
 export const incidentOpenedUpdate = defineUpdate<IncidentAnswer>('incidentOpened');
 export const incidentWordUpdate = defineUpdate<IncidentAnswer, [IncidentWordSubmission]>('incidentWord');
+
+/** What a change starts with: the proposal that was signed off, and the word by which it runs. */
+export interface ChangeStart {
+  readonly id: string;
+  readonly statement: string;
+}
+
+export interface ChangeWordSubmission {
+  readonly step: 'abort' | 'review';
+  readonly statement: string;
+}
+
+export function changeWorkflowId(id: string): string {
+  return `change/${id}`;
+}
+
+/** A change's id from its workflow's id, or undefined where the workflow is none. */
+export function changeIdOf(workflowId: string): string | undefined {
+  return /^change\/(.+)$/.exec(workflowId)?.[1];
+}
+
+export type ChangeWorkflow = (start: ChangeStart) => Promise<ChangeStatus>;
+
+export const changeQuery = defineQuery<ChangeStatus>('changeStatus');
+/** Answers as soon as it has begun, or was refused. */
+export const changeBegunUpdate = defineUpdate<ChangeAnswer>('changeBegun');
+export const changeWordUpdate = defineUpdate<ChangeAnswer, [ChangeWordSubmission]>('changeWord');
 
 /** Search attributes are stored in plain: no personal data goes here. */
 export const ATB_ACTION = defineSearchAttributeKey('AtbAction', 'KEYWORD');

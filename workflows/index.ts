@@ -1,3 +1,5 @@
+export { cab } from './cab';
+export { change } from './change';
 export { digest } from './digest';
 export { poaRequest } from './poa-request';
 export { introspection } from './introspection';

@@ -3,6 +3,7 @@ import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import type { ChangePlan } from '../../domain/change';
 import type { DigestPlan } from '../../domain/digest-plan';
 import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { AtbError, isAtbError } from '../../domain/error';
@@ -112,6 +113,10 @@ export class BundlePolicy implements PolicyEngine {
 
   incident(input: IncidentInput): Promise<IncidentDecision> {
     return this.current.incident(input);
+  }
+
+  changePlan(): Promise<ChangePlan> {
+    return this.current.changePlan();
   }
 
   /** Stops watching; what was loaded goes on deciding. */

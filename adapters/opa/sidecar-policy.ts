@@ -1,5 +1,7 @@
 import { circuitBreaker, ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
 import type { CircuitBreakerPolicy } from 'cockatiel';
+import { parseChangePlan } from '../../domain/change';
+import type { ChangePlan } from '../../domain/change';
 import { parseDigestPlan } from '../../domain/digest-plan';
 import type { DigestPlan } from '../../domain/digest-plan';
 import { parseReviewDecision } from '../../domain/break-glass-review';
@@ -102,6 +104,10 @@ abstract class Asking {
 
   async incident(input: IncidentInput): Promise<IncidentDecision> {
     return parseIncidentDecision((await this.ask('atb/incident/decision', incidentInputJson(input))).result);
+  }
+
+  async changePlan(): Promise<ChangePlan> {
+    return parseChangePlan((await this.ask('atb/change/plan', {})).result);
   }
 
   /** Asks with the time of day in the time zone of the same revision that answers. */

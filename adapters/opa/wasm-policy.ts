@@ -4,6 +4,8 @@ import { loadPolicy } from '@open-policy-agent/opa-wasm';
 import { AtbError } from '../../domain/error';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
+import { parseChangePlan } from '../../domain/change';
+import type { ChangePlan } from '../../domain/change';
 import { parseDigestPlan } from '../../domain/digest-plan';
 import type { DigestPlan } from '../../domain/digest-plan';
 import { parseReviewDecision } from '../../domain/break-glass-review';
@@ -131,6 +133,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async incident(input: IncidentInput): Promise<IncidentDecision> {
     return parseIncidentDecision(this.evaluate(incidentInputJson(input), 'atb/incident/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async changePlan(): Promise<ChangePlan> {
+    return parseChangePlan(this.evaluate({}, 'atb/change/plan'));
   }
 
   /** The document that a rule gives, as it is. Throws `policy_unavailable`. */

@@ -22,6 +22,8 @@ import { ApprovalsController } from './approvals.controller';
 import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
 import { BoundTokens } from './bound-tokens';
 import { CallerGuard } from './caller';
+import { Changes } from './changes';
+import { ChangesController } from './changes.controller';
 import type { AgentAuthConfiguration } from './configuration';
 import { IssuanceController } from './issuance.controller';
 import { MandatesController } from './mandates.controller';
@@ -80,10 +82,12 @@ class AgentAuthModule {
         StopsController,
         ProposalsController,
         IncidentsController,
+        ChangesController,
       ],
       providers: [
         { provide: PoaRequests, useValue: requests },
         { provide: Incidents, useValue: new Incidents(client, configuration.decisionTimeoutMs) },
+        { provide: Changes, useValue: new Changes(client, configuration.decisionTimeoutMs) },
         { provide: Proposals, useValue: new Proposals(client, configuration.decisionTimeoutMs) },
         { provide: BoundTokens, useValue: tokens },
         {

@@ -1,5 +1,6 @@
 import { ERROR_CODES } from '../../domain/error';
 import { TIERS } from '../../domain/policy';
+import { CHANGE_STEPS } from '../../domain/change';
 import { SEVERITIES } from '../../domain/incident';
 import { PROPOSAL_KINDS } from '../../domain/proposal';
 import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
@@ -46,6 +47,30 @@ const signOffStatement = {
 };
 
 const SCHEMAS = {
+  Change: object(
+    {
+      change_id: text,
+      state: {
+        enum: [
+          ...[
+            'starting',
+            'running',
+            'rolling_back',
+            'refused',
+            'completed',
+            'rolled_back',
+            'rollback_failed',
+          ],
+        ],
+      },
+      percent: { type: 'integer' },
+      started_at: time,
+      steps: { type: 'array', items: { type: 'object' } },
+      review_until: { anyOf: [time, { type: 'null' }] },
+      reasons: texts,
+    },
+    ['change_id', 'state', 'percent', 'started_at', 'steps', 'reasons'],
+  ),
   Stop: object(
     {
       state: { enum: ['stopped', 'waiting', 'lifted'] },
@@ -367,6 +392,32 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
           parameters: [proposalParameter],
           requestBody: body(object({ statement: signOffStatement }, ['statement'])),
           responses: { 200: answer('it counts', ref('Proposal')), default: problem },
+        },
+      },
+      '/changes': {
+        get: {
+          summary: 'Changes that were run, the newest first',
+          responses: {
+            200: answer('the changes', object({ changes: { type: 'array', items: ref('Change') } })),
+            default: problem,
+          },
+        },
+      },
+      '/changes/{id}': {
+        get: {
+          summary: 'How far a change is, and what came of each step and check',
+          parameters: [proposalParameter],
+          responses: { 200: answer('the change', ref('Change')), default: problem },
+        },
+      },
+      '/changes/{id}/words': {
+        post: {
+          summary: 'A signed word: run a change that was signed off, abort it, or review an emergency',
+          parameters: [proposalParameter],
+          requestBody: body(
+            object({ step: { enum: CHANGE_STEPS }, statement: signOffStatement }, ['step', 'statement']),
+          ),
+          responses: { 200: answer('it counts', ref('Change')), default: problem },
         },
       },
       '/incidents': {

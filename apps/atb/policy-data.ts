@@ -18,6 +18,8 @@ export interface PolicyData {
   rolesOf(person: string): readonly string[];
   /** Whose word counts for a step of an incident. */
   rolesOfIncidentStep(step: string): readonly string[];
+  /** The roles that may sign a step; none where policy knows no such step. */
+  signersOf(kind: string, step: string): readonly string[];
 }
 
 export function localPolicyData(folder = join(projectRoot(), 'policy', 'dist')): PolicyData {
@@ -55,6 +57,11 @@ export function policyData(data: unknown): PolicyData {
     },
     rolesOf: (person) => textsOf(member(data, 'directory', 'persons', person).roles),
     rolesOfIncidentStep: (step) => textsOf(member(data, 'incidents', 'steps')[step]),
+    signersOf: (kind, step) => {
+      const { steps } = member(data, 'sign_offs', kind);
+      const all = Array.isArray(steps) ? (steps as readonly unknown[]).filter(isJsonObject) : [];
+      return textsOf(all.find(({ name }) => name === step)?.roles);
+    },
   };
 }
 

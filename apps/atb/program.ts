@@ -5,6 +5,7 @@ import { projectRoot } from '../../adapters/process/project-root';
 import { registerApprovals } from './commands/approvals';
 import { registerAudit } from './commands/audit';
 import { registerCall } from './commands/call';
+import { registerChange } from './commands/change';
 import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
@@ -55,6 +56,7 @@ const REGISTRATIONS = [
   registerPolicy,
   registerProposals,
   registerConnector,
+  registerChange,
   registerIncidents,
   registerProbes,
   registerTemplate,

@@ -56,11 +56,29 @@ export async function propose(
 
 /** Shows a proposal, asks, signs exactly what was shown, and sends it. */
 export async function signOff(session: Session, id: string, options: SignOffOptions): Promise<ExitCode> {
+  const statement = await wordOn(session, id, options, (shown, held) => stepOf(shown, held, options.step));
+  if (statement === undefined) return EXIT.refused;
+  const { body } = await session.client().post(`${proposalPath(id)}/sign-offs`, { statement });
+  const now = parseProposal(body);
+  session.output.answer(body, standingInWords(now));
+  return EXIT.done;
+}
+
+/**
+ * Shows a proposal, asks, and signs a word over exactly what was shown; undefined where the answer was no. Throws
+ * `UsageError` where there is nobody to ask.
+ */
+export async function wordOn(
+  session: Session,
+  id: string,
+  options: SignOffOptions,
+  stepFor: (shown: ShownProposal, held: readonly string[]) => ShownProposal['outstanding'][number],
+): Promise<string | undefined> {
   requireSomebodyToAsk(session, options, 'atb proposal show');
   const shown = await proposalOf(session, id);
   session.output.note(proposalInWords(shown));
   const held = localPolicyData().rolesOf(session.svid().spiffeId);
-  const step = stepOf(shown, held, options.step);
+  const step = stepFor(shown, held);
   const role = roleAmong(
     held.filter((name) => step.roles.includes(name)),
     options.role,
@@ -68,13 +86,9 @@ export async function signOff(session: Session, id: string, options: SignOffOpti
   const verdict = options.reject === true ? 'reject' : 'approve';
   const reason = await reasonOf(session, options);
   if (!(await isWanted(session, `${verdict.toUpperCase()} "${step.title}"`, options, { role, reason }))) {
-    return EXIT.refused;
+    return undefined;
   }
-  const statement = await signed(session, shown, { on: id, step: step.name, verdict, role, reason });
-  const { body } = await session.client().post(`${proposalPath(id)}/sign-offs`, { statement });
-  const now = parseProposal(body);
-  session.output.answer(body, standingInWords(now));
-  return EXIT.done;
+  return signed(session, shown, { on: id, step: step.name, verdict, role, reason });
 }
 
 export async function proposalOf(session: Session, id: string): Promise<ShownProposal> {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Logger } from '@nestjs/common';
-import type { ActivityPorts, ProposalPorts } from '../../activities';
+import type { ActivityPorts, ChangePorts, ProposalPorts } from '../../activities';
 import { AccessLogArchive } from '../../adapters/access-log/access-log-archive';
 import { callerTokens } from '../../adapters/jose/caller-token';
 import { verifyDpopProof } from '../../adapters/jose/dpop';
@@ -14,6 +14,7 @@ import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PendingAges } from '../../adapters/postgres/pending-ages';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProbes } from '../../adapters/postgres/probes';
+import { PostgresChanges } from '../../adapters/postgres/changes';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { PostgresStops } from '../../adapters/postgres/stops';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
@@ -31,7 +32,7 @@ import { openNotifications } from './notifications';
 const PURGE_MS = 3_600_000;
 
 /** The worker's ports over what is configured; `close` gives the connections back. */
-export interface WorkerPorts extends ActivityPorts, ProposalPorts {
+export interface WorkerPorts extends ActivityPorts, ProposalPorts, Pick<ChangePorts, 'changes'> {
   readonly ledger: PostgresLedger;
   readonly proposals: PostgresProposals;
   readonly metrics: WorkerMetrics;
@@ -54,6 +55,7 @@ export async function openWorkerPorts(
   const auditKeys = await readCodecKeys(configuration.auditKeysFile);
   const ledger = new PostgresLedger(databaseUrl, auditKeys);
   const proposals = new PostgresProposals(databaseUrl, auditKeys);
+  const changes = new PostgresChanges(databaseUrl, auditKeys);
   const stops = new PostgresStops(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
   const pending = new PendingAges(databaseUrl);
@@ -73,6 +75,7 @@ export async function openWorkerPorts(
     clock: () => new Date(),
     ledger,
     proposals,
+    changes,
     stops,
     probes,
     signOffs: { open: openSignOff },
@@ -106,6 +109,7 @@ export async function openWorkerPorts(
       await policy.close();
       await probes.end();
       await proposals.end();
+      await changes.end();
       await stops.end();
       await pending.end();
       await ledger.end();

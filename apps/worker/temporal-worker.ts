@@ -1,16 +1,22 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { bundleWorkflowCode, Runtime, Worker } from '@temporalio/worker';
 import type { NativeConnection, WorkerOptions, WorkflowBundleWithSourceMap } from '@temporalio/worker';
-import { createActivities, createIncidentActivities, createProposalActivities } from '../../activities';
-import type { ActivityPorts, ProposalPorts } from '../../activities';
+import {
+  createActivities,
+  createChangeActivities,
+  createIncidentActivities,
+  createProposalActivities,
+} from '../../activities';
+import type { ActivityPorts, ChangePorts, ProposalPorts } from '../../activities';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
 import { LostRequests } from './lost-requests';
 import type { WorkerMetrics } from './metrics';
+import { Polling } from './polling';
 import { PolicyMoves } from './policy-moves';
-import { RetentionSchedule } from './retention-schedule';
+import { Schedules } from './schedules';
 import type { TemporalConnection } from './temporal-connection';
 import { TASK_QUEUE } from '../../workflows/contract';
 
@@ -18,11 +24,11 @@ export interface TemporalWorkerOptions {
   readonly connection: TemporalConnection;
   readonly namespace: string;
   readonly codecKeys: CodecKeys;
-  readonly ports: ActivityPorts & ProposalPorts;
+  readonly ports: ActivityPorts & ProposalPorts & ChangePorts;
   readonly metrics: WorkerMetrics;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
-  /** Told when the worker stops by itself: without it nothing is decided, so the process must end. */
+  /** Told when the worker stops by itself: the process must end. */
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -36,65 +42,52 @@ export function workflowOptions(): Required<Pick<WorkerOptions, 'workflowsPath' 
   return { workflowsPath, bundlerOptions: { preloadModules: [workflowsPath] } };
 }
 
-interface Serving {
-  readonly worker: Worker;
-  readonly ended: Promise<void>;
-}
-
 /** The Temporal worker as a Nest provider: it polls from bootstrap until shutdown. */
 @Injectable()
 export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly log = new Logger(TemporalWorker.name);
+  private readonly polling: Polling;
   private bundle: WorkflowBundleWithSourceMap | undefined;
-  private serving: Serving | undefined;
-  private moving: Promise<void> = Promise.resolve();
-  private stay: () => void = () => undefined;
-  private stopping = false;
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
   private lost: LostRequests | undefined;
-  private retention: RetentionSchedule | undefined;
+  private schedules: Schedules | undefined;
 
-  constructor(private readonly options: TemporalWorkerOptions) {}
+  constructor(private readonly options: TemporalWorkerOptions) {
+    this.polling = new Polling(
+      options.connection,
+      (connection) => this.workerOn(connection),
+      options.onFatal,
+    );
+  }
 
   async onApplicationBootstrap(): Promise<void> {
     const { connection, namespace, codecKeys, ports } = this.options;
-    const starting = this.serve(connection.current).then((serving) => {
-      this.serving = serving;
-    });
-    this.moving = starting;
-    this.stay = connection.onRenewal((renewed) => {
-      this.moving = this.moving.catch(() => undefined).then(() => this.moveTo(renewed));
-      return this.moving;
-    });
-    await starting;
+    await this.polling.start();
     this.moves = new PolicyMoves(ports.policy, connection, namespace, codecKeys);
     this.moves.start();
     this.digests = new DigestStart(connection, namespace, codecKeys);
     this.digests.start();
     this.lost = new LostRequests(ports, connection, namespace, codecKeys);
     this.lost.start();
-    this.retention = new RetentionSchedule(connection, namespace);
-    this.retention.start();
+    this.schedules = new Schedules(ports.policy, connection, namespace);
+    this.schedules.start();
   }
 
   /** True while workflow tasks are taken. */
   get isRunning(): boolean {
-    return this.serving?.worker.getState() === 'RUNNING';
+    return this.polling.isRunning;
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.stopping = true;
-    this.stay();
+    this.polling.leave();
     await this.moves?.close();
     await this.digests?.close();
     await this.lost?.close();
-    await this.retention?.close();
-    await this.moving.catch(() => undefined);
-    if (this.serving) await stop(this.serving);
+    await this.schedules?.close();
+    await this.polling.stop();
   }
 
-  private async serve(connection: NativeConnection): Promise<Serving> {
+  private async workerOn(connection: NativeConnection): Promise<Worker> {
     const { namespace, codecKeys, ports, metrics } = this.options;
     const dataConverter = sealedDataConverter(codecKeys, 'mark');
     const { workflowsPath, bundlerOptions } = workflowOptions();
@@ -104,7 +97,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       failureConverterPath: dataConverter.failureConverterPath,
       logger: Runtime.instance().logger,
     });
-    const worker = await Worker.create({
+    return Worker.create({
       workflowBundle: this.bundle,
       connection,
       namespace,
@@ -113,6 +106,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
         ...metrics.measured(createActivities(ports)),
         ...createProposalActivities(ports),
         ...createIncidentActivities(ports),
+        ...createChangeActivities(ports),
       },
       dataConverter,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
@@ -121,27 +115,5 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       maxCachedWorkflows: this.options.maxCachedWorkflows,
       shutdownGraceTime: SHUTDOWN_GRACE,
     });
-    const ended = worker.run();
-    ended.catch((error: unknown) => {
-      this.log.error('the worker stopped by itself', error instanceof Error ? error.stack : String(error));
-      this.options.onFatal(error);
-    });
-    return { worker, ended };
   }
-
-  /**
-   * Another worker takes over before this one stops taking work. Handing the connection to the same worker would not do:
-   * a poll that is under way stays on the old one, and would try it again for ever where it breaks.
-   */
-  private async moveTo(connection: NativeConnection): Promise<void> {
-    const before = this.serving;
-    if (this.stopping || !before) return;
-    this.serving = await this.serve(connection);
-    await stop(before);
-  }
-}
-
-async function stop({ worker, ended }: Serving): Promise<void> {
-  if (worker.getState() === 'RUNNING') worker.shutdown();
-  await ended;
 }

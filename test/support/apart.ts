@@ -157,6 +157,8 @@ export class Apart {
     readonly temporal: TemporalServer,
     readonly agentauth: Supervised,
     readonly worker: Supervised,
+    /** What carries changes out; it runs where there is an ATB_OPERATIONS_FILE. */
+    readonly operations: Supervised,
     /** What the processes are told. */
     readonly environment: NodeJS.ProcessEnv,
   ) {}
@@ -179,6 +181,7 @@ export class Apart {
       ATB_JWKS_FILE: join(directory, 'jwks.json'),
       // Nothing else listens where a development stack has its codec server.
       ATB_WORKER_ADMIN_PORT: String(ports.codec),
+      ATB_OPERATIONS_ADMIN_PORT: '0',
       ...environment,
     };
     const { jwks } = await loadMandateKeySet(settings.ATB_SIGNING_KEYS_FILE ?? '');
@@ -193,12 +196,13 @@ export class Apart {
       new Supervised(programOf(name), told, join(directory, `${name}.log`));
     const apart = new Apart(
       ...([directory, files, ports, identities, postgres, temporal] as const),
-      ...([supervised('agentauth'), supervised('worker'), told] as const),
+      ...([supervised('agentauth'), supervised('worker'), supervised('operations'), told] as const),
     );
     try {
       await temporal.start();
       apart.worker.start();
       apart.agentauth.start();
+      if (environment.ATB_OPERATIONS_FILE !== undefined) apart.operations.start();
       await apart.ready();
     } catch (error) {
       await apart.stop();
@@ -292,6 +296,7 @@ export class Apart {
     for (const caller of this.callers.values()) caller.close();
     await this.agentauth.stop();
     await this.worker.stop();
+    await this.operations.stop();
     await this.temporal.stop();
     await this.postgres.stop();
     await rm(this.directory, { recursive: true, force: true });

@@ -17,6 +17,7 @@ describe('docs/configuration.md', () => {
       'apps/example-systems',
       'apps/registration',
       'apps/log',
+      'apps/operations',
       'apps/migration',
       'apps/temporal.ts',
       'apps/policy.ts',

@@ -22,6 +22,7 @@ const CHECKS = [
   velocity,
   signOffs,
   incidents,
+  changes,
   reversals,
 ];
 
@@ -71,6 +72,14 @@ function signOffs({ directory, raci, sign_offs: kinds, probes }, fault) {
       });
     });
   }
+}
+
+/** Changes are somebody's activity, and whoever is paged is somebody. */
+function changes({ directory, raci, changes: { activity, paged_roles: paged } }, fault) {
+  const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
+  if (!has(raci, activity)) fault(['changes', 'activity'], `${activity} is no activity of the RACI matrix`);
+  if (!paged.some((role) => held.has(role)))
+    fault(['changes', 'paged_roles'], 'nobody in the directory holds one of these roles');
 }
 
 /** Every word on an incident can be said by somebody. */

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { isAtbError } from '../../../domain/error';
 import type { Json, JsonObject } from '../../../domain/json';
-import { requireContent } from '../../../domain/probe';
 import type { Proposed } from '../../../domain/proposal';
+import { requireContent } from '../../../domain/proposal-content';
 import { parseJson } from '../assignment';
 import { trustDomainOf } from '../identity';
 import type { Surroundings } from '../output';

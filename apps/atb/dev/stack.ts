@@ -19,6 +19,8 @@ import { agentAuthConfiguration } from '../../agentauth/configuration';
 import { metrics } from '../../agentauth/metrics';
 import { logConfiguration } from '../../log/configuration';
 import { startLog } from '../../log/log';
+import { operationsConfiguration } from '../../operations/configuration';
+import { startOperations } from '../../operations/operations';
 import { reportPolicy } from '../../policy';
 import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
@@ -163,6 +165,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     await progress.step('the worker (bundles the workflows)', () => workerPart.start());
     undo.push(() => workerPart.stop());
+
+    const mayOperate =
+      environment.ATB_OPERATIONS_FILE !== undefined && environment.ATB_OPERATIONS_FILE !== '';
+    if (mayOperate) {
+      const operations = await progress.step('what carries changes out', () =>
+        startOperations(operationsConfiguration(environment), options.onFatal),
+      );
+      undo.push(() => operations.stop());
+    }
 
     const client = new Client({
       connection: connection.current,

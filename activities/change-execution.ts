@@ -1,0 +1,217 @@
+import type { RollbackReason } from '../domain/change';
+import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import type { AuditEvent, AuditEventType } from '../domain/audit-event';
+import { isJsonObject } from '../domain/json';
+import type { Json } from '../domain/json';
+import type { Operations } from '../domain/ports';
+import { requireInWindow } from './change';
+import { changeEvent, changeOf, reachedPercent, requireBegun, requireSignedOff } from './change-record';
+import type { ChangeEventName, ChangeRecordPorts, RecordedChange } from './change-record';
+import type { ChangeExecution, ChangeStepInput, StepOutcome } from './change-types';
+import { byCode } from './failure';
+import { refusable } from './proposal';
+
+/** What carries a change out. */
+export type ExecutionPorts = ChangeRecordPorts & {
+  readonly operations: Operations;
+  /** Aborted where the step under way must stop. */
+  readonly interrupted: () => AbortSignal;
+};
+
+/** The activities over their ports. */
+export function createChangeExecution(all: ExecutionPorts): ChangeExecution {
+  /** One step asks one revision of policy, from its first question to its last. */
+  const step = <T>(work: (ports: ExecutionPorts) => Promise<T>): Promise<T> =>
+    byCode(() => work({ ...all, policy: all.policy.snapshot() }));
+  return {
+    prepareChange: ({ id }) =>
+      step((ports) =>
+        refusable(async () => {
+          ports.operations.require((await changeOf(ports, id)).change);
+          return { effect: 'prepared' } as const;
+        }),
+      ),
+    applyChangeStep: (input) => step((ports) => apply(ports, input)),
+    checkChangeStep: (input) => step((ports) => check(ports, input)),
+    rollBackChange: (input) => step((ports) => rollBack(ports, input)),
+  };
+}
+
+/**
+ * Applies a canary step, once. What is about to be done is recorded before; where that was done and its outcome was
+ * not, the process died in between: what may be repeated is, and anything else has failed.
+ */
+async function apply(ports: ExecutionPorts, { id, step }: ChangeStepInput): Promise<StepOutcome> {
+  const recorded = await changeOf(ports, id);
+  const { change, event } = recorded;
+  const canary = change.canary[step];
+  if (!canary) throw new AtbError('change_not_due', 'the change has no such step');
+  const earlier = event(`applied/${step}`);
+  if (earlier) return outcomeOf(earlier);
+  await requireBegun(ports, recorded);
+  const { operation } = change.apply;
+  const record = { step, percent: canary.percent, operation };
+  const failed = (detail: string, reason: RollbackReason, outputDigest: string | null = null) =>
+    settle(ports, recorded, {
+      ...{ type: 'change_step_failed', name: `applied/${step}` },
+      data: { ...record, code: reason, detail, output_digest: outputDigest },
+    });
+  const refusal = await refusalOf(ports, recorded, step);
+  if (refusal) return failed(refusal.detail, refusal.reason);
+  if (event(`step_begun/${step}`) && !ports.operations.isRepeatable(change.apply)) {
+    return failed('it was cut short, and may not be run twice', 'change_interrupted');
+  }
+  await ports.changes.append(
+    changeEvent(ports, recorded, {
+      ...{ type: 'change_step_begun', name: `step_begun/${step}` },
+      data: record,
+    }),
+  );
+  const { good, detail, outputDigest } = await ports.operations.run(change.apply, {
+    ...{ change: id, percent: canary.percent, signal: ports.interrupted() },
+  });
+  if (!good) return failed(detail, 'change_step_failed', outputDigest);
+  return settle(ports, recorded, {
+    ...{ type: 'change_step_applied', name: `applied/${step}` },
+    data: { ...record, detail, output_digest: outputDigest },
+  });
+}
+
+/** Why a step may not be applied now; the steps before it must have passed, whatever a history says. */
+async function refusalOf(
+  ports: ExecutionPorts,
+  recorded: RecordedChange,
+  step: number,
+): Promise<{ readonly detail: string; readonly reason: RollbackReason } | null> {
+  const { change, event } = recorded;
+  if (event('abort') || event('rollback_begun')) {
+    return { detail: 'it is being rolled back', reason: 'change_aborted' };
+  }
+  for (let before = 0; before < step; before += 1) {
+    if (event(`checked/${before}`)?.type !== 'change_checked') {
+      throw new AtbError('change_not_due', 'the step before this one has not passed its checks');
+    }
+  }
+  try {
+    requireInWindow(recorded, ports.clock());
+    await requireSignedOff(ports, recorded);
+    ports.operations.require(change);
+  } catch (error) {
+    if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    const reason = error.code === 'change_outside_window' ? 'change_window_closed' : 'change_not_signed_off';
+    return { detail: error.message, reason };
+  }
+  return null;
+}
+
+/** Asks every smoke test and SLO query once. What was said of a step is said of it for good. */
+async function check(ports: ExecutionPorts, { id, step }: ChangeStepInput): Promise<StepOutcome> {
+  const recorded = await changeOf(ports, id);
+  const { change, event } = recorded;
+  const canary = change.canary[step];
+  const earlier = event(`checked/${step}`);
+  if (earlier) return outcomeOf(earlier);
+  if (!canary || event(`applied/${step}`)?.type !== 'change_step_applied') {
+    throw new AtbError('change_not_due', 'the step was not applied');
+  }
+  await requireBegun(ports, recorded);
+  const { percent } = canary;
+  const checks: { readonly check: string; readonly good: boolean; readonly detail: string }[] = [];
+  for (const name of change.checks) {
+    const { good, detail } = await ports.operations.check(name, {
+      ...{ change: id, percent, signal: ports.interrupted() },
+    });
+    checks.push({ check: name, good, detail });
+  }
+  const passed = checks.every(({ good }) => good);
+  return settle(ports, recorded, {
+    ...{ type: passed ? 'change_checked' : 'change_check_failed', name: `checked/${step}` },
+    data: { step, percent, checks },
+  });
+}
+
+/** Also after the window, and whether or not it is still signed off: back is where everybody knows the way. */
+async function rollBack(
+  ports: ExecutionPorts,
+  { id, reason }: { readonly id: string; readonly reason: RollbackReason },
+): Promise<StepOutcome> {
+  const recorded = await changeOf(ports, id);
+  const { change, event } = recorded;
+  const earlier = event('rolled_back');
+  if (earlier) return outcomeOf(earlier);
+  if (!event('begun') || event('ended')) throw new AtbError('change_not_due', 'the change is not under way');
+  const percent = reachedPercent(recorded);
+  const { operation } = change.rollback;
+  if (!event('rollback_begun')) {
+    await ports.changes.append(
+      changeEvent(ports, recorded, {
+        ...{ type: 'change_rollback_begun', name: 'rollback_begun' },
+        data: { percent, code: reason, operation },
+      }),
+    );
+  }
+  const { good, detail, outputDigest } =
+    percent === 0
+      ? { good: true, detail: 'nothing had been applied', outputDigest: null }
+      : await back(ports, recorded);
+  return settle(ports, recorded, {
+    ...{ type: good ? 'change_rolled_back' : 'change_rollback_failed', name: 'rolled_back' },
+    data: { percent, operation, detail, output_digest: outputDigest },
+  });
+}
+
+/** What is rolled back must be repeatable, so that a crash on the way is no reason to leave it half. */
+async function back(ports: ExecutionPorts, { proposal, change }: RecordedChange) {
+  try {
+    ports.operations.require(change);
+  } catch (error) {
+    if (!isAtbError(error)) throw error;
+    return { good: false, detail: error.message, outputDigest: null };
+  }
+  return ports.operations.run(change.rollback, {
+    ...{ change: proposal.id, percent: 0, signal: ports.interrupted() },
+  });
+}
+
+/** Records an outcome, and answers the one that stands: the first that was recorded. */
+async function settle(
+  ports: ExecutionPorts,
+  recorded: RecordedChange,
+  outcome: Parameters<typeof changeEvent>[2] & { readonly name: ChangeEventName },
+): Promise<StepOutcome> {
+  const event = changeEvent(ports, recorded, outcome);
+  await ports.changes.append(event);
+  const stands = (await ports.changes.eventsOf([event.id])).get(event.id);
+  if (!stands) throw new AtbError('audit_unavailable', 'what came of the step was not recorded');
+  return outcomeOf(stands);
+}
+
+/** The words of an outcome that was recorded, and whether it went well. */
+function outcomeOf({ type, data }: AuditEvent): StepOutcome {
+  const { detail, code, checks } = data;
+  const said = typeof detail === 'string' ? detail : checksInWords(checks);
+  if (GOOD.includes(type)) return { good: true, detail: said, reason: null };
+  const reason = type === 'change_check_failed' ? type : reasonOf(code);
+  return { good: false, detail: said, reason };
+}
+
+const GOOD: readonly AuditEventType[] = ['change_step_applied', 'change_checked', 'change_rolled_back'];
+
+const REASONS: readonly RollbackReason[] = [
+  'change_step_failed',
+  'change_check_failed',
+  'change_aborted',
+  'change_window_closed',
+  'change_not_signed_off',
+  'change_interrupted',
+];
+
+function reasonOf(code: Json | undefined): RollbackReason {
+  return REASONS.find((known) => known === code) ?? 'change_step_failed';
+}
+
+function checksInWords(checks: Json | undefined): string {
+  const all = Array.isArray(checks) ? (checks as readonly Json[]).filter(isJsonObject) : [];
+  const text = (value: Json | undefined) => (typeof value === 'string' ? value : '');
+  return all.map(({ check: name, detail }) => `${text(name)}: ${text(detail)}`).join('; ');
+}

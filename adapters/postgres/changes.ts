@@ -1,0 +1,58 @@
+import type { Pool } from 'pg';
+import type { AuditEvent } from '../../domain/audit-event';
+import type { Changes, OpenChange } from '../../domain/ports';
+import { CHANGE_KINDS } from '../../domain/proposal';
+import { PersonalData } from '../audit-log/personal-data';
+import type { KeptEvent } from '../audit-log/personal-data';
+import type { CodecKeys } from '../temporal/codec-keys';
+import { eventWhere } from './event-where';
+import { openPool } from './pool';
+import { rowsOf } from './rows';
+import { PostgresSubjectKeys } from './subject-keys';
+
+const POOL = { size: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
+
+const APPEND = `with one as (select 1) ${eventWhere('one')}`;
+
+const EVENTS = 'select leaf, personal from audit_event where id = any($1)';
+
+const OPEN = `
+  select p.id, case when p.outcome is null then 'pending' when ended.id is null then 'approved' else 'review' end as state
+  from proposal p
+  left join audit_event begun on begun.id = p.id || '/change/begun'
+  left join audit_event ended on ended.id = p.id || '/change/ended'
+  left join audit_event review on review.id = p.id || '/change/review'
+  where p.kind = any($1) and (
+    p.outcome is null
+    or (p.outcome = 'approved' and begun.id is null)
+    or (ended.id is not null and p.kind = 'emergency_change' and review.id is null))
+  order by p.proposed_at, p.id limit $2`;
+
+/** What the audit log in PostgreSQL knows of changes. */
+export class PostgresChanges implements Changes {
+  private readonly pool: Pool;
+  private readonly personal: PersonalData;
+
+  constructor(url: string, auditKeys: CodecKeys) {
+    this.pool = openPool(url, POOL);
+    this.personal = new PersonalData(new PostgresSubjectKeys(this.pool, auditKeys));
+  }
+
+  async append(event: AuditEvent): Promise<void> {
+    const { leaf, personal } = await this.personal.kept(event);
+    await rowsOf(this.pool, 'append-change', APPEND, [[leaf, personal]]);
+  }
+
+  async eventsOf(ids: readonly string[]): Promise<ReadonlyMap<string, AuditEvent>> {
+    const rows = await rowsOf<KeptEvent>(this.pool, 'change-events', EVENTS, [ids]);
+    return new Map((await this.personal.read(rows)).map((event) => [event.id, event]));
+  }
+
+  open(limit: number): Promise<readonly OpenChange[]> {
+    return rowsOf<OpenChange>(this.pool, 'open-changes', OPEN, [[...CHANGE_KINDS], limit]);
+  }
+
+  async end(): Promise<void> {
+    await this.pool.end();
+  }
+}

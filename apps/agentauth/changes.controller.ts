@@ -1,0 +1,81 @@
+import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
+import { CHANGE_STEPS } from '../../domain/change';
+import type { ChangeAnswer, ChangeStatus } from '../../domain/change';
+import { AtbError } from '../../domain/error';
+import type { PolicyEngine } from '../../domain/ports';
+import { jsonOf } from './body';
+import { Caller } from './caller';
+import type { CallerIdentity } from './caller-identity';
+import { Changes } from './changes';
+import { Policy } from './policy';
+import { rfc3339 } from './presentation';
+
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+/** Changes that were signed off (operating model §7): people run, abort and review them by their signed word. */
+@Controller('changes')
+export class ChangesController {
+  constructor(
+    private readonly changes: Changes,
+    @Policy() private readonly policy: PolicyEngine,
+  ) {}
+
+  @Get()
+  async list(@Caller() caller: CallerIdentity): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    return { changes: (await this.changes.list()).map(changeJson) };
+  }
+
+  @Get(':id')
+  async show(@Caller() caller: CallerIdentity, @Param('id') id: string): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    return changeJson(await this.changes.status(id));
+  }
+
+  @Post(':id/words')
+  @HttpCode(200)
+  async word(
+    @Caller() caller: CallerIdentity,
+    @Param('id') id: string,
+    @Body() body: unknown,
+  ): Promise<Record<string, unknown>> {
+    await this.requirePerson(caller);
+    const { step: said, statement, ...unknown } = jsonOf(body);
+    const [more] = Object.keys(unknown);
+    if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
+    const step = CHANGE_STEPS.find((known) => known === said);
+    if (step === undefined) {
+      throw new AtbError('sign_off_step_unknown', `step is none of ${CHANGE_STEPS.join(', ')}`);
+    }
+    if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
+      throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
+    }
+    if (step === 'run') return done(await this.changes.run(id, statement));
+    return done(await this.changes.word(id, { step, statement }));
+  }
+
+  private async requirePerson({ spiffeId }: CallerIdentity): Promise<void> {
+    const { kind } = await this.policy.principal(spiffeId);
+    if (kind !== 'person') {
+      throw new AtbError('proposal_by_unknown_person', 'changes are for people of the directory');
+    }
+  }
+}
+
+function done(answer: ChangeAnswer): Record<string, unknown> {
+  if (answer.done) return changeJson(answer.status);
+  throw new AtbError(answer.code, answer.message, { reasons: answer.reasons });
+}
+
+function changeJson(status: ChangeStatus): Record<string, unknown> {
+  const { id, state, kind, name, by, percent, steps, waitsFor, reviewUntil, reviewedBy, reasons } = status;
+  return {
+    ...{ change_id: id, state, kind, name, by, percent },
+    started_at: rfc3339(status.startedAt),
+    steps: steps.map(({ at, ...step }) => ({ at: rfc3339(at), ...step })),
+    waits_for: waitsFor,
+    review_until: reviewUntil === null ? null : rfc3339(reviewUntil),
+    reviewed_by: reviewedBy,
+    reasons,
+  };
+}

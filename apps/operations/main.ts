@@ -1,0 +1,30 @@
+import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { collectDefaultMetrics } from 'prom-client';
+import { startAdminServer } from '../admin-server';
+import { runProcess } from '../process';
+import { shutdownAsked } from '../shutdown';
+import { operationsConfiguration } from './configuration';
+import { startOperations } from './operations';
+
+/** What carries changes out, as a process of its own: it holds the way to production, and no signing key. */
+async function main(): Promise<void> {
+  const configuration = operationsConfiguration(process.env);
+  Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
+  const operations = await startOperations(configuration, () => {
+    process.exitCode = 1;
+    process.kill(process.pid, 'SIGTERM');
+  });
+  collectDefaultMetrics({ register: operations.metrics });
+  const { host, port } = configuration.admin;
+  const admin = await startAdminServer(
+    host,
+    port,
+    () => Promise.resolve(operations.isRunning()),
+    operations.metrics,
+  );
+  await shutdownAsked();
+  await admin.close();
+  await operations.stop();
+}
+
+runProcess('operations', main);

@@ -1,0 +1,253 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  proxyActivities,
+  setCurrentDetails,
+  setDefaultSignalHandler,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import type { BegunChange, ChangeActivities, ChangeExecution, StepOutcome } from '../activities/change-types';
+import type { Refused } from '../activities/proposal-types';
+import type { ChangeAnswer, ChangeEnd, ChangeEntry, ChangeStatus, RollbackReason } from '../domain/change';
+import type { ErrorCode } from '../domain/error';
+import { isRefusedPayload } from '../domain/refused-payload';
+import {
+  ATB_STATE,
+  changeBegunUpdate,
+  changeQuery,
+  changeWordUpdate,
+  OPERATIONS_TASK_QUEUE,
+} from './contract';
+import type { ChangeStart, ChangeWordSubmission } from './contract';
+import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { Turns } from './turns';
+
+const LONGEST_STATEMENT = 49_152;
+// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
+const MOST_REFUSED = 200;
+
+const records = proxyActivities<ChangeActivities>({
+  startToCloseTimeout: '7 seconds',
+  // Insert-once in the database; `persistently` repeats with a timer between.
+  scheduleToCloseTimeout: '10 seconds',
+  retry: { maximumAttempts: 1 },
+});
+
+const execution = proxyActivities<ChangeExecution>({
+  taskQueue: OPERATIONS_TASK_QUEUE,
+  // An operation has its own, shorter end. A worker that dies is noticed by its heartbeat, and `persistently` repeats:
+  // the step itself knows what may be done twice.
+  startToCloseTimeout: '2 hours',
+  scheduleToStartTimeout: '1 minute',
+  heartbeatTimeout: '10 seconds',
+  retry: { maximumAttempts: 1 },
+});
+
+/**
+ * Carries out a change that was signed off (operating model §7): in canary steps, each checked, and back again by
+ * itself where a step or a check fails, where somebody aborts it, and where its window ends on the way.
+ */
+export async function change(start: ChangeStart): Promise<ChangeStatus> {
+  if (isRefusedPayload(start)) throw ApplicationFailure.nonRetryable(start.reason, 'payload_refused');
+  return new ChangeProcedure(start).run();
+}
+
+class ChangeProcedure {
+  private status: ChangeStatus;
+  private begun: BegunChange | undefined;
+  private refusal: ChangeAnswer | undefined;
+  private readonly turns = new Turns();
+  private aborted = false;
+  private refused = 0;
+
+  constructor(private readonly start: ChangeStart) {
+    this.status = {
+      ...{ id: start.id, state: 'starting', kind: null, name: null, startedAt: epochSecondsNow(), by: null },
+      ...{ percent: 0, steps: [], waitsFor: null, reviewUntil: null, reviewedBy: null, reasons: [] },
+    };
+    setHandler(changeQuery, () => this.status);
+    setHandler(changeBegunUpdate, () => this.answered());
+    setHandler(changeWordUpdate, (submission) => this.word(submission), { validator: requireWord });
+    // A bare signal counts for nothing here; words come with an answer.
+    setDefaultSignalHandler(() => undefined);
+  }
+
+  /** Whoever cancels it aborts it: it never ends halfway. */
+  async run(): Promise<ChangeStatus> {
+    CancellationScope.current().cancelRequested.catch(() => {
+      this.aborted = true;
+    });
+    return CancellationScope.nonCancellable(() => this.toItsEnd());
+  }
+
+  private async toItsEnd(): Promise<ChangeStatus> {
+    const { id, statement } = this.start;
+    const prepared = await this.step(() => execution.prepareChange({ id }));
+    const begun =
+      prepared.effect === 'refused'
+        ? prepared
+        : await this.step(() => records.beginChange({ id, statement }));
+    if (begun.effect === 'refused') {
+      this.refuse(begun);
+    } else {
+      this.begun = begun;
+      this.become({ state: 'running', kind: begun.kind, name: begun.name, by: begun.by });
+      const reason = await this.climb(begun);
+      await this.end(reason === null ? 'completed' : await this.rollBack(reason));
+      await this.awaitReview();
+    }
+    await condition(allHandlersFinished);
+    return this.status;
+  }
+
+  /** One share after the other; answers why not further, null where it is complete. */
+  private async climb({ canary }: BegunChange): Promise<RollbackReason | null> {
+    for (const [step, { percent, soakSeconds }] of canary.entries()) {
+      if (this.aborted) return 'change_aborted';
+      const input = { id: this.start.id, step };
+      const applied = await this.step(() => execution.applyChangeStep(input));
+      this.tell('applied', percent, applied);
+      if (applied.reason !== null) return applied.reason;
+      this.become({ percent });
+      if (soakSeconds > 0) await condition(() => this.aborted, soakSeconds * 1000);
+      if (this.isAborted()) return 'change_aborted';
+      const checked = await this.step(() => execution.checkChangeStep(input));
+      this.tell('checked', percent, checked);
+      if (checked.reason !== null) return checked.reason;
+    }
+    return null;
+  }
+
+  private async rollBack(reason: RollbackReason): Promise<ChangeEnd> {
+    this.become({ state: 'rolling_back', reasons: [reason] });
+    const { id } = this.start;
+    const back = await this.step(() => execution.rollBackChange({ id, reason }));
+    this.tell('rolled_back', back.good ? 0 : this.status.percent, back);
+    if (back.good) this.become({ percent: 0 });
+    return back.good ? 'rolled_back' : 'rollback_failed';
+  }
+
+  private async end(state: ChangeEnd): Promise<void> {
+    const { id } = this.start;
+    const ended = await this.step(() => records.endChange({ id, state }));
+    this.become({ state: ended.state, reviewUntil: ended.reviewUntil });
+  }
+
+  /** An emergency is not over before its review; people are reminded of it again and again. */
+  private async awaitReview(): Promise<void> {
+    const isReviewed = () => this.status.reviewUntil === null;
+    for (let count = 0; !isReviewed(); count += 1) {
+      const due = this.status.reviewUntil ?? 0;
+      if (await condition(isReviewed, Math.max(1, due - epochSecondsNow()) * 1000)) return;
+      await this.turns.take(async () => {
+        if (isReviewed()) return;
+        const { id } = this.start;
+        const reviewUntil = await this.step(() => records.remindOfChangeReview({ id, count }));
+        this.become({ reviewUntil });
+      });
+    }
+  }
+
+  private async answered(): Promise<ChangeAnswer> {
+    await condition(() => this.begun !== undefined || this.refusal !== undefined);
+    return this.refusal ?? { done: true, status: this.status };
+  }
+
+  private async word({ step, statement }: ChangeWordSubmission): Promise<ChangeAnswer> {
+    const answer = await this.answered();
+    if (!answer.done) return answer;
+    return this.turns.take(async () => {
+      if (this.refused >= MOST_REFUSED) {
+        return refusedAs('too_many_requests', 'there are too many words on this change');
+      }
+      try {
+        const outcome = await records.changeWord({ id: this.start.id, step, statement });
+        if (isRefusedPayload(outcome)) throw notOurs(outcome);
+        if (outcome.effect === 'refused') {
+          this.refused += 1;
+          const { code, message, reasons } = outcome;
+          return { done: false, code, message, reasons };
+        }
+        if (step === 'abort') this.aborted = true;
+        else this.become({ reviewUntil: null, reviewedBy: outcome.by });
+      } catch (error) {
+        const code = retryableCodeOf(error);
+        if (code === undefined) throw error;
+        return refusedAs(code, 'what this needs cannot be reached now; try again');
+      }
+      return { done: true, status: this.status };
+    });
+  }
+
+  private refuse({ code, message, reasons }: Refused): void {
+    this.refusal = { done: false, code, message, reasons };
+    this.become({ state: 'refused', reasons: reasons.length > 0 ? reasons : [code] });
+  }
+
+  private tell(what: ChangeEntry['what'], percent: number, { good, detail }: StepOutcome): void {
+    this.become({ steps: [...this.status.steps, { at: epochSecondsNow(), what, percent, good, detail }] });
+  }
+
+  /** Read anew: an await lies between. */
+  private isAborted(): boolean {
+    return this.aborted;
+  }
+
+  private become(change: Partial<ChangeStatus>): void {
+    const before = this.status;
+    this.status = { ...before, ...change };
+    if (before.state !== this.status.state) {
+      upsertSearchAttributes([{ key: ATB_STATE, value: this.status.state }]);
+    }
+    setCurrentDetails(details(this.status));
+  }
+
+  private step<T>(work: () => Promise<T>): Promise<T> {
+    return persistently(work, (interruption) => {
+      const waitsFor = interruption?.code ?? null;
+      if (this.status.waitsFor !== waitsFor) this.become({ waitsFor });
+    });
+  }
+}
+
+/** Markdown for an operator, without anything that a program wrote. */
+function details({
+  state,
+  kind,
+  name,
+  by,
+  percent,
+  steps,
+  waitsFor,
+  reasons,
+  reviewUntil,
+}: ChangeStatus): string {
+  return [
+    `**${state}** · ${kind?.replaceAll('_', ' ') ?? 'change'} \`${name ?? ''}\`, run by \`${by ?? 'nobody known'}\``,
+    `At ${percent} percent.`,
+    ...steps.map(
+      (step) => `- ${step.what.replaceAll('_', ' ')} at ${step.percent}: ${step.good ? 'good' : 'failed'}`,
+    ),
+    ...(reasons.length > 0 ? [`Because of ${reasons.join(', ')}.`] : []),
+    ...(waitsFor === null ? [] : [`Waits: ${waitsFor}.`]),
+    ...(reviewUntil === null ? [] : ['Waits for its review.']),
+  ].join('\n\n');
+}
+
+function refusedAs(code: ErrorCode, message: string): ChangeAnswer {
+  return { done: false, code, message, reasons: [] };
+}
+
+function requireWord(submission: unknown): void {
+  if (isRefusedPayload(submission)) {
+    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
+  }
+  const { step, statement } = (submission ?? {}) as { step?: unknown; statement?: unknown };
+  const isText = typeof statement === 'string' && statement.length <= LONGEST_STATEMENT;
+  if (!isText || (step !== 'abort' && step !== 'review')) {
+    throw ApplicationFailure.nonRetryable('the word is not a compact JWS', 'verdict_malformed');
+  }
+}
