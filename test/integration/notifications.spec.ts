@@ -13,6 +13,8 @@ import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
 import { NotificationOutbox } from '../../adapters/postgres/notification-outbox';
 import { migrate } from '../../adapters/postgres/schema';
 import type { Notification } from '../../domain/ports';
+import { EXIT } from '../../apps/atb/exit';
+import { atbIn } from '../support/atb';
 import { HttpsServer } from '../support/https-server';
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
@@ -206,6 +208,57 @@ describe('a signed webhook (Standard Webhooks)', () => {
     while ((await Promise.all([one.tellDue(), other.tellDue()])).some((told) => told > 0));
     const ids = server.received.map(({ headers }) => headers['webhook-id']);
     expect(ids.sort()).toEqual(notifications.map(({ id }) => id).sort());
+  });
+});
+
+describe('atb notifications', () => {
+  const atb = async (...argv: string[]) => {
+    const file = join(directory, 'database-url');
+    await writeFile(file, postgres.serviceUrl);
+    return atbIn(directory, ['notifications', ...argv, '--database-url-file', file]);
+  };
+  const stateOf = async (id: string) => (await standing(id)).map(({ state }) => state).join();
+  const comesTo = async (id: string, state: string) => {
+    for (let tries = 0; tries < 100 && (await stateOf(id)) !== state; tries++) await sleep(50);
+    expect(await stateOf(id)).toBe(state);
+  };
+
+  it('lists the dead letters of a receiver that failed, and gives one another life: it is delivered', async () => {
+    server.handler = (_, response) => response.writeHead(500).end();
+    const worker = await webhooks({ retry_pauses_seconds: [0] });
+    worker.start();
+    const [dead, other] = [aNotification(), aNotification()];
+    await worker.notify(dead);
+    await worker.notify(other);
+    await comesTo(dead.id, 'dead');
+    await comesTo(other.id, 'dead');
+
+    const listed = await atb('ls', '--state', 'dead');
+    expect(listed).toMatchObject({ exit: EXIT.done });
+    const line = listed.out.split('\n').find((one) => one.includes(dead.id));
+    expect(line).toMatch(/^dead +hook +\S+ +2 +the receiver answered 500$/);
+
+    server.handler = (_, response) => response.writeHead(204).end();
+    server.received.length = 0;
+    expect((await atb('retry', dead.id)).out).toBe('1 to be told again\n');
+    await comesTo(dead.id, 'told');
+    expect(server.received.map(({ headers }) => headers['webhook-id'])).toEqual([dead.id]);
+    expect(await stateOf(other.id)).toBe('dead');
+
+    // What was told is no dead letter: it goes out once.
+    expect((await atb('retry', dead.id)).out).toBe('there is no such dead letter\n');
+    const { out } = await atb('retry', '--all', '--json');
+    expect((JSON.parse(out) as { retried: number }).retried).toBeGreaterThanOrEqual(1);
+    await comesTo(other.id, 'told');
+    expect((await atb('ls', '--state', 'dead')).out).toBe('none\n');
+    await worker.stop();
+    expect(server.received.filter(({ headers }) => headers['webhook-id'] === dead.id)).toHaveLength(1);
+  });
+
+  it('says what is missing, and retries nothing then', async () => {
+    for (const argv of [['retry'], ['retry', 'x', '--all'], ['ls', '--state', 'lost']]) {
+      expect(await atb(...argv)).toMatchObject({ exit: EXIT.usage });
+    }
   });
 });
 
