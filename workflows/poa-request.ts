@@ -37,13 +37,15 @@ import {
 } from './contract';
 import type { CarriedOver } from './carried-over';
 import type { CallerSubmission, PoaRequestWorkflow, PolicyMove, VerdictSubmission } from './contract';
-import { isWorthRecording, MOST_REFUSED_VERDICTS } from './rejected-signals';
+import { isWorthRecording, MOST_HEARD, MOST_REFUSED_VERDICTS } from './rejected-signals';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { present } from './presentation';
 import { Turns } from './turns';
 
 // A certificate chain and a reason of 2,000 characters fit several times.
 const LONGEST_STATEMENT = 32_768;
+
+const NEXT_RUN = 'worker_unavailable';
 
 // Versions of this procedure, by the names of what histories before them do not have.
 const LOOKS_AGAIN = 'looks-again-who-may-approve';
@@ -106,8 +108,9 @@ class RequestProcedure {
     setHandler(withdrawUpdate, (submission) => this.answering(() => this.withdraw(submission)), {
       validator: requireSealed,
     });
-    setHandler(verdictSignal, (submission) => this.signalled('verdict', submission));
     setHandler(policyMovedSignal, (move) => this.policyMoved(move));
+    if (this.rejectedSignals >= MOST_HEARD) return;
+    setHandler(verdictSignal, (submission) => this.signalled(verdictSignal.name, submission));
     setDefaultSignalHandler((name, submission) => this.signalled(name, submission));
   }
 
@@ -264,6 +267,12 @@ class RequestProcedure {
 
   private async rejected(name: string, fault: Refusal): Promise<void> {
     const position = ++this.rejectedSignals;
+    if (position >= MOST_HEARD) {
+      // What comes now waits in the workflow for a handler, at no cost, and goes with the run.
+      setHandler(verdictSignal, undefined);
+      setDefaultSignalHandler(undefined);
+      if (name === policyMovedSignal.name) setHandler(policyMovedSignal, undefined);
+    }
     if (isWorthRecording(position)) {
       await this.turns.take(() => this.recordRejected(name, fault, position));
     }
@@ -343,6 +352,10 @@ class RequestProcedure {
 
   /** An update takes its turn; what cannot be reached is answered at once, and the caller may come again. */
   private async answering(work: () => Promise<Answer>): Promise<Answer> {
+    // What is under way holds the next run up: what comes now is for that one, and AgentAuth sends it again.
+    if (this.assessment && workflowInfo().continueAsNewSuggested) {
+      return refused(NEXT_RUN, 'the request goes on in a new run; try again');
+    }
     await this.decision();
     if (isUnassessed(this.status))
       return refused(this.status.interruption?.code ?? 'internal', 'not assessed yet');

@@ -52,7 +52,7 @@ import {
 } from '../../workflows/contract';
 import type { PoaRequestWorkflow } from '../../workflows/contract';
 import type { CallerIdentity } from './caller-identity';
-import { failureOf, isGone, TemporalCalls } from './temporal-calls';
+import { failureOf, isCutShort, isGone, TemporalCalls } from './temporal-calls';
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
 const REQUEST_ID_BYTES = 20;
@@ -63,6 +63,7 @@ const APPROVALS_LISTED = 5_000;
 const LISTED_AT_ONCE = 1_000;
 const APPROVALS_SCANNED = 200;
 const RECENT_SHOWN = 10;
+const AGAIN_AFTER_MS = 200;
 
 type Handle = WorkflowHandle<PoaRequestWorkflow>;
 
@@ -178,19 +179,21 @@ export class PoaRequests extends TemporalCalls {
   }
 
   collect(requestId: string, caller: CallerIdentity): Promise<Answer> {
-    return this.update(requestId, (handle) =>
-      handle.executeUpdate(collectUpdate, { args: [{ evidence: caller.evidence }] }),
+    return this.update(requestId, (handle, updateId) =>
+      handle.executeUpdate(collectUpdate, { updateId, args: [{ evidence: caller.evidence }] }),
     );
   }
 
   withdraw(requestId: string, caller: CallerIdentity): Promise<Answer> {
-    return this.update(requestId, (handle) =>
-      handle.executeUpdate(withdrawUpdate, { args: [{ evidence: caller.evidence }] }),
+    return this.update(requestId, (handle, updateId) =>
+      handle.executeUpdate(withdrawUpdate, { updateId, args: [{ evidence: caller.evidence }] }),
     );
   }
 
   submitVerdict(requestId: string, verdict: string): Promise<Answer> {
-    return this.update(requestId, (handle) => handle.executeUpdate(verdictUpdate, { args: [{ verdict }] }));
+    return this.update(requestId, (handle, updateId) =>
+      handle.executeUpdate(verdictUpdate, { updateId, args: [{ verdict }] }),
+    );
   }
 
   /**
@@ -361,23 +364,52 @@ export class PoaRequests extends TemporalCalls {
     return failure;
   }
 
-  private async update(requestId: string, call: (handle: Handle) => Promise<Answer>): Promise<Answer> {
+  /**
+   * A run may end under an update: its history is long and it goes on in a new one, or somebody resets it. Then the update
+   * is sent again, under the same id.
+   */
+  private async update(
+    requestId: string,
+    call: (handle: Handle, updateId: string) => Promise<Answer>,
+  ): Promise<Answer> {
     const handle = this.handle(requestId);
-    try {
-      return await this.within(this.decisionTimeoutMs, () => call(handle));
-    } catch (error) {
-      if (error instanceof WorkflowUpdateFailedError) throw failureOf(error.cause, requestId);
-      if (!(error instanceof WorkflowNotFoundError) && !isGone(error))
-        throw this.outOfReach(error, requestId);
-      const status = await this.standing(requestId);
-      if (status.state === 'issued' && 'mandate' in status) return { done: true, status };
-      return {
-        done: false,
-        code: 'request_finished',
-        message: `the request is ${status.state}`,
-        reasons: [],
-      };
+    const updateId = randomBytes(REQUEST_ID_BYTES).toString('base64url');
+    const end = Date.now() + this.decisionTimeoutMs;
+    while (Date.now() < end) {
+      const answer = await this.answerOf(requestId, () =>
+        this.within(this.decisionTimeoutMs, () => call(handle, updateId)),
+      );
+      if (answer !== 'ended under it' && (answer.done || answer.code !== 'worker_unavailable')) return answer;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
     }
+    throw new AtbError('worker_unavailable', 'the request goes on in a new run; try again', { requestId });
+  }
+
+  private async answerOf(requestId: string, call: () => Promise<Answer>): Promise<Answer | 'ended under it'> {
+    try {
+      return await call();
+    } catch (error) {
+      const isOver = error instanceof WorkflowNotFoundError || isGone(error);
+      if (error instanceof WorkflowUpdateFailedError && !isCutShort(error)) {
+        throw failureOf(error.cause, requestId);
+      }
+      if (!isOver && !(error instanceof WorkflowUpdateFailedError)) throw this.outOfReach(error, requestId);
+    }
+    const status = await this.standing(requestId);
+    if (status.state === 'issued' && 'mandate' in status) return { done: true, status };
+    const goesOn =
+      (status.state === 'pending' || status.state === 'approved') && (await this.isRunning(requestId));
+    if (goesOn) return 'ended under it';
+    const message =
+      status.state === 'pending' || status.state === 'approved'
+        ? 'the workflow of the request was ended'
+        : `the request is ${status.state}`;
+    return { done: false, code: 'request_finished', message, reasons: [] };
+  }
+
+  private async isRunning(requestId: string): Promise<boolean> {
+    const { status } = await this.reaching(() => this.handle(requestId).describe(), requestId);
+    return status.name === 'RUNNING';
   }
 
   private async brief<T>(type: string, request: object | string): Promise<T> {

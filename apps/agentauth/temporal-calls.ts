@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowUpdateFailedError } from '@temporalio/client';
 import {
   isGrpcServiceError,
   ServiceError,
@@ -148,6 +148,11 @@ export function failureOf(cause: unknown, requestId: string | undefined): AtbErr
     return new AtbError(failure.type, failure.message, options);
   }
   return new AtbError('internal', 'something went wrong on our side; it was logged', options);
+}
+
+/** Whether a run ended, by a reset for example, before it answered an update that it had begun with. */
+export function isCutShort({ cause }: WorkflowUpdateFailedError): boolean {
+  return cause instanceof ApplicationFailure && cause.type === 'AcceptedUpdateCompletedWorkflow';
 }
 
 function grpcCodeOf(error: unknown): number | undefined {

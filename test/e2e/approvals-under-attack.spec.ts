@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NativeConnection, Worker } from '@temporalio/worker';
+import { Client as DatabaseClient } from 'pg';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import {
@@ -11,6 +13,7 @@ import {
   verdictSignal,
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
+import type { Answer } from '../support/http';
 import { TestStack } from '../support/stack';
 
 const JUNK = 10_000;
@@ -73,6 +76,123 @@ it('10,000 junk signals leave the history and the audit log bounded, and the req
   expect(types.filter((type) => type === 'poa_signal_rejected').length).toBeLessThan(40);
   expect(types.filter((type) => type === 'poa_issued_dual_control')).toHaveLength(1);
 }, 180_000);
+
+it('a verdict that arrives while the run is handed over is not lost, and nobody keeps it from being handed over', async () => {
+  const asked = await finance().post('/issue', {
+    act: 'sap.payment.execute',
+    con: { params: { amount: 1250 } },
+  });
+  const id = String(asked.body.request_id);
+  const statement = await bob.sign(id);
+  const noise = (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id));
+  const sealed = (await stack.sealedClient()).workflow.getHandle(poaRequestWorkflowId(id));
+  const first = (await sealed.describe()).runId;
+
+  // An update is always under way, until the run was handed over.
+  const answers: string[] = [];
+  const run = { handedOver: false };
+  const asking = Array.from({ length: 3 }, async () => {
+    for (let tries = 0; !run.handedOver && tries < 1_000; tries++) {
+      const { status, body } = await collect(id);
+      answers.push(`${status} ${String(body.code)}`);
+      run.handedOver = (await sealed.describe()).runId !== first;
+    }
+  });
+  let word: Promise<Answer> | undefined;
+  for (let sent = 0; !run.handedOver && sent < JUNK; sent += AT_ONCE) {
+    await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => noise.signal('verdict', `junk ${sent + n}`)));
+    // The server suggests a new run after 4,096 events.
+    if (sent === 3_900) word = answered(() => bob.submit(id, statement));
+  }
+  await Promise.all(asking);
+  expect(run.handedOver).toBe(true);
+  expect(await word).toMatchObject({
+    status: 200,
+    body: { state: 'pending', outstanding: { approvals: 1 } },
+  });
+  expect(answers.filter((answer) => !/^(409 not_approved|503 \w+)$/.test(answer))).toEqual([]);
+
+  expect(await answered(async () => carol.give(id))).toMatchObject({
+    status: 200,
+    body: { state: 'approved' },
+  });
+  expect((await answered(() => collect(id))).status).toBe(200);
+  const types = (await (await stack.ledger()).events({ requestId: id, limit: 1_000 })).map(
+    ({ type }) => type,
+  );
+  expect(types.filter((type) => type === 'poa_verdict_recorded')).toHaveLength(2);
+  expect(types.filter((type) => type === 'poa_issued_dual_control')).toHaveLength(1);
+}, 180_000);
+
+/** The first answer that is no 503: what cannot be answered now is asked again. */
+async function answered(send: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 0; tries < 30; tries++) {
+    const answer = await send();
+    if (answer.status !== 503) return answer;
+    await sleep(200);
+  }
+  throw new Error('nobody answered');
+}
+
+it('10,000 signals that come while no worker runs do not keep it from starting', async () => {
+  const asked = await finance().post('/issue', { act: 'erp.order.create' });
+  const id = String(asked.body.request_id);
+  const noise = (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id));
+  const statement = await bob.sign(id);
+  await stack.stack.parts.worker.stop();
+  for (let sent = 0; sent < JUNK - AT_ONCE; sent += AT_ONCE) {
+    await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => noise.signal('verdict', `junk ${sent + n}`)));
+  }
+  await stack.stack.parts.worker.start();
+  expect(await answered(() => bob.submit(id, statement))).toMatchObject({ body: { state: 'approved' } });
+  expect((await answered(() => collect(id))).status).toBe(200);
+  const rejected = await (
+    await stack.ledger()
+  ).events({ requestId: id, type: 'poa_signal_rejected', limit: 1_000 });
+  expect(rejected.length).toBeLessThan(40);
+}, 120_000);
+
+it('a verdict that is being looked at when somebody resets the workflow counts once', async () => {
+  const id = await pending();
+  const statement = await bob.sign(id);
+  const workflowId = poaRequestWorkflowId(id);
+  const client = await stack.insider();
+  const { runId } = await (await stack.sealedClient()).workflow.getHandle(workflowId).describe();
+  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+  const point = events?.find(({ workflowTaskCompletedEventAttributes: done }) => done)?.eventId ?? null;
+
+  // Its step waits for a lock of somebody's.
+  const url = (await readFile(join(stack.directory, 'database-url'), 'utf8')).trim();
+  const database = new DatabaseClient({ connectionString: url });
+  await database.connect();
+  await database.query('begin');
+  await database.query('select * from poa_request where request_id = $1 for update', [id]);
+  await database.query('lock table verdict in share row exclusive mode');
+  const submitted = bob.submit(id, statement);
+  await sleep(700);
+  await client.workflowService.resetWorkflowExecution({
+    ...{ namespace: 'atb', workflowExecution: { workflowId, runId }, workflowTaskFinishEventId: point },
+    ...{ requestId: 'reset-under-a-verdict', reason: 'an insider tries' },
+  });
+  await database.query('rollback');
+  await database.end();
+
+  expect(await submitted).toMatchObject({ status: 200, body: { state: 'approved' } });
+  expect((await collect(id)).status).toBe(200);
+  const types = await stack.auditTypes(id);
+  expect(types.filter((type) => type === 'poa_verdict_recorded')).toHaveLength(1);
+  expect(types.filter((type) => type === 'poa_issued')).toHaveLength(1);
+}, 60_000);
+
+it('a word on a request whose workflow was terminated is refused with the reason', async () => {
+  const id = await pending();
+  const statement = await bob.sign(id);
+  await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
+  expect(await bob.submit(id, statement)).toMatchObject({
+    status: 409,
+    body: { code: 'request_finished', detail: 'the workflow of the request was ended' },
+  });
+});
 
 it('statements that count for nothing, sealed with stolen codec keys, are looked at only so often', async () => {
   const id = await pending();
