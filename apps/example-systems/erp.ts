@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '../../domain/json';
 import { add, Declined, entry, text } from './operation';
-import type { System } from './operation';
+import type { System, SystemAnswer } from './operation';
 
 interface ErpState {
   readonly orders: Record<string, JsonObject>;
@@ -10,6 +10,8 @@ interface ErpState {
   readonly payments: Record<string, JsonObject>;
   /** Payments by the Idempotency-Key that they came with. */
   readonly paidUnder: Record<string, string>;
+  /** Payments that were taken back, by the Idempotency-Key of that. */
+  reversedUnder?: Record<string, string>;
 }
 
 const CENTS = 100;
@@ -21,6 +23,8 @@ export const erp: System<ErpState> = {
     vendors: {
       'V-1': { vendor_id: 'V-1', name: 'Paper and Ink Ltd', paid: 0, currency: 'EUR' },
       'V-2': { vendor_id: 'V-2', name: 'Northern Freight', paid: 0, currency: 'EUR' },
+      // Its bank takes nothing: a payment to it is booked, and then the transfer fails.
+      'V-3': { vendor_id: 'V-3', name: 'Old Quay Storage', paid: 0, currency: 'EUR', bank: 'closed' },
     },
     payments: {},
     paidUnder: {},
@@ -62,7 +66,7 @@ export const erp: System<ErpState> = {
     readPayment: ({ payments }, { path }) => ({ status: 200, body: entry(payments, path.payment_id) }),
     executePayment: (state, { body, idempotencyKey, now }) => {
       const known = idempotencyKey === undefined ? undefined : state.paidUnder[idempotencyKey];
-      if (known !== undefined) return { status: 201, body: entry(state.payments, known) };
+      if (known !== undefined) return paymentAnswer(entry(state.payments, known));
       const vendor = entry(state.vendors, text(body.vendor_id));
       if (body.currency !== undefined && body.currency !== vendor.currency) {
         throw new Declined(422, 'the vendor is paid in another currency');
@@ -76,11 +80,48 @@ export const erp: System<ErpState> = {
         ...{ payment_id: paymentId, currency: vendor.currency ?? null },
         ...body,
         executed_at: now.toISOString(),
+        transfer: vendor.bank === 'closed' ? 'failed' : 'done',
       };
-      return { status: 201, body: add(state.payments, paymentId, payment) };
+      return paymentAnswer(add<JsonObject>(state.payments, paymentId, payment));
+    },
+    reversePayment: (state, { body, idempotencyKey, now }) => {
+      const reversed = (state.reversedUnder ?? {})[idempotencyKey ?? ''];
+      if (reversed !== undefined) return { status: 200, body: entry(state.payments, reversed) };
+      const payment = theFailed(state, body);
+      const { payment_id: paymentId, vendor_id: vendorId, invoice_id: invoiceId, amount } = payment;
+      const vendor = entry(state.vendors, text(vendorId));
+      const paid = Math.round((vendor.paid - Number(amount)) * CENTS) / CENTS;
+      state.vendors[text(vendorId)] = { ...vendor, paid };
+      if (invoiceId !== undefined) {
+        state.invoices[text(invoiceId)] = { ...entry(state.invoices, text(invoiceId)), state: 'open' };
+      }
+      if (idempotencyKey !== undefined) {
+        state.reversedUnder = { ...state.reversedUnder, [idempotencyKey]: text(paymentId) };
+      }
+      const taken = { ...payment, transfer: 'reversed', reversed_at: now.toISOString() };
+      return { status: 200, body: (state.payments[text(paymentId)] = taken) };
     },
   },
 };
+
+/** A transfer that failed leaves a payment that is booked: the answer says so. */
+function paymentAnswer(payment: JsonObject): SystemAnswer {
+  if (payment.transfer !== 'failed') return { status: 201, body: payment };
+  const problem = { title: 'the payment is booked, and its transfer failed', status: 502 };
+  return { status: 502, body: { ...problem, payment }, headers: { 'erp-outcome': 'committed' } };
+}
+
+/** The one payment of these values whose transfer failed. Throws `Declined`. */
+function theFailed({ payments }: ErpState, wanted: JsonObject): JsonObject {
+  const [found, ...others] = Object.values(payments).filter(
+    (payment) =>
+      payment.transfer === 'failed' &&
+      Object.entries(wanted).every(([name, value]) => payment[name] === value),
+  );
+  if (!found) throw new Declined(404, 'no such payment has failed');
+  if (others.length > 0) throw new Declined(409, 'more than one such payment has failed');
+  return found;
+}
 
 function payInvoice({ invoices }: ErpState, id: string, amount: number): void {
   const invoice = entry(invoices, id);

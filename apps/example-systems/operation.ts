@@ -11,6 +11,7 @@ export interface SystemCall {
 export interface SystemAnswer {
   readonly status: number;
   readonly body: Json;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** What a system does for one operation of its document. It may change the state; throws `Declined`. */

@@ -98,8 +98,11 @@ function routesOf(document: JsonObject, perform: Perform): readonly RouteOptions
         ...(requestBody !== undefined && { schema: { body: schema } }),
         handler: async (request: FastifyRequest, reply: FastifyReply) => {
           const call = callOf(request);
-          const { status, body } = await perform(text(operationId), call, request.method === 'GET');
-          return reply.code(status).header('content-type', 'application/json').send(JSON.stringify(body));
+          const { status, body, headers } = await perform(text(operationId), call, request.method === 'GET');
+          return reply
+            .code(status)
+            .headers({ ...headers, 'content-type': 'application/json' })
+            .send(JSON.stringify(body));
         },
       };
     }),

@@ -111,6 +111,43 @@ describe('atb call', () => {
     }
   }, 240_000);
 
+  it('a payment that was booked before its transfer failed is really taken back, by the broker alone', async () => {
+    const words = [
+      'erp',
+      'POST',
+      '/payments',
+      '--data',
+      '{"amount":980,"vendor_id":"V-3","invoice_id":"INV-4711"}',
+    ];
+    let id = '';
+    const paying = await call('finance-bot', [...words, '--reversal'], (remark) => {
+      const asked = /asked: request (\S+)/.exec(remark)?.[1];
+      if (asked === undefined) return;
+      id = asked;
+      void bob.give(asked).then(() => carol.give(asked));
+    });
+    expect(paying.answer).toMatchObject({
+      state: 'redeemed',
+      status: 502,
+      body: { payment: { amount: 980 } },
+    });
+    const { payment } = paying.answer.body as { readonly payment: { readonly payment_id: string } };
+    const read = async (path: string) =>
+      (await call('finance-bot', ['erp', 'GET', path])).answer.body as Record<string, unknown>;
+    const path = `/payments/${payment.payment_id}`;
+    for (let tries = 0; tries < 20 && (await read(path)).transfer !== 'reversed'; tries++);
+    expect(await read(path)).toMatchObject({ amount: 980, transfer: 'reversed' });
+    expect(await read('/vendors/V-3')).toMatchObject({ paid: 0 });
+    expect(await read('/invoices/INV-4711')).toMatchObject({ state: 'open' });
+    expect(await stack.auditTypes(id)).toEqual([
+      ...['poa_requested', 'poa_verdict_recorded', 'poa_verdict_recorded', 'poa_issued_dual_control'],
+      ...['poa_redeemed', 'poa_reversal_due', expect.any(String), expect.any(String), expect.any(String)],
+    ]);
+    expect(await stack.auditTypes(id)).toEqual(
+      expect.arrayContaining(['poa_redemption_outcome', 'poa_reversal_redeemed', 'poa_reversed']),
+    );
+  });
+
   it('a contact is really changed, and nothing but what was approved', async () => {
     const words = ['crm', 'PATCH', '/contacts/C-43', '--data', '{"phone":"+41 44 000 00 99"}'];
     const changed = await call('crm-assistant', words, (remark) => {
