@@ -203,6 +203,7 @@ const REASONS: readonly RollbackReason[] = [
   'change_aborted',
   'change_window_closed',
   'change_not_signed_off',
+  'change_not_proven',
   'change_interrupted',
 ];
 

@@ -43,6 +43,7 @@ export type RollbackReason =
   | 'change_aborted'
   | 'change_window_closed'
   | 'change_not_signed_off'
+  | 'change_not_proven'
   | 'change_interrupted';
 
 export type ChangeEnd = 'completed' | 'rolled_back' | 'rollback_failed';

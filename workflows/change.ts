@@ -1,4 +1,5 @@
 import {
+  ActivityFailure,
   allHandlersFinished,
   ApplicationFailure,
   CancellationScope,
@@ -7,6 +8,7 @@ import {
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
+  sleep,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import type { BegunChange, ChangeActivities, ChangeExecution, StepOutcome } from '../activities/change-types';
@@ -95,16 +97,17 @@ class ChangeProcedure {
     } else {
       this.begun = begun;
       this.become({ state: 'running', kind: begun.kind, name: begun.name, by: begun.by });
-      const reason = await this.climb(begun);
-      await this.end(reason === null ? 'completed' : await this.rollBack(reason));
+      const reason = (await this.proven(() => this.climb(begun))) ?? 'change_not_proven';
+      if (reason === 'complete' && !(await this.ends('completed'))) await this.goBack('change_not_proven');
+      else if (reason !== 'complete') await this.goBack(reason);
       await this.awaitReview();
     }
     await condition(allHandlersFinished);
     return this.status;
   }
 
-  /** One share after the other; answers why not further, null where it is complete. */
-  private async climb({ canary }: BegunChange): Promise<RollbackReason | null> {
+  /** One share after the other; answers why not further, where it is not complete. */
+  private async climb({ canary }: BegunChange): Promise<RollbackReason | 'complete'> {
     for (const [step, { percent, soakSeconds }] of canary.entries()) {
       if (this.aborted) return 'change_aborted';
       const input = { id: this.start.id, step };
@@ -118,22 +121,39 @@ class ChangeProcedure {
       this.tell('checked', percent, checked);
       if (checked.reason !== null) return checked.reason;
     }
-    return null;
+    return 'complete';
   }
 
-  private async rollBack(reason: RollbackReason): Promise<ChangeEnd> {
+  /** Until the log bears out that it is back, or that the way back failed: somebody else's word for it ends nothing. */
+  private async goBack(reason: RollbackReason): Promise<void> {
     this.become({ state: 'rolling_back', reasons: [reason] });
     const { id } = this.start;
-    const back = await this.step(() => execution.rollBackChange({ id, reason }));
-    this.tell('rolled_back', back.good ? 0 : this.status.percent, back);
-    if (back.good) this.become({ percent: 0 });
-    return back.good ? 'rolled_back' : 'rollback_failed';
+    for (;;) {
+      const back = await this.proven(() => this.step(() => execution.rollBackChange({ id, reason })));
+      if (back && (await this.ends(back.good ? 'rolled_back' : 'rollback_failed'))) {
+        this.tell('rolled_back', back.good ? 0 : this.status.percent, back);
+        if (back.good) this.become({ percent: 0 });
+        return;
+      }
+      await sleep('5 seconds', { summary: 'the log does not bear out what was said' });
+    }
   }
 
-  private async end(state: ChangeEnd): Promise<void> {
+  private async ends(state: ChangeEnd): Promise<boolean> {
     const { id } = this.start;
-    const ended = await this.step(() => records.endChange({ id, state }));
-    this.become({ state: ended.state, reviewUntil: ended.reviewUntil });
+    const ended = await this.proven(() => this.step(() => records.endChange({ id, state })));
+    if (ended) this.become({ state: ended.state, reviewUntil: ended.reviewUntil });
+    return ended !== null;
+  }
+
+  /** Null where a step finds that the log does not bear out what it was told: never is a change left at that. */
+  private async proven<T>(work: () => Promise<T>): Promise<T | null> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof ActivityFailure)) throw error;
+      return null;
+    }
   }
 
   /** An emergency is not over before its review; people are reminded of it again and again. */

@@ -93,18 +93,31 @@ export async function startOperations(
   };
 }
 
-/** The same steps, which say all the while that they are alive: whoever dies is noticed within seconds. */
+/**
+ * The same steps, which say all the while that they are alive: whoever dies is noticed within seconds. Of one change one
+ * runs at a time, whoever else is told that the one before has ended.
+ */
 function beating<Steps extends object>(steps: Steps): Steps {
+  const running = new Map<string, Promise<unknown>>();
+  const oneAtATime = async (id: string, work: () => Promise<unknown>): Promise<unknown> => {
+    const mine = (running.get(id) ?? Promise.resolve()).then(work, work);
+    running.set(id, mine);
+    try {
+      return await mine;
+    } finally {
+      if (running.get(id) === mine) running.delete(id);
+    }
+  };
   return Object.fromEntries(
     Object.entries(steps).map(([name, step]) => [
       name,
-      async (input: unknown): Promise<unknown> => {
+      async (input: { readonly id: string }): Promise<unknown> => {
         const context = Context.current();
         const beat = setInterval(() => {
           context.heartbeat();
         }, HEARTBEAT_MS);
         try {
-          return await (step as (input: unknown) => Promise<unknown>)(input);
+          return await oneAtATime(input.id, () => (step as (input: unknown) => Promise<unknown>)(input));
         } finally {
           clearInterval(beat);
         }

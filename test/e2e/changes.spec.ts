@@ -1,8 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
-import { CAB_SCHEDULE } from '../../workflows/contract';
+import { CAB_SCHEDULE, CHANGE, TASK_QUEUE } from '../../workflows/contract';
 import { anRfc, ChangePeople, Platform } from '../support/change';
 import { TestStack } from '../support/stack';
 
@@ -351,5 +351,67 @@ describe('a change that may not run', () => {
       expect(refused).toMatchObject(refusedAs(400, 'proposal_malformed'));
       expect(String(refused.body.detail)).toMatch(/^the change is malformed: it/);
     }
+  });
+});
+
+/** Whoever holds the namespace, and the keys of the codec too: believed by no step. */
+describe('somebody who starts workflows by hand, or completes the steps of others', () => {
+  it('runs no change that nobody signed off, with whatever statement', async () => {
+    const change = anEmergency();
+    const id = await people.proposed(change);
+    const client = await stack.sealedClient();
+    for (const statement of ['a.b.c', await people.grace.sign(id, change, 'run')]) {
+      const handle = await client.workflow.start(CHANGE, {
+        workflowId: `change/${id}`,
+        taskQueue: TASK_QUEUE,
+        args: [{ id, statement }],
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      });
+      expect(await handle.result()).toMatchObject({ state: 'refused', percent: 0 });
+    }
+    expect(await platform.done()).toEqual([]);
+  });
+
+  it('gets no further by saying that a step was applied: it is rolled back, and the command is dead', async () => {
+    await writeFile(platform.path('hold-deploy'), '');
+    const id = await run(anEmergency());
+    const client = await stack.sealedClient();
+    const handle = client.workflow.getHandle(`change/${id}`);
+    const pending = async () => (await handle.describe()).raw.pendingActivities?.[0];
+    for (let tries = 0; (await pending())?.activityType?.name !== 'applyChangeStep' && tries < 100; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const { activityId } = (await pending()) ?? {};
+    if (activityId == null) throw new Error('no step is under way');
+    const forged = { good: true, detail: 'done', reason: null };
+    await client.activity.complete({ workflowId: `change/${id}`, activityId }, forged);
+    expect(await people.reaches(id, 'rolled_back')).toMatchObject({
+      percent: 0,
+      reasons: ['change_not_proven'],
+    });
+    await rm(platform.path('hold-deploy'));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await platform.done()).toEqual(['begin 1.4.0 50', 'restoring 1.3.9 0', 'restore 1.3.9 0']);
+  });
+
+  it('ends no change by saying that it was rolled back', async () => {
+    await writeFile(platform.path('smoke-fails-50'), '');
+    await writeFile(platform.path('hold-restore'), '');
+    const id = await run(anEmergency());
+    const client = await stack.sealedClient();
+    const handle = client.workflow.getHandle(`change/${id}`);
+    const pending = async () => (await handle.describe()).raw.pendingActivities?.[0];
+    for (let tries = 0; (await pending())?.activityType?.name !== 'rollBackChange' && tries < 100; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const { activityId } = (await pending()) ?? {};
+    if (activityId == null) throw new Error('no step is under way');
+    const forged = { good: true, detail: 'done', reason: null };
+    await client.activity.complete({ workflowId: `change/${id}`, activityId }, forged);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(await people.status(id)).toMatchObject({ state: 'rolling_back' });
+    await rm(platform.path('hold-restore'));
+    expect(await people.reaches(id, 'rolled_back')).toMatchObject({ percent: 0 });
+    expect((await platform.done()).at(-1)).toBe('restore 1.3.9 0');
   });
 });
