@@ -248,6 +248,8 @@ export interface Principal {
   readonly team: string | null;
   /** Whether this person may revoke a mandate that is not their own. */
   readonly mayRevokeAny: boolean;
+  /** Whether this person may erase what is known of a person (GDPR Art. 17). */
+  readonly mayErase: boolean;
 }
 
 /** The input in the words of the Rego rules. `timeZone` is the policy's own (data: calendar). */
@@ -417,6 +419,7 @@ export function parsePrincipal(value: unknown): Principal {
     roles: texts(principal.roles, 'roles'),
     team: principal.team == null ? null : text(principal.team, 'team'),
     mayRevokeAny: boolean(principal.may_revoke_any, 'may_revoke_any'),
+    mayErase: boolean(principal.may_erase, 'may_erase'),
   };
 }
 

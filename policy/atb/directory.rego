@@ -36,7 +36,7 @@ on_requesters_side(id, agent_id) if same_person(id, agent(agent_id).owner)
 
 on_requesters_side(id, agent_id) if same_person(id, agent(agent_id).deployed_by)
 
-default principal := {"known": false, "kind": null, "roles": [], "team": null, "may_revoke_any": false}
+default principal := {"known": false, "kind": null, "roles": [], "team": null, "may_revoke_any": false, "may_erase": false}
 
 principal := {
 	"known": true,
@@ -44,15 +44,23 @@ principal := {
 	"roles": sort(person(input.id).roles),
 	"team": person(input.id).team,
 	"may_revoke_any": may_revoke_any,
+	"may_erase": may_erase,
 } if {
 	person(input.id)
 }
 
-principal := {"known": true, "kind": "agent", "roles": [], "team": null, "may_revoke_any": false} if agent(input.id)
+principal := {"known": true, "kind": "agent", "roles": [], "team": null, "may_revoke_any": false, "may_erase": false} if agent(input.id)
 
 default may_revoke_any := false
 
 may_revoke_any if person(input.id).team in data.directory.teams_that_may_revoke
+
+default may_erase := false
+
+may_erase if {
+	some role in person(input.id).roles
+	role in data.directory.roles_that_may_erase
+}
 
 # Whoever is away today is not waited for; what they sign all the same counts.
 away(id) if away_on(id, today)

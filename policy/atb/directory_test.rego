@@ -6,18 +6,27 @@ import data.atb.poa_test.person
 principal(id) := found if found := directory.principal with input as {"id": id}
 
 test_people_with_their_roles if {
-	principal(person("carol")) == {"known": true, "kind": "person", "roles": ["on_call", "security"], "team": "Security", "may_revoke_any": true}
+	principal(person("carol")) == {"known": true, "kind": "person", "roles": ["on_call", "security"], "team": "Security", "may_revoke_any": true, "may_erase": false}
 	principal(person("alice")).may_revoke_any == false
 }
 
 test_agents_hold_no_roles if {
-	principal("spiffe://corp.example/agent/explorer") == {"known": true, "kind": "agent", "roles": [], "team": null, "may_revoke_any": false}
+	principal("spiffe://corp.example/agent/explorer") == {"known": true, "kind": "agent", "roles": [], "team": null, "may_revoke_any": false, "may_erase": false}
 }
 
 test_nobody_else_is_known if {
 	every id in [person("mallory"), person("Bob"), "", null, 7, "bob", "https://corp.example/person/bob"] {
 		principal(id).known == false
 	}
+}
+
+test_who_may_erase_personal_data_is_a_right_of_its_own if {
+	principal(person("ivan")).may_erase
+	every id in [person("carol"), person("bob"), person("mallory"), "spiffe://corp.example/agent/explorer"] {
+		principal(id).may_erase == false
+	}
+	carol := directory.principal with input as {"id": person("carol")} with data.directory.roles_that_may_erase as ["security"]
+	carol.may_erase
 }
 
 # Attack 4.

@@ -36,10 +36,10 @@ export function registerErase(audit: Command, surroundings: Surroundings): void 
     .addHelpText(
       'after',
       `
-There is no way back. Whoever may revoke any mandate may do this; the log tells who did.
+There is no way back. Policy data says who may (directory.roles_that_may_erase); the log tells who did.
 
 Example:
-  atb audit erase spiffe://corp.example/person/bob --as person/carol`,
+  atb audit erase spiffe://corp.example/person/bob --as person/ivan`,
     )
     .action(async (person: string, options: Options) => {
       await inSession(surroundings, options, async (session) => {
@@ -74,7 +74,7 @@ async function permitted(session: Session, options: Options): Promise<string> {
     pollSeconds: POLL_SECONDS,
   });
   try {
-    if ((await policy.principal(by)).mayRevokeAny) return by;
+    if ((await policy.principal(by)).mayErase) return by;
     throw new AtbError('policy_denied', `policy does not let ${shortName(by)} erase personal data`);
   } finally {
     await policy.close();
