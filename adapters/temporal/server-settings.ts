@@ -9,6 +9,8 @@ export const DYNAMIC_CONFIG = {
   // One worker process does not need a queue in four parts, and a task in another part costs a forward.
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
+  // A step that the worker can take at once comes with the answer that asked for it, not by way of the queue.
+  'system.enableActivityEagerExecution': true,
   // Above 100 signals that come while a step runs, the step is thrown away and begun again: noise must not do that.
   'history.maximumBufferedEventsBatch': 10_000,
 } as const;
