@@ -1,6 +1,6 @@
 import type { JsonObject } from './json';
 
-/** Where in a request a value is. Values in a path, a query or a header are texts of the given type. */
+/** Where in a request a value is. Values in a path, a query or a header are texts of the given type; in a body they are JSON. */
 export type ValueLocation =
   | {
       readonly in: 'path' | 'query' | 'header';
@@ -8,7 +8,13 @@ export type ValueLocation =
       readonly type: TextType;
       readonly optional: boolean;
     }
-  | { readonly in: 'body'; readonly pointer: string; readonly optional: boolean };
+  | {
+      readonly in: 'body';
+      readonly pointer: string;
+      /** Undefined where any will do, for policy to judge. */
+      readonly type: TextType | undefined;
+      readonly optional: boolean;
+    };
 
 export type TextType = 'string' | 'number' | 'integer' | 'boolean';
 

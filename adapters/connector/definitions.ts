@@ -234,7 +234,7 @@ function credentialReference(
 
 function location(place: LocationDefinition): ValueLocation {
   const optional = place.optional ?? false;
-  if (place.in === 'body') return { in: 'body', pointer: place.pointer ?? '', optional };
+  if (place.in === 'body') return { in: 'body', pointer: place.pointer ?? '', type: place.type, optional };
   const name = place.in === 'header' ? (place.name ?? '').toLowerCase() : (place.name ?? '');
   return { in: place.in, name, type: place.type ?? 'string', optional };
 }

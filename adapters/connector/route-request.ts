@@ -7,42 +7,62 @@ export interface RouteRequest {
   /** Below the connector, with its leading slash and its query. */
   readonly target: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Null where the route takes none. */
-  readonly body: Uint8Array | null;
+  /** Empty where the route takes none. */
+  readonly body: Buffer;
+}
+
+/** A named part of a path, with its expression. */
+export const PATH_GROUP = /:([A-Za-z_$][\w$]*)(?:\([^)]*\))?/g;
+/** A path that values can be put into: plain segments and whole named ones. */
+const WRITABLE = /^(?:\/(?:[A-Za-z0-9._~-]+|:[A-Za-z_$][\w$]*(?:\([^()/]*\))?))+$/;
+
+/** Whether calls of the route can be made from values: one with a wildcard is not. */
+export function isWritable({ path }: Route): boolean {
+  return WRITABLE.test(path);
 }
 
 /**
- * Puts values where a route wants them, each in all of its places. Throws `reversal_not_possible` where the route is not
- * one that can be written so. Whether every value is there, and nothing else, is for who takes the call apart again.
+ * Puts values where a route wants them: each where it must be, and of places that may have it, in the first. `places`
+ * are the route's parameters, unless told. Throws `parameter_malformed`. Whether every value is there, and nothing else,
+ * is for who takes the call apart again.
  */
-export function routeRequest(route: Route, params: JsonObject): RouteRequest {
-  let path = route.path;
+export function routeRequest(
+  route: Route,
+  values: JsonObject,
+  places: ReadonlyMap<string, readonly ValueLocation[]> = new Map(Object.entries(route.parameters)),
+): RouteRequest {
+  const path = new Map<string, string>();
   const query: string[] = [];
   const headers: Record<string, string> = {};
-  const root: { body: Json } = { body: {} };
-  for (const [name, places] of Object.entries(route.parameters)) {
-    const value = Object.hasOwn(params, name) ? params[name] : undefined;
-    if (value === undefined) continue;
-    for (const place of places) {
-      if (place.in === 'body') put(root, place, value);
-      else {
-        const text = typeof value === 'string' ? value : JSON.stringify(value);
-        if (place.in === 'path') path = path.replace(new RegExp(`:${place.name}(?![\\w$])`), component(text));
-        else if (place.in === 'query') query.push(`${component(place.name)}=${component(text)}`);
-        else headers[place.name] = text;
+  let body: Json | undefined;
+  for (const [name, [first, ...others]] of places) {
+    const value = Object.hasOwn(values, name) ? values[name] : undefined;
+    if (value === undefined || first === undefined) continue;
+    for (const place of [first, ...others.filter(({ optional }) => !optional)]) {
+      switch (place.in) {
+        case 'path':
+          path.set(place.name, component(textOf(name, value)));
+          break;
+        case 'query':
+          query.push(`${component(place.name)}=${component(textOf(name, value))}`);
+          break;
+        case 'header':
+          headers[place.name] = textOf(name, value);
+          break;
+        case 'body':
+          body = withMember(body, place.pointer.split('/').slice(1), value);
       }
     }
   }
-  if (/[:*(){}?+]/.test(path)) throw unwritable('its path has a part that no value fills');
-  const isJson = route.body === 'json';
+  const filled = route.path.replace(PATH_GROUP, (_, name: string) => path.get(name) ?? '');
   return {
-    target: query.length === 0 ? path : `${path}?${query.join('&')}`,
-    headers: isJson ? { ...headers, 'content-type': 'application/json' } : headers,
-    body: isJson ? Buffer.from(JSON.stringify(root.body)) : null,
+    target: query.length === 0 ? filled : `${filled}?${query.join('&')}`,
+    headers,
+    body: route.body === 'json' ? Buffer.from(JSON.stringify(body ?? {})) : Buffer.alloc(0),
   };
 }
 
-/** RFC 3986: all but the unreserved characters, so that there is one spelling. */
+/** RFC 3986 §2.3: unreserved characters stand for themselves, and only they, so that there is one spelling. */
 function component(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
@@ -50,27 +70,17 @@ function component(text: string): string {
   );
 }
 
-/** RFC 6901, into objects that are made on the way. */
-function put(root: { body: Json }, { pointer }: ValueLocation & { in: 'body' }, value: Json): void {
-  const tokens = pointer.split('/').slice(1);
-  const last = tokens.pop();
-  if (last === undefined) {
-    root.body = value;
-    return;
-  }
-  let at = root.body as Record<string, Json>;
-  for (const token of tokens) {
-    const name = unescaped(token);
-    if (!Object.hasOwn(at, name)) at[name] = {};
-    at = at[name] as Record<string, Json>;
-  }
-  at[unescaped(last)] = value;
+function textOf(name: string, value: Json): string {
+  if (typeof value === 'object') throw new AtbError('parameter_malformed', `${name} must be one plain value`);
+  return String(value);
 }
 
-function unescaped(token: string): string {
-  return token.replaceAll('~1', '/').replaceAll('~0', '~');
-}
-
-function unwritable(why: string): AtbError {
-  return new AtbError('reversal_not_possible', `the route of the reversing action cannot be called: ${why}`);
+/** RFC 6901, where all that leads to the value are objects. */
+function withMember(document: Json | undefined, [token, ...rest]: readonly string[], value: Json): Json {
+  if (token === undefined) return value;
+  const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
+  const members =
+    typeof document === 'object' && document !== null && !Array.isArray(document) ? document : {};
+  const before = Object.hasOwn(members, name) ? (members as JsonObject)[name] : undefined;
+  return { ...(members as JsonObject), [name]: withMember(before, rest, value) };
 }

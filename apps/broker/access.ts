@@ -8,6 +8,8 @@ import type { Known } from './redemption';
 /** What the access log tells of one call; filled in as the call is understood. */
 export interface CallAccess {
   readonly known: Known;
+  /** The way in, where it is not the proxy's; the route of a connector that was called by it comes first. */
+  entry: string | null;
   bytes: number;
   code: string | null;
 }
@@ -23,6 +25,8 @@ export function followCall(log: AccessLog, request: IncomingMessage, response: S
   response.once('close', () => {
     const durationMs = performance.now() - startedAt;
     const status = response.headersSent ? response.statusCode : null;
+    if (access.bytes === 0 && status !== null)
+      access.bytes = Number(response.getHeader('content-length') ?? 0);
     writeCall(log, access, { time, durationMs, status, method: request.method ?? 'none' });
   });
   return access;
@@ -33,13 +37,27 @@ export function logUnreadable(log: AccessLog, access: CallAccess, code: string, 
   writeCall(log, { ...access, code }, { time: new Date(), durationMs: 0, status, method: 'none' });
 }
 
+/** A call that came by another protocol, with the status that it would have had. */
+export function logCheck(
+  log: AccessLog,
+  access: CallAccess,
+  {
+    startedAt,
+    status,
+    method,
+  }: { readonly startedAt: number; readonly status: number; readonly method: string },
+): void {
+  const durationMs = performance.now() - startedAt;
+  writeCall(log, access, { time: new Date(Date.now() - durationMs), durationMs, status, method });
+}
+
 export function callAccess(traceparent: string | undefined): CallAccess {
-  return { known: nothingKnown(traceparent), bytes: 0, code: null };
+  return { known: nothingKnown(traceparent), entry: null, bytes: 0, code: null };
 }
 
 function writeCall(
   log: AccessLog,
-  { known, bytes, code }: CallAccess,
+  { known, entry, bytes, code }: CallAccess,
   call: {
     readonly time: Date;
     readonly durationMs: number;
@@ -52,7 +70,7 @@ function writeCall(
     id: randomBytes(ID_BYTES).toString('base64url'),
     process: 'broker',
     client: agent,
-    route: match === null ? 'none' : `/c/${match.connector.id}${match.route.path}`,
+    route: match === null ? (entry ?? 'none') : `/c/${match.connector.id}${match.route.path}`,
     requestId: loggableRequestId(mandate?.req),
     ...{ ...call, traceId, bytes, code },
   });

@@ -245,14 +245,17 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
         agentauth: carrier,
         decideAt: configuration.decideAt,
         requireCaller: (chain) => redemptions.caller(chain),
-        perform: (call, chain, sink) => proxy.perform(call, chain, sink),
-        record: (error, chain) => redemptions.recordUnreadable(error, chain),
+        perform: (call, chain, sink, access) => proxy.perform(call, chain, sink, access),
+        record: (error, chain, access) => redemptions.recordUnreadable(error, chain, access.known),
         onDefect: parts.onDefect,
       }),
     ]);
     let extAuthzGrpcPort: number | undefined;
     if (configuration.extAuthzGrpcPort !== undefined) {
-      const grpc = new GrpcExtAuthz({ identity, gateways, redemptions, onDefect: parts.onDefect });
+      const grpc = new GrpcExtAuthz({
+        ...{ identity, gateways, redemptions, accessLog },
+        onDefect: parts.onDefect,
+      });
       extAuthzGrpcPort = await grpc.listen(configuration.extAuthzGrpcPort, configuration.host);
       undo.push(() => grpc.close());
     }

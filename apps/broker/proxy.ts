@@ -191,13 +191,13 @@ export class Proxy {
     entry: Entry,
     request: IncomingMessage,
     response: ServerResponse,
-    { known }: CallAccess,
+    access: CallAccess,
   ): Promise<void> {
     const chain = this.chains.of(request.socket as TLSSocket);
     try {
-      await entry.handle(request, response, chain);
+      await entry.handle(request, response, chain, access);
     } catch (error) {
-      await this.parts.redemptions.recordUnreadable(asAtbError(error), chain, known);
+      await this.parts.redemptions.recordUnreadable(asAtbError(error), chain, access.known);
       throw error;
     }
   }

@@ -146,8 +146,11 @@ export class Redemptions {
   }
 
   /** As permit, and marks nothing: for who only wants to know. Refusals are recorded all the same. */
-  async assess(call: Call, chain: readonly string[]): Promise<Assessed> {
-    const known = nothingKnown(call.headers.get('traceparent'));
+  async assess(
+    call: Call,
+    chain: readonly string[],
+    known = nothingKnown(call.headers.get('traceparent')),
+  ): Promise<Assessed> {
     try {
       return await this.checked(call, chain, known);
     } catch (error) {

@@ -1,15 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { segmentsOf } from '../../adapters/access-log/segments';
+import { ChannelCredentials, Client as GrpcClient } from '@grpc/grpc-js';
+import { CHECK } from '../../apps/broker/gateway/ext-authz-grpc';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
 
+const GATEWAY = 'spiffe://corp.example/gateway/envoy';
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 let test: TestBroker;
 const sent: string[] = [];
 
 beforeAll(async () => {
-  test = await TestBroker.start();
+  test = await TestBroker.start({
+    environment: { ATB_TRUSTED_PROXIES: GATEWAY, ATB_BROKER_GRPC_PORT: '0' },
+  });
 });
 afterAll(() => test.stop());
 
@@ -17,6 +22,40 @@ async function logText(): Promise<string> {
   const folder = join(test.directory, 'access-log', 'broker');
   const segments = await segmentsOf(folder);
   return (await Promise.all(segments.map(({ name }) => readFile(join(folder, name), 'utf8')))).join('');
+}
+
+/** A check as Envoy asks for it over gRPC. */
+async function overGrpc({
+  cert,
+  compact,
+}: {
+  readonly cert: string;
+  readonly compact: string;
+}): Promise<void> {
+  const own = await test.identity(GATEWAY);
+  const [ca, key, chain] = [test.ca.certificatePem, own.key, own.cert].map((pem) => Buffer.from(pem));
+  const client = new GrpcClient(
+    `localhost:${test.broker.extAuthzGrpcPort ?? 0}`,
+    ChannelCredentials.createSsl(ca, key, chain),
+  );
+  const headers = { authorization: `PoA ${compact}`, 'content-type': 'application/json' };
+  const http = { method: 'POST', path: '/payments', host: 'api.corp.example', headers };
+  const attributes = {
+    source: { certificate: encodeURIComponent(cert) },
+    contextExtensions: { connector: 'erp' },
+    request: { http: { ...http, rawBody: Buffer.from('{"amount":100}') } },
+  };
+  await new Promise<void>((resolve, reject) => {
+    const told = (error: Error | null) => {
+      client.close();
+      if (error) reject(error);
+      else resolve();
+    };
+    client.makeUnaryRequest(
+      ...([CHECK.path, CHECK.requestSerialize, CHECK.responseDeserialize] as const),
+      ...([{ attributes } as never, told] as const),
+    );
+  });
 }
 
 /** The line of a call, once it is written. */
@@ -105,6 +144,69 @@ describe('the broker’s access log', () => {
     expect(text).not.toContain('secret');
     expect(text).not.toContain('31337');
     for (const compact of sent) for (const part of compact.split('.')) expect(text).not.toContain(part);
+  });
+
+  it('has the agent, the route and the reason of what comes by the other ways in', async () => {
+    const { cert } = await test.identity(FINANCE_BOT);
+    const gateway = await test.caller(GATEWAY);
+    const byHttp = async (amount: number, compact: string) =>
+      gateway.post(
+        '/ext_authz/erp/payments',
+        { amount },
+        {
+          authorization: `PoA ${compact}`,
+          'x-forwarded-client-cert': `Cert="${encodeURIComponent(cert)}"`,
+        },
+      );
+    const allowed = {
+      client: FINANCE_BOT,
+      method: 'POST',
+      route: '/c/erp/payments',
+      status: 200,
+      code: null,
+    };
+    expect(await lineOf(async () => byHttp(100, await mandate()))).toMatchObject(allowed);
+    expect(await lineOf(async () => byHttp(101, await mandate()))).toMatchObject({
+      ...{ ...allowed, status: 403, code: 'parameter_mismatch' },
+    });
+
+    const byGrpc = (compact: string) => overGrpc({ cert, compact });
+    expect(await lineOf(async () => byGrpc(await mandate()))).toMatchObject(allowed);
+    expect(await lineOf(() => byGrpc('a.b.c'))).toMatchObject({
+      ...{ ...allowed, route: '/ext_authz', status: 400, code: 'mandate_invalid' },
+    });
+
+    const evaluate = async (amount: number) =>
+      (await test.caller()).post('/access/v1/evaluation', {
+        subject: { type: 'agent', id: FINANCE_BOT },
+        action: { name: 'sap.payment.execute' },
+        resource: {
+          type: 'connector',
+          id: 'erp',
+          properties: { method: 'POST', path: '/payments', body: { amount } },
+        },
+        context: { mandate: await mandate() },
+      });
+    expect(await lineOf(() => evaluate(100))).toMatchObject(allowed);
+    expect(await lineOf(() => evaluate(101))).toMatchObject({ ...allowed, code: 'parameter_mismatch' });
+
+    const bot = await test.caller();
+    const mcp = (method: string, params: object) =>
+      lineOf(() =>
+        bot.post(
+          '/mcp',
+          { jsonrpc: '2.0', id: 1, method, params },
+          { accept: 'application/json, text/event-stream' },
+        ),
+      );
+    const pay = (meta: object) =>
+      mcp('tools/call', { name: 'erp.post_payments', arguments: { amount: 100 }, _meta: meta });
+    expect(await mcp('tools/list', {})).toMatchObject({ ...allowed, route: '/mcp' });
+    expect(await pay({ 'agent-trust-broker/mandate': await mandate() })).toMatchObject(allowed);
+    expect(await pay({})).toMatchObject({ ...allowed, code: 'mandate_missing' });
+    expect(await mcp('tools/call', { name: 'erp.nothing' })).toMatchObject({
+      ...{ ...allowed, route: '/mcp', code: 'route_unknown' },
+    });
   });
 
   it('counts its lines, and drops none', async () => {

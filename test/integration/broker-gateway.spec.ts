@@ -231,6 +231,8 @@ describe.each(ways)('%s', (_, ask) => {
     } finally {
       await test.sql('alter table redemption_away rename to redemption');
     }
+    // Nor could the refusal be recorded: whoever watches is told.
+    expect(test.defects.splice(0)).toEqual([expect.objectContaining({ code: 'audit_unavailable' })]);
   });
 });
 

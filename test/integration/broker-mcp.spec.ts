@@ -43,6 +43,11 @@ describe('the tools', () => {
       'erp.post_payments',
       'erp.put_contacts_contact_id',
     ]);
+    const changing = tools.find(({ name }) => name === 'erp.put_contacts_contact_id');
+    expect(changing?.inputSchema).toMatchObject({
+      properties: { contact_id: { type: 'string' }, phone: { type: 'string' } },
+      required: ['contact_id', 'phone'],
+    });
     expect(tools.find(({ name }) => name === 'erp.get_contacts_contact_id')).toMatchObject({
       annotations: { readOnlyHint: true },
       inputSchema: {

@@ -332,6 +332,27 @@ describe('a mandate with a reversal', () => {
   });
 });
 
+describe('a gateway that hands on the answer itself', () => {
+  it('is told no, and the mandate stays good: nobody would tell us of a failure', async () => {
+    const pair = await paired();
+    const caller = await test.caller();
+    const evaluation = {
+      subject: { type: 'agent', id: pair.claims.sub },
+      action: { name: pair.claims.act },
+      resource: {
+        ...{ type: 'connector', id: 'erp' },
+        properties: { method: 'POST', path: '/payments', body: { amount: 100 } },
+      },
+      context: { mandate: pair.mandate },
+    };
+    expect(await caller.post('/access/v1/evaluation', evaluation)).toMatchObject({
+      body: { decision: false, context: { code: 'reversal_not_possible' } },
+    });
+    bank.afterPayment = done;
+    expect(await pay(pair)).toMatchObject({ status: 200 });
+  });
+});
+
 describe('a broker that is killed', () => {
   it('after it wrote down what is owed: another does it, once', async () => {
     const pair = await paired(70);

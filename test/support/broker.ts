@@ -482,7 +482,7 @@ function erpConnector(port: number): Record<string, unknown> {
             { in: 'path', name: 'contact_id' },
             { in: 'body', pointer: '/id', optional: true },
           ],
-          phone: [{ in: 'body', pointer: '/phone' }],
+          phone: [{ in: 'body', pointer: '/phone', type: 'string' }],
         },
       },
     ],

@@ -72,7 +72,7 @@ function valueAt(place: ValueLocation, carried: Carried): Json | undefined {
     case 'header':
       return typed(place.type, carried.headers.get(place.name), place.name);
     case 'body':
-      return at(carried.body, place.pointer);
+      return ofType(place.type, at(carried.body, place.pointer), place.pointer);
   }
 }
 
@@ -84,6 +84,14 @@ function typed(type: TextType, text: string | undefined, name: string): Json | u
   const isNumber = type === 'number' ? Number.isFinite(number) : Number.isSafeInteger(number);
   if (type !== 'boolean' && isNumber && String(number) === text) return number;
   throw new AtbError('parameter_malformed', `${name} is no ${type}`);
+}
+
+/** A JSON value as it came, where it is of the type that the route wants, if it wants one. */
+function ofType(type: TextType | undefined, value: Json | undefined, pointer: string): Json | undefined {
+  if (value === undefined || type === undefined) return value;
+  const isOfType = type === 'integer' ? Number.isSafeInteger(value) : typeof value === type;
+  if (isOfType) return value;
+  throw new AtbError('parameter_malformed', `the body's ${shown(pointer)} is no ${type}`);
 }
 
 function refuseWhatIsNotNamed(route: Route, carried: Carried): void {

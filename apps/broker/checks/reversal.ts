@@ -1,4 +1,4 @@
-import { routeRequest } from '../../../adapters/connector/route-request';
+import { isWritable, routeRequest } from '../../../adapters/connector/route-request';
 import type { RouteTable } from '../../../adapters/connector/route-table';
 import type { FailureReport, Route } from '../../../domain/connector';
 import { AtbError } from '../../../domain/error';
@@ -34,20 +34,21 @@ export function checkReversal({ rev }: MandateClaims, call: Call, table: RouteTa
 /** Made of what was approved alone, and held to the checks of every call. Throws `reversal_not_possible`. */
 export function reversingCall({ act, con }: ReversalContent, table: RouteTable): ReversingCall {
   const route = table.routeOf(act);
-  const request = routeRequest(route, con.params);
-  const headers = new Map(Object.entries(request.headers));
-  const body = request.body ?? new Uint8Array();
+  if (!isWritable(route)) throw unavailable('the path of the reversing action has a wildcard');
   try {
-    const target = parseCallTarget(`/c/${table.connector.id}${request.target}`);
+    const { target: written, headers: named, body } = routeRequest(route, con.params);
+    const json = route.body === 'json' ? { 'content-type': 'application/json' } : {};
+    const headers = new Map(Object.entries({ ...named, ...json }));
+    const target = parseCallTarget(`/c/${table.connector.id}${written}`);
     const { route: found, path } = table.match(route.method, target.path);
     if (found !== route) throw unavailable('another route of the connector fits');
     const read = readBody(route, headers, body);
     const carried = carriedParameters(route, { path, query: target.query, headers, body: read });
     checkParameters(con.params, carried, route);
+    return { route, path: written, headers, body };
   } catch (cause) {
     throw unavailable('what was approved makes no call of its route', cause);
   }
-  return { route, path: request.target, headers, body };
 }
 
 /** Whether an answer says that the system failed after it had committed. */

@@ -4,6 +4,7 @@ import { isJsonObject } from '../../../domain/json';
 import type { Json, JsonObject } from '../../../domain/json';
 import { parseStrictJson } from '../../../domain/strict-json';
 import { problemOf } from '../../problem-details';
+import type { CallAccess } from '../access';
 import { bodyOf } from '../body';
 import { parseCallHeaders } from '../call';
 import type { Entry } from '../entry';
@@ -32,7 +33,13 @@ export class AuthzenEntry implements Entry {
 
   readonly serves = (path: string) => path === PATH || path === METADATA_PATH;
 
-  async handle(request: IncomingMessage, response: ServerResponse, chain: readonly string[]): Promise<void> {
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    chain: readonly string[],
+    access: CallAccess,
+  ): Promise<void> {
+    access.entry = PATH;
     const headers = parseCallHeaders(request.rawHeaders);
     const requestId = headers.get('x-request-id');
     if (requestId !== undefined && REQUEST_ID.test(requestId)) response.setHeader('x-request-id', requestId);
@@ -47,12 +54,13 @@ export class AuthzenEntry implements Entry {
     const question = questionOf(asked);
     const agentChain = this.agentChain(question, chain);
     try {
-      await this.evaluate(question, agentChain);
+      await this.evaluate(question, agentChain, access);
       send(response, { decision: true });
     } catch (error) {
       // What cannot be decided now is no decision.
       if (!isAtbError(error) || isRetryable(error.code) || error.code === 'internal') throw error;
-      await this.parts.redemptions.recordUnreadable(error, chain);
+      access.code = error.code;
+      await this.parts.redemptions.recordUnreadable(error, chain, access.known);
       send(response, { decision: false, context: problemOf(error) as unknown as JsonObject });
     }
   }
@@ -68,7 +76,7 @@ export class AuthzenEntry implements Entry {
     return seen;
   }
 
-  private async evaluate(question: Question, chain: readonly string[]): Promise<void> {
+  private async evaluate(question: Question, chain: readonly string[], { known }: CallAccess): Promise<void> {
     const { subject, action, connector, method, target, headers, url, body, isDryRun } = question;
     const call = callOfGateway({
       ...{ connector, method, target, headers, url },
@@ -81,8 +89,8 @@ export class AuthzenEntry implements Entry {
     const { redemptions } = this.parts;
     const expected = { subject, action };
     await (isDryRun
-      ? redemptions.assess({ ...call, expected }, chain)
-      : redemptions.permit({ ...call, expected }, chain));
+      ? redemptions.assess({ ...call, expected }, chain, known)
+      : redemptions.permit({ ...call, expected }, chain, known));
   }
 }
 

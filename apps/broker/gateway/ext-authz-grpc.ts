@@ -6,7 +6,11 @@ import * as protobuf from 'protobufjs';
 import { PresentedChains, rotateServerCertificate, serverTlsOptions } from '../../../adapters/spiffe';
 import type { OwnIdentity } from '../../../adapters/spiffe';
 import { AtbError, isAtbError, isRetryable, statusOf } from '../../../domain/error';
+import type { AccessLog } from '../../../adapters/access-log/access-log';
 import { problemOf } from '../../problem-details';
+import { callAccess, logCheck } from '../access';
+import type { CallAccess } from '../access';
+import { CALL_METHODS } from '../call';
 import type { Redemptions } from '../redemption';
 import { EXT_AUTHZ_PROTO } from './ext-authz.proto';
 import { callOfGateway, chainOfEncodedPem, NOT_FOR_UPSTREAM } from './gateway';
@@ -50,11 +54,13 @@ export interface GrpcExtAuthzParts {
   readonly identity: OwnIdentity;
   readonly gateways: Gateways;
   readonly redemptions: Pick<Redemptions, 'permit' | 'recordUnreadable'>;
+  readonly accessLog: AccessLog;
   readonly onDefect: (error: unknown) => void;
 }
 
 const MAX_MESSAGE_BYTES = 17 * 1024 * 1024;
 const OK = 0;
+const OK_HTTP = 200;
 const PERMISSION_DENIED = 7;
 
 /**
@@ -123,18 +129,28 @@ export class GrpcExtAuthz {
   private async decide(call: ServerUnaryCall<CheckRequest, CheckResponse>): Promise<CheckResponse> {
     const socket = this.sockets.get(call.getPeer());
     const chain = socket ? this.chains.of(socket) : [];
+    const http = call.request.attributes?.request?.http;
+    const access = callAccess(http?.headers.traceparent);
+    access.entry = '/ext_authz';
+    const startedAt = performance.now();
+    const log = (status: number) => {
+      logCheck(this.parts.accessLog, access, { startedAt, status, method: methodOf(http?.method) });
+    };
     try {
       this.parts.gateways.require(chain);
-      await this.permit(call.request);
+      await this.permit(call.request, access);
+      log(OK_HTTP);
       return { status: { code: OK }, okResponse: { headersToRemove: [...NOT_FOR_UPSTREAM] } };
     } catch (error) {
       if (!isAtbError(error)) throw error;
-      await this.parts.redemptions.recordUnreadable(error, chain);
+      await this.parts.redemptions.recordUnreadable(error, chain, access.known);
+      access.code = error.code;
+      log(statusOf(error.code));
       return denied(error);
     }
   }
 
-  private async permit({ attributes }: CheckRequest): Promise<void> {
+  private async permit({ attributes }: CheckRequest, { known }: CallAccess): Promise<void> {
     const http = attributes?.request?.http;
     if (!attributes || !http) throw new AtbError('call_malformed', 'the check is about no HTTP request');
     const { connector } = attributes.contextExtensions;
@@ -166,8 +182,13 @@ export class GrpcExtAuthz {
       },
     });
     const encoded = attributes.source?.certificate ?? '';
-    await this.parts.redemptions.permit(call, encoded === '' ? [] : chainOfEncodedPem(encoded));
+    await this.parts.redemptions.permit(call, encoded === '' ? [] : chainOfEncodedPem(encoded), known);
   }
+}
+
+/** A name from a closed set, for the access log. */
+function methodOf(method = ''): string {
+  return CALL_METHODS.has(method) ? method : 'none';
 }
 
 function denied(error: AtbError): CheckResponse {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AtbError } from '../../../domain/error';
+import type { CallAccess } from '../access';
 import { bodyOf } from '../body';
 import { parseCallHeaders } from '../call';
 import type { Entry } from '../entry';
@@ -24,7 +25,13 @@ export class HttpExtAuthz implements Entry {
 
   readonly serves = (path: string) => path.startsWith(PREFIX);
 
-  async handle(request: IncomingMessage, response: ServerResponse, chain: readonly string[]): Promise<void> {
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    chain: readonly string[],
+    access: CallAccess,
+  ): Promise<void> {
+    access.entry = '/ext_authz';
     this.gateways.require(chain);
     const [, connector = '', target = ''] = TARGET.exec(request.url ?? '') ?? [];
     if (connector === '')
@@ -44,7 +51,7 @@ export class HttpExtAuthz implements Entry {
       url: `https://${headers.get('host') ?? ''}${target.split('?')[0] ?? ''}`,
       body: (limitBytes) => bodyOf(request, limitBytes),
     });
-    await this.redemptions.permit(call, agentChain(headers.get('x-forwarded-client-cert')));
+    await this.redemptions.permit(call, agentChain(headers.get('x-forwarded-client-cert')), access.known);
     response.writeHead(200, {
       'x-envoy-auth-headers-to-remove': NOT_FOR_UPSTREAM.join(','),
       'content-length': 0,

@@ -20,6 +20,7 @@ import { collectPath, ISSUE_PATH } from '../../../domain/signed-request';
 import { parseStrictJson } from '../../../domain/strict-json';
 import { problemOf } from '../../problem-details';
 import { CollectedAnswer } from '../answer-sink';
+import type { CallAccess } from '../access';
 import { bodyOf } from '../body';
 import { parseCallHeaders, parseCallTarget } from '../call';
 import type { Call } from '../call';
@@ -40,9 +41,14 @@ export interface McpParts {
   readonly decideAt: string | undefined;
   /** Throws the 401 codes where nobody is at the other end. */
   readonly requireCaller: (chain: readonly string[]) => string;
-  readonly perform: (call: Call, chain: readonly string[], sink: CollectedAnswer) => Promise<void>;
+  readonly perform: (
+    call: Call,
+    chain: readonly string[],
+    sink: CollectedAnswer,
+    access: CallAccess,
+  ) => Promise<void>;
   /** Records a refusal that no check recorded. */
-  readonly record: (error: AtbError, chain: readonly string[]) => Promise<void>;
+  readonly record: (error: AtbError, chain: readonly string[], access: CallAccess) => Promise<void>;
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -56,6 +62,13 @@ const INSTRUCTIONS =
   'Each tool is one action at an enterprise system. A call without a mandate answers what one takes. Bring, in _meta: ' +
   `"${META}mandate", a mandate; or "${META}request", what the answer said to sign, as a poa-request+jwt signed with the ` +
   'key of your X.509-SVID. Call again in the same way when it was approved.';
+
+/** Who calls, and what the access log will tell of it. */
+interface Calling {
+  readonly chain: readonly string[];
+  readonly access: CallAccess;
+  readonly canOpenUrls: boolean;
+}
 
 /**
  * The connectors' routes as tools of the Model Context Protocol, over Streamable HTTP. It is one more way in: each call
@@ -71,12 +84,18 @@ export class McpEntry implements Entry {
 
   readonly serves = (path: string) => path === MCP_PATH;
 
-  async handle(request: IncomingMessage, response: ServerResponse, chain: readonly string[]): Promise<void> {
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    chain: readonly string[],
+    access: CallAccess,
+  ): Promise<void> {
+    access.entry = MCP_PATH;
     // Nothing is sent unasked, and no session is kept (Streamable HTTP: 405 for GET and DELETE).
     if (request.method !== 'POST') throw new AtbError('method_not_allowed', 'messages come by POST');
     const headers = parseCallHeaders(request.rawHeaders);
     if (headers.has('origin')) throw new AtbError('header_forbidden', 'this is not for pages in a browser');
-    this.parts.requireCaller(chain);
+    access.known.agent = this.parts.requireCaller(chain);
     const message = parseStrictJson(await bodyOf(request, MAX_MESSAGE_BYTES));
     if (!isJsonObject(message)) throw new AtbError('call_malformed', 'there is one message to a call');
     const session = headers.get('mcp-session-id');
@@ -84,7 +103,7 @@ export class McpEntry implements Entry {
       throw new AtbError('not_found', 'there is no such session: begin a new one');
     }
     if (message.method === 'initialize') response.setHeader('mcp-session-id', newSession(message.params));
-    const server = this.server(chain, session?.startsWith('url-') === true);
+    const server = this.server({ chain, access, canOpenUrls: session?.startsWith('url-') === true });
     const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true });
     transport.onerror = this.parts.onDefect;
     response.once('close', () => {
@@ -94,7 +113,7 @@ export class McpEntry implements Entry {
     await transport.handleRequest(request, response, message);
   }
 
-  private server(chain: readonly string[], canOpenUrls: boolean): Server {
+  private server(caller: Calling): Server {
     const server = new Server(
       { name: 'agent-trust-broker', version: '1' },
       { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
@@ -107,14 +126,15 @@ export class McpEntry implements Entry {
     }));
     server.setRequestHandler(CallToolRequestSchema, async ({ params }) => {
       try {
-        return await this.call(params, chain, canOpenUrls);
+        return await this.call(params, caller);
       } catch (error) {
         if (error instanceof UrlElicitationRequiredError) throw error;
         if (!isAtbError(error)) this.parts.onDefect(error);
         const known = isAtbError(error)
           ? error
           : new AtbError('internal', 'something went wrong on our side');
-        await this.parts.record(known, chain);
+        caller.access.code = known.code;
+        await this.parts.record(known, caller.chain, caller.access);
         return { ...resultOf(problemOf(known) as unknown as JsonObject), isError: true };
       }
     });
@@ -123,8 +143,7 @@ export class McpEntry implements Entry {
 
   private async call(
     { name, arguments: values, _meta: meta }: { name: string; arguments?: unknown; _meta?: unknown },
-    chain: readonly string[],
-    canOpenUrls: boolean,
+    caller: Calling,
   ): Promise<CallToolResult> {
     const tool = this.tools.get(name);
     if (!tool) throw new AtbError('route_unknown', 'there is no such tool');
@@ -132,11 +151,11 @@ export class McpEntry implements Entry {
     if (!isJsonObject(given)) throw new AtbError('call_malformed', 'the arguments are an object');
     const brought = broughtIn(meta);
     const made = callOfTool(tool, given);
-    if (brought.request === undefined) return this.redeem(tool, made, brought, chain);
+    if (brought.request === undefined) return this.redeem(tool, made, brought, caller);
     const asked = await this.carry(tool, made.params, brought.request);
     const { mandate } = asked.body;
-    if (typeof mandate === 'string') return this.redeem(tool, made, { ...brought, mandate }, chain);
-    if (asked.isAwaited) return this.awaited(asked, canOpenUrls);
+    if (typeof mandate === 'string') return this.redeem(tool, made, { ...brought, mandate }, caller);
+    if (asked.isAwaited) return this.awaited(asked, caller.canOpenUrls);
     return { ...resultOf(asked.body), isError: true };
   }
 
@@ -197,7 +216,7 @@ export class McpEntry implements Entry {
     tool: RouteTool,
     made: ReturnType<typeof callOfTool>,
     { mandate, dpop }: Brought,
-    chain: readonly string[],
+    { chain, access }: Calling,
   ): Promise<CallToolResult> {
     const { connector, route } = tool;
     const target = parseCallTarget(`/c/${connector.id}${made.target}`);
@@ -222,9 +241,12 @@ export class McpEntry implements Entry {
     };
     const answer = new CollectedAnswer(MAX_ANSWER_BYTES);
     try {
-      await this.parts.perform(call, chain, answer);
+      await this.parts.perform(call, chain, answer, access);
     } catch (error) {
-      if (isAtbError(error) && error.code === 'mandate_missing') return this.wanted(tool, made.params, error);
+      if (isAtbError(error) && error.code === 'mandate_missing') {
+        access.code = error.code;
+        return this.wanted(tool, made.params, error);
+      }
       throw error;
     }
     const text = answer.body.toString('utf8');

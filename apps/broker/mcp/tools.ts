@@ -1,7 +1,9 @@
+import { isWritable, PATH_GROUP, routeRequest } from '../../../adapters/connector/route-request';
+import type { RouteRequest } from '../../../adapters/connector/route-request';
 import type { RouteTable } from '../../../adapters/connector/route-table';
 import type { Connector, Route, ValueLocation } from '../../../domain/connector';
 import { AtbError } from '../../../domain/error';
-import type { Json, JsonObject } from '../../../domain/json';
+import type { JsonObject } from '../../../domain/json';
 
 /** A route as a tool of the Model Context Protocol (2025-11-25, Server Features › Tools). */
 export interface RouteTool {
@@ -22,19 +24,12 @@ export interface RouteTool {
 }
 
 /** What a call over HTTP would carry. */
-export interface ToolCall {
-  /** Below the connector, with its query. */
-  readonly target: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
+export interface ToolCall extends RouteRequest {
   /** The action's parameters as they would be approved. */
   readonly params: JsonObject;
 }
 
 const READS = new Set(['GET', 'HEAD']);
-const GROUP = /:([A-Za-z_$][\w$]*)(?:\([^)]*\))?/g;
-/** A path that values can be put into: plain segments and whole named ones. */
-const FILLABLE = /^(?:\/(?:[A-Za-z0-9._~-]+|:[A-Za-z_$][\w$]*(?:\([^()/]*\))?))+$/;
 const NAME_LENGTH = 128;
 
 /** The routes of the connectors that are open, as tools, by name. A path with wildcards is no tool. */
@@ -43,8 +38,8 @@ export function toolsOf(connectors: Iterable<RouteTable>): ReadonlyMap<string, R
   for (const { connector } of connectors) {
     if (connector.state !== 'active') continue;
     for (const route of connector.routes) {
-      if (!FILLABLE.test(route.path)) continue;
-      const words = route.path.replace(GROUP, '$1').replace(/[^A-Za-z0-9]+/g, '_');
+      if (!isWritable(route)) continue;
+      const words = route.path.replace(PATH_GROUP, '$1').replace(/[^A-Za-z0-9]+/g, '_');
       const plain = `${connector.id}.${route.method.toLowerCase()}${words}`.slice(0, NAME_LENGTH - 4);
       let name = plain;
       for (let number = 2; tools.has(name); number++) name = `${plain}_${number}`;
@@ -85,8 +80,7 @@ function toolOf(name: string, connector: Connector, route: Route): RouteTool {
 function propertyOf(places: readonly ValueLocation[], isUnchecked: boolean): JsonObject {
   const [first] = places;
   const description = isUnchecked ? 'Sent as it is: nobody approves it.' : 'Part of what is approved.';
-  // What stands in a body is the catalogue's to judge, and may be of any type here.
-  return first === undefined || first.in === 'body' ? { description } : { type: first.type, description };
+  return first?.type === undefined ? { description } : { type: first.type, description };
 }
 
 /** The HTTP call that a tool call means. Throws `parameter_not_approved`, `parameter_missing`, `parameter_malformed`. */
@@ -99,54 +93,6 @@ export function callOfTool({ route, inputSchema, places }: RouteTool, values: Js
   if (missing !== undefined)
     throw new AtbError('parameter_missing', `the tool wants the argument ${missing}`);
 
-  const path = new Map<string, string>();
-  const query: string[] = [];
-  const headers: Record<string, string> = {};
-  let body: Json | undefined;
-  const params: Record<string, Json> = {};
-  for (const [name, found] of places) {
-    const value = values[name];
-    if (value === undefined) continue;
-    if (Object.hasOwn(route.parameters, name)) params[name] = value;
-    const [first, ...others] = found;
-    // Each value goes where it must be; of places that may have it, to the first.
-    const wanted = first === undefined ? [] : [first, ...others.filter(({ optional }) => !optional)];
-    for (const place of wanted) {
-      switch (place.in) {
-        case 'path':
-          path.set(place.name, encodeURIComponent(textOf(name, value)));
-          break;
-        case 'query':
-          query.push(`${encodeURIComponent(place.name)}=${encodeURIComponent(textOf(name, value))}`);
-          break;
-        case 'header':
-          headers[place.name] = textOf(name, value);
-          break;
-        case 'body':
-          body = withMember(body, place.pointer.split('/').slice(1), value);
-      }
-    }
-  }
-  const filled = route.path.replace(GROUP, (_, name: string) => path.get(name) ?? '');
-  return {
-    target: query.length === 0 ? filled : `${filled}?${query.join('&')}`,
-    headers,
-    body: route.body === 'json' ? Buffer.from(JSON.stringify(body ?? {})) : Buffer.alloc(0),
-    params,
-  };
-}
-
-function textOf(name: string, value: Json): string {
-  if (typeof value === 'object') throw new AtbError('parameter_malformed', `${name} must be one plain value`);
-  return String(value);
-}
-
-/** RFC 6901, where all that leads to the value are objects. */
-function withMember(document: Json | undefined, [token, ...rest]: readonly string[], value: Json): Json {
-  if (token === undefined) return value;
-  const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
-  const members =
-    typeof document === 'object' && document !== null && !Array.isArray(document) ? document : {};
-  const before = Object.hasOwn(members, name) ? (members as JsonObject)[name] : undefined;
-  return { ...(members as JsonObject), [name]: withMember(before, rest, value) };
+  const own = Object.entries(values).filter(([name]) => Object.hasOwn(route.parameters, name));
+  return { ...routeRequest(route, values, places), params: Object.fromEntries(own) };
 }
