@@ -17,6 +17,8 @@ export interface IncidentOpening {
 export interface OpenedIncident extends Omit<IncidentDecision, 'effect' | 'reasons'> {
   readonly effect: 'opened';
   readonly by: string;
+  /** What was stopped at once, by policy. */
+  readonly contained: readonly StopTarget[];
 }
 
 export interface IncidentStatement {

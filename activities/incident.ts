@@ -3,7 +3,9 @@ import { AtbError } from '../domain/error';
 import { INCIDENT_STEPS, OPEN_STEP } from '../domain/incident';
 import { incidentDigest, incidentId, openingDigest, openingSubject } from '../domain/incident-digest';
 import type { IncidentReport } from '../domain/incident';
-import type { Ledger } from '../domain/ports';
+import { concerned, reasonsFor } from '../domain/incident-watch';
+import type { WatchedEvent } from '../domain/incident-watch';
+import type { Ledger, WatchedEvents } from '../domain/ports';
 import { stopOrderOf } from '../domain/stop';
 import type { StopTarget } from '../domain/stop';
 import { codeOf, epochSeconds, fromEpochSeconds } from './assessment';
@@ -26,8 +28,10 @@ import type { ProposalPorts, VerifiedWord } from './proposal';
 import type { Refused } from './proposal-types';
 import { carryOut } from './stop';
 
+const MOST_EVENTS = 100;
+
 /** What the steps of an incident reach. */
-type IncidentPorts = ActivityPorts & Pick<ProposalPorts, 'signOffs'>;
+type IncidentPorts = ActivityPorts & Pick<ProposalPorts, 'signOffs'> & { readonly watched: WatchedEvents };
 
 /** The activities over their ports. */
 export function createIncidentActivities(all: IncidentPorts): IncidentActivities {
@@ -68,7 +72,7 @@ async function opened(ports: IncidentPorts, { incident, report }: IncidentOpenin
   if (incident.id !== incidentId(matter) || incident.kind !== matter.kind) {
     throw new AtbError('incident_malformed', 'its id does not follow from what it is about');
   }
-  const { by, said } = await reporterOf(ports, report);
+  const { by, said, events } = await reporterOf(ports, report);
   const { effect, reasons, ...decision } = await ports.policy.incident({
     ...{ kind: matter.kind, source: reporter.source, by, severity: matter.severity },
     ...{ word: said?.fact ?? null, now: epochSeconds(ports.clock()) },
@@ -88,16 +92,52 @@ async function opened(ports: IncidentPorts, { incident, report }: IncidentOpenin
       policy_revision: decision.policyRevision,
     },
   });
-  return { ...decision, effect: 'opened', by };
+  const contained = concerned(decision.contain, events);
+  for (const target of contained) await stopAtOnce(ports, incident, target, decision.title);
+  return { ...decision, effect: 'opened', by, contained };
 }
 
-/** A person by the word that they signed, or a reporter by the SVID that it showed. */
+/** As policy says of the kind; recorded before it is told. */
+async function stopAtOnce(
+  ports: IncidentPorts,
+  { id, openedAt }: IncidentRef,
+  target: StopTarget,
+  reason: string,
+): Promise<void> {
+  const { scope, value } = target;
+  await ports.stops.stop(target, {
+    id: `poa_stopped/${id}/${openedAt}/${scope}`,
+    type: 'poa_stopped',
+    time: ports.clock(),
+    ...{ requestId: null, actor: ports.issuer, subject: scope === 'agent' ? value : null },
+    ...{ action: null, tier: null, reasons: [] },
+    data: { scope, value, reason, incident: id },
+  });
+}
+
+/**
+ * A person by the word that they signed, a reporter by the SVID that it showed, or ourselves, by events that the log
+ * really has and that are reason enough.
+ */
 async function reporterOf(
   ports: IncidentPorts,
   { matter, reporter }: IncidentReport,
-): Promise<{ readonly by: string; readonly said: VerifiedWord | null }> {
+): Promise<{
+  readonly by: string;
+  readonly said: VerifiedWord | null;
+  readonly events: readonly WatchedEvent[];
+}> {
+  if (reporter.source === 'audit') {
+    const { rules } = await ports.policy.incidentWatch();
+    const events = await ports.watched.find(reporter.events.slice(0, MOST_EVENTS));
+    const reason = reasonsFor(rules, matter, events);
+    if (reason.length === 0) {
+      throw new AtbError('incident_reporter_unknown', 'the audit log gives no reason for this incident');
+    }
+    return { by: ports.issuer, said: null, events: reason };
+  }
   if (reporter.source === 'alert') {
-    return { by: (await identify(ports, reporter.evidence, null)).spiffeId, said: null };
+    return { by: (await identify(ports, reporter.evidence, null)).spiffeId, said: null, events: [] };
   }
   const said = verify(ports, reporter.statement, ports.clock());
   const { on, step, dig } = said.claims;
@@ -106,7 +146,7 @@ async function reporterOf(
   if (on !== openingSubject(matter) || dig !== openingDigest(matter)) {
     throw new AtbError('verdict_digest_mismatch', 'the word was signed over another incident than this');
   }
-  return { by: said.fact.by, said };
+  return { by: said.fact.by, said, events: [] };
 }
 
 function word(ports: IncidentPorts, input: IncidentStatement): Promise<CountedWord | Refused> {

@@ -532,14 +532,14 @@ export const AUDIT_EVENTS = {
     data: data({ cab: NAME, changes: COUNT, reviews: COUNT }),
   },
   incident_opened: {
-    tells: 'An incident was opened: by an alert, or by the signed word of a person.',
+    tells: 'An incident was opened: by an alert, the signed word of a person, or events of this log.',
     outcome: 'success',
     severity: 'high',
     data: data({
       ...INCIDENT,
       cause: TEXT,
       severity: { enum: ['P1', 'P2', 'P3', 'P4'] },
-      source: { enum: ['alert', 'hand'] },
+      source: { enum: ['alert', 'hand', 'audit'] },
       statement_digest: orNull(DIGEST),
       policy_revision: NAME,
     }),
@@ -548,7 +548,12 @@ export const AUDIT_EVENTS = {
     tells: 'Somebody who may not wanted to open an incident.',
     outcome: 'refused',
     severity: 'medium',
-    data: data({ ...INCIDENT, source: { enum: ['alert', 'hand'] }, code: NAME, policy_revision: NAME }),
+    data: data({
+      ...INCIDENT,
+      source: { enum: ['alert', 'hand', 'audit'] },
+      code: NAME,
+      policy_revision: NAME,
+    }),
   },
   incident_escalated: {
     tells: 'The ladder of an incident told people of a rung: the first, the next, or the last again.',

@@ -20,9 +20,13 @@ export interface IncidentMatter {
   readonly severity: Severity | null;
 }
 
-/** Who says so: a person, by a signed word, or a reporter that policy knows, by its SVID. */
+/**
+ * Who says so: a person, by a signed word; a reporter that policy knows, by its SVID; or the audit log, by the ids of its
+ * events.
+ */
 export type IncidentReporter =
   | { readonly source: 'hand'; readonly statement: string }
+  | { readonly source: 'audit'; readonly events: readonly string[] }
   | { readonly source: 'alert'; readonly evidence: IdentityEvidence };
 
 export interface IncidentReport {
@@ -105,11 +109,11 @@ export type IncidentAnswer =
 /** What policy is asked about an incident: of its opening, and of each word on it. */
 export interface IncidentInput {
   readonly kind: string;
-  readonly source: 'hand' | 'alert';
+  readonly source: IncidentReporter['source'];
   /** Who reports; of a word, who signed it. */
   readonly by: string;
   readonly severity: Severity | null;
-  /** Null where an alert opens it. */
+  /** Null where an alert or the audit log opens it. */
   readonly word: SignOffFact | null;
   /** Epoch seconds. */
   readonly now: number;
@@ -126,6 +130,8 @@ export interface IncidentDecision {
   /** How long after it was resolved the review is asked for, again and again. */
   readonly reviewSeconds: number;
   readonly reviewRoles: readonly string[];
+  /** What is stopped at once, where the events of the audit log say which. */
+  readonly contain: readonly string[];
   readonly policyRevision: string;
 }
 
@@ -169,6 +175,7 @@ export function parseIncidentDecision(value: unknown): IncidentDecision {
     typeof decision.policy_revision !== 'string' ||
     !isTexts(reasons) ||
     !isTexts(decision.review_roles) ||
+    !isTexts(decision.contain) ||
     !Array.isArray(escalation) ||
     !times.every((time) => Number.isSafeInteger(time))
   ) {
@@ -178,6 +185,7 @@ export function parseIncidentDecision(value: unknown): IncidentDecision {
   return {
     ...{ effect, reasons, severity, title, responseSeconds, reviewSeconds },
     reviewRoles: decision.review_roles,
+    contain: decision.contain,
     escalation: escalation.map((rung) => {
       const { after_seconds, roles } = isJsonObject(rung) ? rung : {};
       if (!Number.isSafeInteger(after_seconds) || !isTexts(roles)) {

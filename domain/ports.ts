@@ -2,6 +2,7 @@ import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { Change, ChangeAction, ChangePlan } from './change';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { IncidentDecision, IncidentInput } from './incident';
+import type { WatchedEvent, WatchPlan } from './incident-watch';
 import type { JsonObject } from './json';
 import type { DigestPlan, IssuedCount } from './digest-plan';
 import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
@@ -37,6 +38,8 @@ export interface PolicyEngine {
   digest(): Promise<DigestPlan>;
   /** Whether somebody may close the review of a broken glass. */
   review(question: ReviewQuestion): Promise<ReviewDecision>;
+  /** Which events of the audit log open incidents. */
+  incidentWatch(): Promise<WatchPlan>;
   /** How grave an incident is and whom its ladder tells, or whether a word on it counts. */
   incident(input: IncidentInput): Promise<IncidentDecision>;
   /** When changes are looked at, and who hears of them. */
@@ -338,6 +341,11 @@ export interface SignedRequestOpener {
 /** Checks form and signature of a verdict. Throws `verdict_malformed`, `verdict_signature_invalid`. */
 export interface VerdictOpener {
   open(compact: string): Promise<SignedVerdict>;
+}
+
+/** Events of the audit log, by their ids; those that it has. Throws `audit_unavailable`. */
+export interface WatchedEvents {
+  find(ids: readonly string[]): Promise<readonly WatchedEvent[]>;
 }
 
 /** Checks form and signature of a sign-off. Throws `verdict_malformed`, `verdict_signature_invalid`. */

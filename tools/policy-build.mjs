@@ -23,6 +23,7 @@ const ENTRYPOINTS = [
   'atb/responsibility/digest',
   'atb/incident/decision',
   'atb/change/plan',
+  'atb/incident/watch',
 ];
 const REVISION_CHARACTERS = 16;
 

@@ -134,7 +134,11 @@ class IncidentProcedure {
     }
     this.opened = outcome;
     const { title, severity, by, policyRevision } = outcome;
-    this.become({ title, severity, openedBy: by, policyRevision });
+    const since = epochSecondsNow();
+    const containments = outcome.contained.map((target) => ({
+      ...{ ...target, by: null, since, liftedBy: null, liftedAt: null },
+    }));
+    this.become({ title, severity, openedBy: by, policyRevision, containments });
   }
 
   private sighted(sighting: unknown): void {

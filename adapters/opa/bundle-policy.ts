@@ -12,6 +12,7 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
+import type { WatchPlan } from '../../domain/incident-watch';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import type { StopDecision, StopInput } from '../../domain/stop';
 import { openBundle } from './bundle';
@@ -109,6 +110,10 @@ export class BundlePolicy implements PolicyEngine {
 
   review(question: ReviewQuestion): Promise<ReviewDecision> {
     return this.current.review(question);
+  }
+
+  incidentWatch(): Promise<WatchPlan> {
+    return this.current.incidentWatch();
   }
 
   incident(input: IncidentInput): Promise<IncidentDecision> {

@@ -23,6 +23,8 @@ import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redem
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
+import { parseWatchPlan } from '../../domain/incident-watch';
+import type { WatchPlan } from '../../domain/incident-watch';
 import { parseSignOffDecision, signOffInputJson } from '../../domain/proposal';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
@@ -100,6 +102,10 @@ abstract class Asking {
 
   async review(question: ReviewQuestion): Promise<ReviewDecision> {
     return parseReviewDecision((await this.ask('atb/review/decision', question)).result);
+  }
+
+  async incidentWatch(): Promise<WatchPlan> {
+    return parseWatchPlan((await this.ask('atb/incident/watch', {})).result);
   }
 
   async incident(input: IncidentInput): Promise<IncidentDecision> {

@@ -25,6 +25,8 @@ import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redem
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
+import { parseWatchPlan } from '../../domain/incident-watch';
+import type { WatchPlan } from '../../domain/incident-watch';
 import { parseSignOffDecision, signOffInputJson } from '../../domain/proposal';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
 import { parseStopDecision, stopInputJson } from '../../domain/stop';
@@ -128,6 +130,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async review(question: ReviewQuestion): Promise<ReviewDecision> {
     return parseReviewDecision(this.evaluate(question, 'atb/review/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async incidentWatch(): Promise<WatchPlan> {
+    return parseWatchPlan(this.evaluate({}, 'atb/incident/watch'));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

@@ -1,26 +1,20 @@
 import type { Client } from '@temporalio/client';
 import { WorkflowUpdateFailedError } from '@temporalio/client';
-import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
-import { incidentId } from '../../domain/incident-digest';
 import type { IncidentAnswer, IncidentReport, IncidentStatus } from '../../domain/incident';
 import {
-  ATB_STATE,
   INCIDENT,
   incidentIdOf,
   incidentOpenedUpdate,
   incidentQuery,
-  incidentSightedSignal,
   incidentWordUpdate,
   incidentWorkflowId,
-  TASK_QUEUE,
 } from '../../workflows/contract';
 import type { IncidentWordSubmission, IncidentWorkflow } from '../../workflows/contract';
+import { reportIncident } from '../incident-report';
 import { failureOf, TemporalCalls } from './temporal-calls';
 
 const ID = /^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z0-9_-]{22}$/;
-/** A report of more counts as so many. */
-const MOST_SIGHTINGS = 200;
 
 /** The way to the incidents. It starts, asks and passes on; it decides nothing. */
 export class Incidents extends TemporalCalls {
@@ -30,19 +24,7 @@ export class Incidents extends TemporalCalls {
 
   /** Joins the incident of the same kind and cause that is open, or opens one; each sighting counts once. */
   async report(report: IncidentReport, sightings: readonly string[]): Promise<IncidentAnswer> {
-    const { matter } = report;
-    const id = incidentId(matter);
-    await this.reaching(() =>
-      this.client.workflow.signalWithStart(INCIDENT, {
-        workflowId: incidentWorkflowId(id),
-        taskQueue: TASK_QUEUE,
-        args: [{ id, report }],
-        signal: incidentSightedSignal,
-        signalArgs: [{ sightings: sightings.slice(0, MOST_SIGHTINGS).map((one) => sha256Base64url(one)) }],
-        staticSummary: `incident · ${matter.kind}`,
-        typedSearchAttributes: [{ key: ATB_STATE, value: 'open' }],
-      }),
-    );
+    const id = await this.reaching(() => reportIncident(this.client, report, sightings));
     return this.answer(id, (handle) => handle.executeUpdate(incidentOpenedUpdate));
   }
 

@@ -11,6 +11,7 @@ import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
+import { PostgresIncidentWatch } from '../../adapters/postgres/incident-watch';
 import { PendingAges } from '../../adapters/postgres/pending-ages';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProbes } from '../../adapters/postgres/probes';
@@ -35,6 +36,7 @@ const PURGE_MS = 3_600_000;
 export interface WorkerPorts extends ActivityPorts, ProposalPorts, Pick<ChangePorts, 'changes'> {
   readonly ledger: PostgresLedger;
   readonly proposals: PostgresProposals;
+  readonly watched: PostgresIncidentWatch;
   readonly metrics: WorkerMetrics;
   readonly jwks: MandateJwks;
   close(): Promise<void>;
@@ -58,6 +60,7 @@ export async function openWorkerPorts(
   const changes = new PostgresChanges(databaseUrl, auditKeys);
   const stops = new PostgresStops(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
+  const watched = new PostgresIncidentWatch(databaseUrl);
   const pending = new PendingAges(databaseUrl);
   metrics.watchPending(pending);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
@@ -78,6 +81,7 @@ export async function openWorkerPorts(
     changes,
     stops,
     probes,
+    watched,
     signOffs: { open: openSignOff },
     metrics,
     policy,
@@ -107,6 +111,7 @@ export async function openWorkerPorts(
       record.close();
       trust.close();
       await policy.close();
+      await watched.end();
       await probes.end();
       await proposals.end();
       await changes.end();

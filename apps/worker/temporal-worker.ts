@@ -9,9 +9,11 @@ import {
   createProposalActivities,
 } from '../../activities';
 import type { ActivityPorts, ChangePorts, ProposalPorts } from '../../activities';
+import type { PostgresIncidentWatch } from '../../adapters/postgres/incident-watch';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
+import { IncidentWatch, reporterOver } from './incident-watch';
 import { LostRequests } from './lost-requests';
 import type { WorkerMetrics } from './metrics';
 import { Polling } from './polling';
@@ -24,7 +26,7 @@ export interface TemporalWorkerOptions {
   readonly connection: TemporalConnection;
   readonly namespace: string;
   readonly codecKeys: CodecKeys;
-  readonly ports: ActivityPorts & ProposalPorts & ChangePorts;
+  readonly ports: ActivityPorts & ProposalPorts & ChangePorts & { readonly watched: PostgresIncidentWatch };
   readonly metrics: WorkerMetrics;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
@@ -50,6 +52,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
   private lost: LostRequests | undefined;
+  private incidents: IncidentWatch | undefined;
   private schedules: Schedules | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {
@@ -69,6 +72,9 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.digests.start();
     this.lost = new LostRequests(ports, connection, namespace, codecKeys);
     this.lost.start();
+    const report = reporterOver(connection, namespace, codecKeys);
+    this.incidents = new IncidentWatch(ports.policy, ports.watched, report);
+    this.incidents.start();
     this.schedules = new Schedules(ports.policy, connection, namespace);
     this.schedules.start();
   }
@@ -83,6 +89,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     await this.moves?.close();
     await this.digests?.close();
     await this.lost?.close();
+    await this.incidents?.close();
     await this.schedules?.close();
     await this.polling.stop();
   }

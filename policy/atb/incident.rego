@@ -1,4 +1,4 @@
-# How grave an incident is, whom its ladder tells, and whose word on it counts (operating model §5). Data: incidents,
+# What opens an incident by itself, how grave it is, whom its ladder tells, and whose word on it counts (operating model §5). Data: incidents,
 # escalation.
 package atb.incident
 
@@ -22,6 +22,7 @@ default decision := {
 	"response_seconds": 0,
 	"review_seconds": 0,
 	"review_roles": [],
+	"contain": [],
 	"policy_revision": "",
 }
 
@@ -36,8 +37,11 @@ decision := {
 	"response_seconds": response,
 	"review_seconds": data.incidents.review_seconds,
 	"review_roles": sort(data.incidents.steps.review),
+	"contain": object.get(kind, "contain", []),
 	"policy_revision": data.revision,
 }
+
+watch := data.incidents.watch
 
 response := data.escalation[severity].response_seconds
 
@@ -45,7 +49,7 @@ default effect := "deny"
 
 effect := "allow" if count(reasons) == 0
 
-# An alert is reported by whom policy knows; all else is a person's signed word.
+# An alert is reported by whom policy knows, the audit log speaks for itself; all else is a person's signed word.
 reasons contains "incident_reporter_unknown" if {
 	not signed
 	not reporter
@@ -55,6 +59,9 @@ reporter if {
 	input.source == "alert"
 	input.by in data.incidents.reporters
 }
+
+# Events of the audit log, which the worker has read itself.
+reporter if input.source == "audit"
 
 signed if {
 	input.word != null

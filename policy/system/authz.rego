@@ -23,6 +23,8 @@ is_question(["v1", "data", "revision"])
 # Which clock policy's business hours go by.
 is_question(["v1", "data", "calendar", "time_zone"])
 
-is_question(["v1", "data", "atb", _, answer]) if answer in {"decision", "principal", "deputies", "digest", "answer", "plan"}
+is_question(["v1", "data", "atb", _, answer]) if {
+	answer in {"decision", "principal", "deputies", "digest", "watch", "answer", "plan"}
+}
 
 token := opa.runtime().env.ATB_OPA_TOKEN

@@ -1,8 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { reportIncident } from '../../apps/incident-report';
 import { issueSvid } from '../../adapters/spiffe/development-ca';
 import type { IncidentMatter } from '../../domain/incident';
+import { incidentId } from '../../domain/incident-digest';
 import { HttpCaller } from '../support/http';
 import type { Answer } from '../support/http';
 import { incidentWord, openingWord } from '../support/incident-word';
@@ -164,3 +166,70 @@ it('opens nothing for what is over', async () => {
     body: { incident_id: null },
   });
 });
+
+describe('what the audit log tells', () => {
+  const BOT = 'spiffe://corp.example/agent/finance-bot';
+  const CAUSE = { kind: 'mandate_replayed', cause: `agent ${BOT}`, severity: null };
+  const issue = async (agent: string) =>
+    (await stack.as(agent).post('/issue', { act: 'erp.order.list', con: { params: {} } })).body;
+
+  it('opens one incident for a burst of replays, and suspends the agent until somebody lifts that', async () => {
+    const { mandate } = await issue('agent/finance-bot');
+    const identity = stack.identity('agent/finance-bot');
+    const broker = HttpCaller.fromFiles(stack.stack.brokerUrl, stack.trustBundle, identity);
+    const headers = { authorization: `PoA ${mandate as string}` };
+    const codes = [];
+    for (let n = 0; n < 7; n++) {
+      codes.push((await broker.send('GET', '/c/erp/orders', undefined, headers)).body.code);
+    }
+    broker.close();
+    expect(codes).toEqual([undefined, ...Array.from({ length: 6 }, () => 'poa_single_use_replay_blocked')]);
+
+    const id = incidentId(CAUSE);
+    const shown = await until(
+      () => stack.as('person/carol').get(`/incidents/${id}`),
+      ({ body }) => body.count === 6,
+    );
+    expect(shown.body).toMatchObject({
+      ...{ kind: 'mandate_replayed', severity: 'P1', state: 'open' },
+      containments: [{ scope: 'agent', value: BOT, by: null, lifted_at: null }],
+    });
+    expect(await issue('agent/finance-bot')).toMatchObject({ code: 'stopped' });
+    expect((await issue('agent/explorer')).state).toBe('issued');
+
+    const freed = await say(shown, 'person/carol', 'security', 'lift', { about: `agent:${BOT}` });
+    expect(freed.body).toMatchObject({
+      containments: [{ lifted_by: 'spiffe://corp.example/person/carol' }],
+    });
+    expect((await issue('agent/finance-bot')).state).toBe('issued');
+    const events = await (await stack.ledger()).events({ limit: 1_000 });
+    const told = events.filter(({ type, data }) => data.incident === id && /opened|stop/.test(type));
+    expect(told.map(({ type }) => type)).toEqual(['incident_opened', 'poa_stopped', 'poa_stop_lifted']);
+    expect(told[0]?.data).toMatchObject({ source: 'audit', severity: 'P1' });
+  }, 40_000);
+
+  it('is read by the worker itself: who has only the keys of AgentAuth opens and stops nothing by it', async () => {
+    const client = await stack.sealedClient();
+    const hr = 'spiffe://corp.example/agent/hr-helper';
+    const matter = { ...CAUSE, cause: `agent ${hr}` };
+    const id = await reportIncident(
+      client,
+      { matter, reporter: { source: 'audit', events: ['redemption/a/refused', 'redemption/b/refused'] } },
+      ['a'],
+    );
+    const shown = await until(
+      () => stack.as('person/carol').get(`/incidents/${id}`),
+      ({ body }) => body.state === 'refused',
+    );
+    expect(shown.body).toMatchObject({ reasons: ['incident_reporter_unknown'], containments: [] });
+    expect((await issue('agent/hr-helper')).code).not.toBe('stopped');
+  });
+});
+
+async function until(ask: () => Promise<Answer>, isSo: (answer: Answer) => boolean): Promise<Answer> {
+  for (const deadline = Date.now() + 20_000; ;) {
+    const answer = await ask();
+    if (isSo(answer) || Date.now() > deadline) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}

@@ -81,6 +81,12 @@ describe('the build of the policy data', () => {
       /escalation\.json:\d+:\d+: nobody/,
     ],
     [
+      'an incident of no kind',
+      'incidents.json',
+      (d) => (d.watch.rules[0].kind = 'alien_landing'),
+      /incidents\.json:\d+:\d+: alien_landing is no kind of incident/,
+    ],
+    [
       'deputies in a circle',
       'directory.json',
       (d) => (d.persons[FRANK].deputy_for = HEIDI),

@@ -57,7 +57,11 @@ describe('an incident, with time skipped (operating model §5)', () => {
       ),
     });
     steps = await WorkerSteps.open();
-    const activities = createIncidentActivities({ ...steps.ports, signOffs: { open: openSignOff } });
+    const activities = createIncidentActivities({
+      ...steps.ports,
+      signOffs: { open: openSignOff },
+      watched: { find: () => Promise.resolve([]) },
+    });
     worker = await TemporalWorker.create({
       workflowsPath: require.resolve('../../workflows'),
       namespace: environment.namespace ?? 'default',

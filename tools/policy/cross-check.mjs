@@ -82,8 +82,12 @@ function changes({ directory, raci, changes: { activity, paged_roles: paged } },
     fault(['changes', 'paged_roles'], 'nobody in the directory holds one of these roles');
 }
 
-/** Every word on an incident can be said by somebody. */
-function incidents({ directory, incidents: { steps } }, fault) {
+/** Every word on an incident can be said by somebody, and what opens one opens one of a kind that there is. */
+function incidents({ directory, incidents: { steps, kinds, watch } }, fault) {
+  watch.rules.forEach(({ kind }, index) => {
+    if (!has(kinds, kind))
+      fault(['incidents', 'watch', 'rules', index, 'kind'], `${kind} is no kind of incident`);
+  });
   const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
   for (const [step, eligible] of Object.entries(steps)) {
     if (!eligible.some((role) => held.has(role)))

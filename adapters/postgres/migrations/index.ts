@@ -11,10 +11,11 @@ import { digest } from './0071-digest';
 import { probe } from './0075-probe';
 import { proposal } from './0080-proposal';
 import { probeTurn } from './0090-probe-turn';
-import { stoppedTier } from './0110-stopped-tier';
-import { reversal } from './0100-reversal';
 import { sealedClaims } from './0095-sealed-claims';
 import { toldNotification } from './0096-told-notification';
+import { reversal } from './0100-reversal';
+import { stoppedTier } from './0110-stopped-tier';
+import { incidentWatch } from './0111-incident-watch';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -32,8 +33,9 @@ export const MIGRATIONS: readonly Migration[] = [
   probe,
   proposal,
   probeTurn,
-  stoppedTier,
-  reversal,
   sealedClaims,
   toldNotification,
+  reversal,
+  stoppedTier,
+  incidentWatch,
 ];

@@ -1,0 +1,92 @@
+import type { Pool, PoolClient } from 'pg';
+import type { Json, JsonObject } from '../../domain/json';
+import { watchedEventOf } from '../../domain/incident-watch';
+import type { WatchedEvent } from '../../domain/incident-watch';
+import { placedSize } from './audit-leaves';
+import { openPool } from './pool';
+import { rowsOf } from './rows';
+import { unavailable } from './unavailable';
+
+const POOL = { size: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 10_000 } as const;
+// So many events are looked at in one statement, and so many of them are wanted at the most: little to keep in memory.
+const LOOKED_AT_ONCE = 5_000;
+const TAKEN_AT_ONCE = 500;
+
+/** Whoever is first has it; nobody waits. */
+const TAKE = 'select next_index, windows from incident_watch for update skip locked';
+
+const READ = `
+  select leaf_index, leaf from audit_leaf join audit_event using (seq)
+  where leaf_index >= $1 and leaf_index < $2 and type = any($3) order by leaf_index limit ${TAKEN_AT_ONCE}`;
+
+const FIND = 'select leaf from audit_event where id = any($1)';
+
+/** The audit log as what opens incidents reads it: each event once, by one process at a time. */
+export class PostgresIncidentWatch {
+  private readonly pool: Pool;
+
+  constructor(url: string) {
+    this.pool = openPool(url, POOL);
+  }
+
+  /**
+   * Hands over the next events of these types, with what was kept before; what `work` answers is kept together with how
+   * far it was read, or, where it throws, neither is. Answers whether there is more; false too where another process is
+   * at it. Throws `audit_unavailable`.
+   */
+  async next(
+    types: readonly string[],
+    work: (events: readonly WatchedEvent[], kept: Json) => Promise<JsonObject>,
+  ): Promise<boolean> {
+    const size = await placedSize(this.pool);
+    return this.inTransaction(async (client) => {
+      const [taken] = (await client.query<{ next_index: string; windows: Json }>(TAKE)).rows;
+      if (!taken) return false;
+      const from = Number(taken.next_index);
+      const to = Math.min(from + LOOKED_AT_ONCE, size);
+      if (from >= to) return false;
+      const { rows } = await client.query<{ leaf_index: string; leaf: string }>(READ, [from, to, types]);
+      const next = rows.length < TAKEN_AT_ONCE ? to : Number(rows.at(-1)?.leaf_index) + 1;
+      const kept = await work(
+        rows.map(({ leaf }) => watchedEventOf(leaf)),
+        taken.windows,
+      );
+      await client.query('update incident_watch set next_index = $1, windows = $2', [
+        next,
+        JSON.stringify(kept),
+      ]);
+      return next < size;
+    });
+  }
+
+  /** Those of these events that the log has. Throws `audit_unavailable`. */
+  async find(ids: readonly string[]): Promise<readonly WatchedEvent[]> {
+    const rows = await rowsOf<{ leaf: string }>(this.pool, 'find-watched', FIND, [ids]);
+    return rows.map(({ leaf }) => watchedEventOf(leaf));
+  }
+
+  async end(): Promise<void> {
+    await this.pool.end();
+  }
+
+  private async inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect().catch((cause: unknown) => {
+      throw unavailable(cause);
+    });
+    let broken: Error | undefined;
+    try {
+      await client.query('begin');
+      const done = await work(client);
+      await client.query('commit');
+      return done;
+    } catch (error) {
+      await client.query('rollback').catch((lost: unknown) => {
+        broken = lost instanceof Error ? lost : new Error(String(lost));
+      });
+      throw error;
+    } finally {
+      // A connection that could not be undone is not used again: what it holds is let go of with it.
+      client.release(broken);
+    }
+  }
+}
