@@ -28,6 +28,8 @@ WORKDIR /app
 COPY --from=packages /build/node_modules node_modules
 COPY package.json ./
 COPY --from=build /build/dist dist
+# The access log of all of them: a new volume mounted here takes over this owner.
+RUN install --directory --owner=65532 --group=65532 /var/lib/atb-access-log
 USER 65532:65532
 
 # Holds its server certificate and a Temporal client: no signing key, no decision.
