@@ -5,7 +5,7 @@ import type { Registry } from 'prom-client';
 import { BundlePolicy } from '../adapters/opa/bundle-policy';
 import { PolicyRecorder } from '../adapters/opa/policy-recorder';
 import { SidecarPolicy } from '../adapters/opa/sidecar-policy';
-import type { PolicyChange, PolicyEngine } from '../domain/ports';
+import type { PolicyChange, PolicyEngine, PolicyGate } from '../domain/ports';
 import type { Environment } from './environment';
 
 /** Where policy comes from. Without a signed bundle, or a sidecar that demands one, nothing starts (attack 2). */
@@ -16,6 +16,8 @@ export type PolicyConfiguration =
       readonly publicKeyFile: string;
       /** Where what is asked is recorded, to try a changed policy on it; undefined where nothing is. */
       readonly recordFile: string | undefined;
+      /** Whether a bundle decides only by Security's approval. */
+      readonly approval: 'required' | 'none';
       readonly pollSeconds: number;
     }
   | {
@@ -37,6 +39,7 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
       bundleFile: environment.required('ATB_POLICY_BUNDLE_FILE'),
       publicKeyFile: environment.required('ATB_POLICY_PUBLIC_KEY_FILE'),
       recordFile: environment.optional('ATB_POLICY_RECORD_FILE'),
+      approval: environment.oneOf('ATB_POLICY_APPROVAL', ['required', 'none'], 'required'),
       pollSeconds,
     };
   }
@@ -53,11 +56,16 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
 export async function openPolicy(
   configuration: PolicyConfiguration,
   registry: Registry,
+  /** Which bundles may decide, for a process that can know. */
+  gate?: PolicyGate,
 ): Promise<OpenPolicy> {
-  return timedPolicy(await engineOf(configuration), registry);
+  return timedPolicy(await engineOf(configuration, gate), registry);
 }
 
-async function engineOf(configuration: PolicyConfiguration): Promise<OpenPolicy> {
+async function engineOf(
+  configuration: PolicyConfiguration,
+  gate: PolicyGate | undefined,
+): Promise<OpenPolicy> {
   if (configuration.engine === 'wasm') {
     const { recordFile } = configuration;
     const log = new Logger('Policy');
@@ -67,7 +75,12 @@ async function engineOf(configuration: PolicyConfiguration): Promise<OpenPolicy>
         : new PolicyRecorder(recordFile, (error) => {
             log.error(`what policy is asked cannot be recorded: ${error.message}`);
           });
-    return BundlePolicy.open({ ...configuration, recorder });
+    const { approval } = configuration;
+    return BundlePolicy.open({
+      ...configuration,
+      recorder,
+      gate: approval === 'required' ? gate : undefined,
+    });
   }
   const token = (await readFile(configuration.tokenFile, 'utf8')).trim();
   return SidecarPolicy.connect({ ...configuration, token });

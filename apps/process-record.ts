@@ -60,7 +60,7 @@ export class ProcessRecord {
       this.tell('policy_loaded', { revision: change.revision, previous: change.previous });
     } else {
       const detail = cutShort(change.reason, 1024);
-      this.tell('policy_refused', { stays: change.revision, detail }, ['policy_bundle_refused']);
+      this.tell('policy_refused', { stays: change.revision, detail }, [change.code]);
     }
   }
 

@@ -199,6 +199,7 @@ const CONSEQUENCES = {
   worker_unavailable: { status: 503, retry: true },
   // The policy that was delivered.
   policy_bundle_refused: { status: 422 },
+  policy_not_approved: { status: 403 },
   // The sealed audit log: read from outside, it does not hold what it claims.
   audit_log_diverged: { status: 500 },
   audit_log_malformed: { status: 422 },

@@ -8,7 +8,7 @@ import type { DigestPlan, IssuedCount } from './digest-plan';
 import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
 import type { MandateClaims, ReversalClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
-import type { Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
+import type { ProposalKind, Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
 import type { LiftProposal, StopDecision, StopInput, StopTarget } from './stop';
 import type { TicketFact } from './ticket';
@@ -63,7 +63,26 @@ export interface OneTimeProof {
 /** Another policy was loaded, or refused: then `revision` is the one that stays. */
 export type PolicyChange =
   | { readonly change: 'loaded'; readonly revision: string; readonly previous: string }
-  | { readonly change: 'refused'; readonly revision: string; readonly reason: string };
+  | {
+      readonly change: 'refused';
+      readonly revision: string;
+      readonly code: 'policy_bundle_refused' | 'policy_not_approved';
+      readonly reason: string;
+    };
+
+/** A policy that somebody wants to decide. */
+export interface CandidatePolicy {
+  readonly revision: string;
+  /** Base64url SHA-256 over everything in its bundle but the signature. */
+  readonly digest: string;
+  readonly itself: PolicyEngine;
+}
+
+/** Says which policy may decide. */
+export interface PolicyGate {
+  /** Throws `policy_not_approved`; `judge` is the policy that decides until then, null at a start. */
+  admit(candidate: CandidatePolicy, judge: PolicyEngine | null): Promise<void>;
+}
 
 /** An admitted request, as the database remembers it whatever a workflow's history says. */
 export interface RequestEntry {
@@ -406,6 +425,14 @@ export interface Proposals {
   recordOf(id: string): Promise<ProposalRecord>;
   /** Those in force. */
   activeConnectors(): Promise<readonly ActiveConnector[]>;
+}
+
+/** Which policies were approved. Throws `audit_unavailable`. */
+export interface PolicyApprovals {
+  /** The revision that the first process of this installation began with; null where none did yet. */
+  firstPolicy(): Promise<string | null>;
+  /** The proposals of a kind and name that were approved, as row and audit log tell, the newest first. */
+  approved(kind: ProposalKind, name: string): Promise<readonly string[]>;
 }
 
 /** A change that waits for its words or for its window, or an emergency that waits for its review. */

@@ -1,4 +1,5 @@
 import { parseChange } from './change';
+import { parsePolicyApproval } from './policy-approval';
 import { parseProbes, parseSuspensionLift } from './probe';
 import type { Proposed } from './proposal';
 
@@ -15,8 +16,10 @@ export function requireContent(proposed: Proposed): void {
     case 'suspension_lift':
       parseSuspensionLift(proposed);
       return;
+    case 'policy_bundle':
+      parsePolicyApproval(proposed);
+      return;
     case 'connector':
     case 'connector_retirement':
-    case 'policy_bundle':
   }
 }

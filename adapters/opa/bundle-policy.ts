@@ -9,7 +9,7 @@ import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-re
 import { AtbError, isAtbError } from '../../domain/error';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
-import type { PolicyChange, PolicyEngine } from '../../domain/ports';
+import type { PolicyChange, PolicyEngine, PolicyGate } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import type { WatchPlan } from '../../domain/incident-watch';
@@ -28,6 +28,8 @@ export interface BundleFiles {
   readonly pollSeconds: number;
   /** What is asked is written there as well. */
   readonly recorder?: PolicyRecorder | undefined;
+  /** Says which good bundle may decide; without it every one may. */
+  readonly gate?: PolicyGate | undefined;
 }
 
 /**
@@ -38,6 +40,7 @@ export class BundlePolicy implements PolicyEngine {
   private readonly listeners = new PolicyListeners();
   private watcher: FSWatcher | undefined;
   private poll: NodeJS.Timeout | undefined;
+  private refusal = '';
   private looking: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -54,7 +57,7 @@ export class BundlePolicy implements PolicyEngine {
       // Read once: who can change the key's file later must not thereby change what policy is.
       const publicKeyPem = await readFile(files.publicKeyFile, 'utf8');
       const bytes = await readFile(files.bundleFile);
-      const policy = await loaded(bytes, publicKeyPem, files.recorder);
+      const policy = await loaded(bytes, publicKeyPem, files, null);
       const engine = new BundlePolicy(files, publicKeyPem, policy, digest(bytes));
       engine.watch();
       return engine;
@@ -155,17 +158,21 @@ export class BundlePolicy implements PolicyEngine {
       const seen = digest(bytes);
       if (seen === this.seen) return;
       this.seen = seen;
-      const policy = await loaded(bytes, this.publicKeyPem, this.files.recorder);
+      const policy = await loaded(bytes, this.publicKeyPem, this.files, this.current);
       if (policy.revision === previous) return;
+      this.refusal = '';
       this.current = policy;
       this.listeners.tell({ change: 'loaded', revision: policy.revision, previous });
     } catch (error) {
+      const code = isAtbError(error) ? error.code : undefined;
       const reason = isAtbError(error) ? error.message : 'the policy bundle cannot be read';
-      if (!isAtbError(error)) {
-        if (this.seen === '') return;
-        this.seen = '';
-      }
-      this.listeners.tell({ change: 'refused', revision: previous, reason });
+      // What is not approved may be later, and what is out of reach will be back: it is looked at again, and told once.
+      const refusal = code === 'policy_bundle_refused' ? '' : reason;
+      if (refusal !== '') this.seen = '';
+      if (refusal !== '' && refusal === this.refusal) return;
+      this.refusal = refusal;
+      const told = code === 'policy_not_approved' ? code : 'policy_bundle_refused';
+      this.listeners.tell({ change: 'refused', revision: previous, code: told, reason });
     }
   }
 }
@@ -174,14 +181,18 @@ export class BundlePolicy implements PolicyEngine {
 async function loaded(
   bytes: Uint8Array,
   publicKeyPem: string,
-  recorder: PolicyRecorder | undefined,
+  { recorder, gate }: Pick<BundleFiles, 'recorder' | 'gate'>,
+  judge: PolicyEngine | null,
 ): Promise<WasmPolicy> {
-  const policy = await WasmPolicy.of(await openBundle(bytes, publicKeyPem), recorder);
+  const bundle = await openBundle(bytes, publicKeyPem);
+  const policy = await WasmPolicy.of(bundle, recorder);
   try {
     await policy.principal('');
   } catch (cause) {
     throw new AtbError('policy_bundle_refused', 'the policy bundle does not answer', { cause });
   }
+  const { revision, digest } = bundle;
+  if (revision !== judge?.revision) await gate?.admit({ revision, digest, itself: policy }, judge);
   return policy;
 }
 

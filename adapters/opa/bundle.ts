@@ -19,6 +19,8 @@ export interface BundleSource {
 /** A bundle that was opened: its revision is the digest of what is in it. */
 export interface PolicyBundle {
   readonly revision: string;
+  /** Base64url SHA-256 over everything in it but the signature: all of what the revision begins. */
+  readonly digest: string;
   readonly data: JsonObject;
   readonly wasm: Uint8Array;
 }
@@ -40,7 +42,7 @@ const LARGEST_BYTES = 64 * 1024 * 1024;
 export function packBundle({ wasm, data, rego }: BundleSource): { bytes: Buffer; revision: string } {
   const files = new Map<string, Uint8Array>(Object.entries(rego));
   files.set(WASM, wasm);
-  const revision = revisionOf(files, data);
+  const revision = revisionOf(digestOf(files, data));
   files.set(DATA, json({ ...data, revision }));
   // All roots: nobody else can put a document or a rule beside ours.
   files.set(MANIFEST, json({ revision, roots: [''], rego_version: 1 }));
@@ -75,19 +77,25 @@ function contentOf(files: Files): PolicyBundle {
   const data = document(files, DATA);
   const wasm = files.get(WASM);
   if (!wasm) throw refused(`has no ${WASM}`);
-  if (typeof revision !== 'string' || revision !== data.revision || revision !== revisionOf(files, data)) {
+  const digest = digestOf(files, data);
+  if (typeof revision !== 'string' || revision !== data.revision || revision !== revisionOf(digest)) {
     throw refused('has a revision that is not the digest of its content');
   }
-  return { revision, data, wasm };
+  return { revision, digest: digest.toString('base64url'), data, wasm };
 }
 
-/** The digest of rules and data, whoever signs them: 64 bits name a policy, the signature vouches for it. */
-function revisionOf(files: Files, data: JsonObject): string {
+/** 64 bits name a policy; the signature vouches for it. */
+function revisionOf(digest: Buffer): string {
+  return digest.toString('hex').slice(0, REVISION_CHARACTERS);
+}
+
+/** The digest of rules and data, whoever signs them. */
+function digestOf(files: Files, data: JsonObject): Buffer {
   const digests = [...files]
     .filter(([name]) => ![MANIFEST, DATA, SIGNATURES_FILE].includes(name))
     .map(([name, content]): [string, string] => [name, sha256(content)])
     .sort(([left], [right]) => (left < right ? -1 : 1));
-  return sha256(canonicalJson([digests, { ...data, revision: '' }])).slice(0, REVISION_CHARACTERS);
+  return Buffer.from(sha256(canonicalJson([digests, { ...data, revision: '' }])), 'hex');
 }
 
 function document(files: Files, name: string): JsonObject {

@@ -5,6 +5,7 @@ import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
 import type {
   ActiveConnector,
+  PolicyApprovals,
   ProposalEnd,
   ProposalEntry,
   ProposalRecord,
@@ -75,8 +76,17 @@ const ACTIVE = `
   where a.retired_at is null and audit_member(audit_member(e.leaf, 'data'), 'digest') = a.digest
     and audit_member(audit_member(e.leaf, 'data'), 'name') = a.name`;
 
+/** The first event of the type stands near the beginning of the log. */
+const FIRST_POLICY = `
+  select audit_member(audit_member(leaf, 'data'), 'revision') as revision from audit_event
+  where type = 'policy_loaded' order by seq limit 1`;
+
+const APPROVED = `
+  select p.id from proposal p join audit_event e on e.id = p.id || '/proposal_approved'
+  where p.kind = $1 and p.name = $2 and p.outcome = 'approved' order by e.seq desc`;
+
 /** Proposals in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
-export class PostgresProposals implements Proposals {
+export class PostgresProposals implements Proposals, PolicyApprovals {
   private readonly pool: Pool;
   private readonly personal: PersonalData;
 
@@ -148,6 +158,16 @@ export class PostgresProposals implements Proposals {
     return rows.map(({ name, digest, proposal_id: proposalId, valid_until: validUntil }) => ({
       ...{ name, digest, proposalId, validUntil },
     }));
+  }
+
+  async firstPolicy(): Promise<string | null> {
+    const [row] = await rowsOf<{ revision: string }>(this.pool, 'first-policy', FIRST_POLICY, []);
+    return row?.revision ?? null;
+  }
+
+  async approved(kind: ProposalKind, name: string): Promise<readonly string[]> {
+    const rows = await rowsOf<{ id: string }>(this.pool, 'approved-of', APPROVED, [kind, name]);
+    return rows.map(({ id }) => id);
   }
 
   async end(): Promise<void> {

@@ -187,6 +187,7 @@ const EXIT_OF_CODE = {
   ticket_system_unavailable: EXIT.unavailable,
   worker_unavailable: EXIT.unavailable,
   policy_bundle_refused: EXIT.refused,
+  policy_not_approved: EXIT.refused,
   audit_log_diverged: EXIT.unavailable,
   audit_log_malformed: EXIT.refused,
   checkpoint_malformed: EXIT.refused,

@@ -23,6 +23,7 @@ import { startAdminServer } from '../admin-server';
 import { ProcessRecord } from '../process-record';
 import { hasSvid, openIdentity } from '../identity';
 import { openPolicy, reportPolicy } from '../policy';
+import { signedOffPolicies } from '../policy-gate';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
 import { CallPace } from './checks/pace';
@@ -83,9 +84,19 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(() => {
       identity.close();
     });
-    const [databaseUrl, policy, tickets, rules] = await Promise.all([
-      readFile(configuration.databaseUrlFile, 'utf8').then((text) => text.trim()),
-      openPolicy(configuration.policy, metrics.registry),
+    const clock = parts.clock ?? (() => new Date());
+    const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
+    await requirePrepared(databaseUrl);
+    const proposals = new PostgresProposals(databaseUrl);
+    undo.push(() => proposals.end());
+    const svids = new Svids(identity);
+    const judging = {
+      ...{ clock, svids, proposals, signOffs: { open: openSignOff } },
+      // What was signed off stays so though one of those who signed was suspended later.
+      probes: { suspended: () => Promise.resolve([]) },
+    };
+    const [policy, tickets, rules] = await Promise.all([
+      openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging)),
       openTickets(configuration.tickets),
       configuration.guardrailsFile === undefined
         ? (ourRules as RuleSet)
@@ -93,7 +104,6 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     ]);
     undo.push(() => policy.close());
     reportPolicy(policy, metrics.registry);
-    await requirePrepared(databaseUrl);
     const store = new PostgresRedemptions(databaseUrl);
     undo.push(() => store.end());
     const record = new ProcessRecord(policy, store, {
@@ -113,18 +123,10 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       maxAgeMs: configuration.revocationMaxAgeMs,
     });
     undo.push(() => orders.end());
-    const svids = new Svids(identity);
-    const clock = parts.clock ?? (() => new Date());
     let register: Register = OPEN_REGISTER;
     if (configuration.requireConnectorSignOff) {
-      const proposals = new PostgresProposals(databaseUrl);
-      undo.push(() => proposals.end());
       const opened = await ConnectorRegister.start(
-        {
-          ...{ clock, policy, svids, proposals, signOffs: { open: openSignOff } },
-          // A connector that was signed off stays in service though one of those who signed was suspended later.
-          probes: { suspended: () => Promise.resolve([]) },
-        },
+        { ...judging, policy },
         [...connectors.values()].map(({ connector }) => connector),
         {
           pollMs: configuration.revocationPollMs,

@@ -16,6 +16,7 @@ import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { OPERATIONS_TASK_QUEUE } from '../../workflows/contract';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
+import { signedOffPolicies } from '../policy-gate';
 import { ProcessRecord } from '../process-record';
 import { Polling } from '../worker/polling';
 import { TemporalConnection } from '../worker/temporal-connection';
@@ -46,18 +47,22 @@ export async function startOperations(
   const auditKeys = await readCodecKeys(configuration.auditKeysFile);
   const codecKeys = await readCodecKeys(configuration.codecKeysFile);
   const trust = await openTrust(configuration.trust);
-  const policy = await openPolicy(configuration.policy, metrics);
   const proposals = new PostgresProposals(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
   const changes = new PostgresChanges(databaseUrl, auditKeys);
+  const judging = {
+    clock: () => new Date(),
+    ...{ svids: new Svids(trust), signOffs: { open: openSignOff }, proposals, probes },
+  };
+  const policy = await openPolicy(configuration.policy, metrics, signedOffPolicies(judging));
   const { temporal, ...settings } = configuration;
   const record = new ProcessRecord(policy, changes, {
     ...{ process: 'operations', actor: null },
     configuration: { ...settings, operations: definitions },
   });
   const execution = createChangeExecution({
-    clock: () => new Date(),
-    ...{ policy, svids: new Svids(trust), signOffs: { open: openSignOff }, proposals, probes, changes },
+    ...judging,
+    ...{ policy, changes },
     operations: new ConfiguredOperations(definitions),
     interrupted: () => Context.current().cancellationSignal,
   });

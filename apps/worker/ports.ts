@@ -25,6 +25,7 @@ import { Svids } from '../../adapters/identity/svids';
 import { ProcessRecord } from '../process-record';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
+import { signedOffPolicies } from '../policy-gate';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { WorkerMetrics } from './metrics';
@@ -51,7 +52,6 @@ export async function openWorkerPorts(
   const { signer, jwks } = await loadMandateKeySet(configuration.signingKeysFile);
   const keys = importMandateJwks(jwks);
   const trust = await openTrust(configuration.trust);
-  const policy = await openPolicy(configuration.policy, metrics.registry);
   const databaseUrl = (await readFile(configuration.databaseUrlFile, 'utf8')).trim();
   await requirePrepared(databaseUrl);
   const auditKeys = await readCodecKeys(configuration.auditKeysFile);
@@ -61,6 +61,9 @@ export async function openWorkerPorts(
   const stops = new PostgresStops(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
   const watched = new PostgresIncidentWatch(databaseUrl);
+  const svids = new Svids(trust);
+  const judging = { clock: () => new Date(), svids, proposals, probes, signOffs: { open: openSignOff } };
+  const policy = await openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging));
   const pending = new PendingAges(databaseUrl);
   metrics.watchPending(pending);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
@@ -75,17 +78,13 @@ export async function openWorkerPorts(
   });
   const purge = purgeEvery(() => ledger.purgeProofs());
   return {
-    clock: () => new Date(),
+    ...judging,
     ledger,
-    proposals,
     changes,
     stops,
-    probes,
     watched,
-    signOffs: { open: openSignOff },
     metrics,
     policy,
-    svids: new Svids(trust),
     verdicts: verdictOpener,
     requests: signedRequestOpener,
     tokens: callerTokens(jwtSvids(trust, configuration.jwtSvidMaxLifetimeSeconds), keys, issuer),

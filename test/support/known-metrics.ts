@@ -38,6 +38,7 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
           bundleFile: files.policy.bundle,
           publicKeyFile: files.policy.publicKey,
           recordFile: undefined,
+          approval: 'none',
           pollSeconds: 3_600,
         },
         registry,

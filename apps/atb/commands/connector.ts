@@ -9,7 +9,7 @@ import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import type { SigningOptions } from '../signed-word';
-import { listedJson, proposalsInWords, withSigningOptions } from './proposals';
+import { listedJson, proposalsInWords, withRequestOptions, withSigningOptions } from './proposals';
 
 const KINDS = ['connector', 'connector_retirement'];
 
@@ -91,14 +91,7 @@ async function proposed(
 }
 
 /** Options of every command that proposes something. */
-export function withRequestOptions(command: Command): Command {
-  return command
-    .option('--role <role>', 'the role in which you speak; needed where you have several')
-    .option('--reason <text>', 'why; it is signed with your word')
-    .option('--yes', 'do not ask for anything that is missing');
-}
-
-/** Throws `UsageError` for a file that no broker would take: nobody is asked to review that. */
+export /** Throws `UsageError` for a file that no broker would take: nobody is asked to review that. */
 function definitionOf(file: string) {
   let content: Buffer;
   try {

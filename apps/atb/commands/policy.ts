@@ -10,9 +10,11 @@ import { policyCases } from '../../../adapters/opa/policy-cases';
 import type { PolicyCase } from '../../../adapters/opa/policy-cases';
 import { readPolicySource } from '../../../adapters/opa/policy-source';
 import { WasmPolicy } from '../../../adapters/opa/wasm-policy';
+import { testPolicy } from '../../../adapters/opa/policy-tests';
 import { projectRoot } from '../../../adapters/process/project-root';
 import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
+import type { PolicyApproval } from '../../../domain/policy-approval';
 import { writePrivate } from '../dev/state';
 import { EXIT } from '../exit';
 import type { ExitCode } from '../exit';
@@ -20,7 +22,12 @@ import { Output } from '../output';
 import type { Surroundings } from '../output';
 import { changesBetween, readRecorded } from '../policy-changes';
 import type { Change } from '../policy-changes';
+import { propose, signOff, standingInWords } from '../proposal';
+import type { SignOffOptions } from '../proposal';
 import { UsageError } from '../refusal';
+import { inSession, withCommonOptions } from '../session';
+import type { SigningOptions } from '../signed-word';
+import { listedJson, withRequestOptions, withSigningOptions } from './proposals';
 
 interface SignOptions {
   readonly built: string;
@@ -30,6 +37,11 @@ interface SignOptions {
   readonly newKey: boolean;
   readonly out: string;
   readonly json?: boolean;
+}
+
+interface ProposeOptions extends SigningOptions {
+  readonly source: string;
+  readonly built: string;
 }
 
 interface DiffOptions {
@@ -101,6 +113,37 @@ Examples:
         { revision, verified: true },
         `policy ${revision}: good`,
       );
+    });
+
+  withRequestOptions(withCommonOptions(policy.command('propose')))
+    .argument('<bundle>', 'the signed bundle, as it will be delivered')
+    .option('--source <dir>', 'the folder with the Rego files and their tests', policyFolder())
+    .option('--built <dir>', 'the built policy that the bundle is of', join(policyFolder(), 'dist'))
+    .description('run opa test, and ask Security to approve exactly this policy')
+    .addHelpText(
+      'after',
+      "\nExample:\n  atb policy propose bundle.tar.gz --as person/heidi --reason 'a lower ceiling for payments'",
+    )
+    .action(async (file: string, options: ProposeOptions) => {
+      await inSession(surroundings, options, async (session) => {
+        const approval = await approvalOf(await read(file), options);
+        session.output.note(`${approval.tests.passed} tests of policy ${approval.revision} passed`);
+        const { revision, bundleDigest: bundle_digest, tests } = approval;
+        const content = { revision, bundle_digest, tests: { ...tests } };
+        const shown = await propose(session, { kind: 'policy_bundle', name: revision, content }, options);
+        session.output.answer(listedJson(shown), standingInWords(shown));
+      });
+    });
+
+  withSigningOptions(withCommonOptions(policy.command('approve')))
+    .argument('<proposal-id>')
+    .description('approve a policy, as Security, after seeing what you sign')
+    .addHelpText(
+      'after',
+      "\nExample:\n  atb policy approve policy_bundle.96123555fadf3128.Zk3V… --as person/dave --reason 'read the diff'",
+    )
+    .action(async (id: string, options: SignOffOptions) => {
+      process.exitCode = await inSession(surroundings, options, (session) => signOff(session, id, options));
     });
 
   policy
@@ -179,6 +222,21 @@ Example:
     });
 }
 
+/** What Security is asked to approve. Throws `UsageError` where the bundle is of another source, or a test fails. */
+async function approvalOf(
+  bytes: Uint8Array,
+  { built, source }: Pick<ProposeOptions, 'built' | 'source'>,
+): Promise<PolicyApproval> {
+  const { revision, digest } = openUnverifiedBundle(bytes);
+  const ours = packBundle(await readPolicySource(built, source));
+  if (ours.revision !== revision) {
+    throw new UsageError(`the bundle is policy ${revision}, and its source gives ${ours.revision}`);
+  }
+  const tested = await testPolicy(source, built);
+  if (tested.failed.length > 0) throw new UsageError(`tests fail: ${tested.failed.join(', ')}`);
+  return { revision, bundleDigest: digest, tests: { passed: tested.passed, failed: 0 } };
+}
+
 const DECISION = 'atb/poa/decision';
 
 function answerChanges(
@@ -203,7 +261,7 @@ function answerChanges(
 }
 
 /** A bundle whatever its signature, or a built folder: to compare, not to decide by. */
-async function policyAt(path: string): Promise<PolicyBundle> {
+async function policyAt(path: string): Promise<Omit<PolicyBundle, 'digest'>> {
   if (!existsSync(path)) throw new UsageError(`there is no policy at ${path}`);
   if (!statSync(path).isDirectory()) return openUnverifiedBundle(await read(path));
   const data: unknown = JSON.parse((await read(join(path, 'data.json'))).toString('utf8'));

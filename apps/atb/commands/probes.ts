@@ -14,8 +14,7 @@ import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import type { SigningOptions } from '../signed-word';
 import { wholeNumber } from '../whole-number';
-import { withRequestOptions } from './connector';
-import { listedJson, proposalsInWords, withSigningOptions } from './proposals';
+import { listedJson, proposalsInWords, withRequestOptions, withSigningOptions } from './proposals';
 
 const KINDS = ['probe', 'suspension_lift'];
 

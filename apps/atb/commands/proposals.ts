@@ -57,6 +57,14 @@ export function registerProposals(program: Command, surroundings: Surroundings):
     });
 }
 
+/** Options of every command that proposes something. */
+export function withRequestOptions(command: Command): Command {
+  return command
+    .option('--role <role>', 'the role in which you speak; needed where you have several')
+    .option('--reason <text>', 'why; it is signed with your word')
+    .option('--yes', 'do not ask for anything that is missing');
+}
+
 /** Options of every command that signs a word on a proposal. */
 export function withSigningOptions(command: Command): Command {
   return command

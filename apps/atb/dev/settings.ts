@@ -46,6 +46,8 @@ export function developmentEnvironment(
     ATB_SIGNING_KEYS_FILE: mandateKeySetFile(files),
     ATB_POLICY_BUNDLE_FILE: files.policy.bundle,
     ATB_POLICY_PUBLIC_KEY_FILE: files.policy.publicKey,
+    // A development stack signs a policy of its own at each start.
+    ATB_POLICY_APPROVAL: 'none',
     ATB_TICKETS_FILE: files.tickets,
     ATB_NOTIFICATIONS_FILE: files.notifications,
     ATB_ACCESS_LOG_STDOUT: 'false',

@@ -1,0 +1,204 @@
+import { createPrivateKey } from 'node:crypto';
+import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
+import type { Surroundings } from '../../apps/atb/output';
+import { createProgram, run } from '../../apps/atb/program';
+import type { JsonObject } from '../../domain/json';
+import type { Proposed } from '../../domain/proposal';
+import { Apart } from '../support/apart';
+import { builtPolicy } from '../support/policy-bundle';
+import { Signer } from '../support/signer';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+let heidi: Signer;
+let dave: Signer;
+let genesis: string;
+
+beforeAll(async () => {
+  stack = await TestStack.start({ ATB_POLICY_POLL_SECONDS: '1', ATB_POLICY_APPROVAL: 'required' });
+  heidi = new Signer(stack, 'person/heidi', 'team_lead');
+  dave = new Signer(stack, 'person/dave', 'security_lead');
+  genesis = await deciding();
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+const bundleFile = () => join(stack.directory, 'policy', 'bundle.tar.gz');
+
+/** The built policy with other data, signed with the key that all processes trust: as somebody with the repository can. */
+async function aBundle(
+  data: JsonObject,
+  directory = stack.directory,
+): Promise<{ bytes: Buffer; revision: string; digest: string }> {
+  const source = await builtPolicy();
+  const { bytes } = packBundle({ ...source, data: { ...source.data, ...data } });
+  const privateKey = createPrivateKey(await readFile(join(directory, 'policy', 'signing-key.pem')));
+  const { revision, digest } = openUnverifiedBundle(bytes);
+  return { bytes: await signBundle(bytes, { privateKey, keyId: 'policy' }), revision, digest };
+}
+
+async function deliver(bytes: Uint8Array): Promise<void> {
+  await writeFile(`${bundleFile()}.next`, bytes);
+  await rename(`${bundleFile()}.next`, bundleFile());
+}
+
+async function deciding(): Promise<string> {
+  const { body } = await stack.as('agent/crm-assistant').post('/plan', { act: 'crm.contact.read' });
+  return String(body.policy_revision);
+}
+
+async function decides(revision: string): Promise<void> {
+  for (let tries = 0; (await deciding()) !== revision; tries++) {
+    if (tries === 100) throw new Error(`${revision} does not decide, but ${await deciding()}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function refusals(revision: string) {
+  const ledger = await stack.ledger();
+  const events = await ledger.events({ type: 'policy_refused', limit: 1_000 });
+  return events.filter(({ data }) => (data.detail as string).includes(revision));
+}
+
+/** Resolves once worker and broker have said that they do not take it. */
+async function isRefused(revision: string): Promise<void> {
+  for (let tries = 0; (await refusals(revision)).length < 2; tries++) {
+    if (tries === 100) throw new Error(`${revision} was not refused`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+const approval = (
+  revision: string,
+  digest: string,
+  tests: JsonObject = { passed: 262, failed: 0 },
+): Proposed => ({
+  kind: 'policy_bundle',
+  name: revision,
+  content: { revision, bundle_digest: digest, tests },
+});
+
+describe('a policy bundle (operating model §2.3)', () => {
+  it('that Security has not approved decides nothing, whoever signed it: the old one stays, and log and metrics say so', async () => {
+    const { bytes, revision } = await aBundle({ more: 'unapproved' });
+    await deliver(bytes);
+    await isRefused(revision);
+    expect(await deciding()).toBe(genesis);
+    const events = await refusals(revision);
+    expect(events[0]).toMatchObject({ reasons: ['policy_not_approved'], data: { stays: genesis } });
+    const metrics = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+    expect(metrics).toMatch(/atb_policy_changes_total\{change="refused"\} [1-9]/);
+    // It is looked at again and again, and told once.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect(await refusals(revision)).toHaveLength(2);
+  });
+
+  it('decides once Security has approved exactly it, and the one before decides again when it is delivered', async () => {
+    const { bytes, revision, digest } = await aBundle({ more: 'approved' });
+    await deliver(bytes);
+    await isRefused(revision);
+    const proposed = approval(revision, digest);
+    const id = String((await heidi.propose(proposed)).body.proposal_id);
+    expect(await heidi.signOff(id, proposed, 'security_review')).toMatchObject({ status: 403 });
+    expect(await deciding()).toBe(genesis);
+    expect((await dave.signOff(id, proposed, 'security_review')).body).toMatchObject({ state: 'approved' });
+    await decides(revision);
+
+    // The commit is reverted: the policy of before needs no other approval.
+    const before = await aBundle({});
+    expect(before.revision).toBe(genesis);
+    await deliver(before.bytes);
+    await decides(genesis);
+  });
+
+  it('that was changed by one byte after its approval decides nothing', async () => {
+    const { bytes, revision, digest } = await aBundle({ more: 'reviewed' });
+    const proposed = approval(revision, digest);
+    const id = String((await heidi.propose(proposed)).body.proposal_id);
+    await dave.signOff(id, proposed, 'security_review');
+    const changed = await aBundle({ more: 'reviewee' });
+    await deliver(changed.bytes);
+    await isRefused(changed.revision);
+    // And one whose revision was approved with another digest.
+    const other = await aBundle({ more: 'digest' });
+    const wrong = approval(other.revision, digest);
+    const wrongId = String((await heidi.propose(wrong)).body.proposal_id);
+    await dave.signOff(wrongId, wrong, 'security_review');
+    await deliver(other.bytes);
+    await isRefused(other.revision);
+    expect(await deciding()).toBe(genesis);
+    await deliver(bytes);
+    await decides(revision);
+    await deliver((await aBundle({})).bytes);
+    await decides(genesis);
+  });
+
+  it('is proposed with green tests only', async () => {
+    const { revision, digest } = await aBundle({ more: 'red' });
+    for (const tests of [{ passed: 261, failed: 1 }, { passed: 0, failed: 0 }, {}]) {
+      expect(await heidi.propose(approval(revision, digest, tests))).toMatchObject({
+        status: 400,
+        body: { code: 'proposal_malformed' },
+      });
+    }
+  });
+
+  it('is proposed and approved by commands, which run opa test', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'atb-bundle-')), 'bundle.tar.gz');
+    const { bytes, revision } = await aBundle({});
+    await writeFile(file, bytes);
+    const proposed = await atb(
+      'policy',
+      'propose',
+      file,
+      '--as',
+      'person/heidi',
+      '--reason',
+      'as it is',
+      '--json',
+    );
+    expect(proposed).toMatchObject({ code: 0 });
+    const { proposal_id: id } = JSON.parse(proposed.out) as { proposal_id: string };
+    expect(id).toContain(`policy_bundle.${revision}.`);
+    const word = ['--as', 'person/dave', '--reason', 'read it', '--yes'];
+    expect((await atb('policy', 'approve', id, ...word)).out).toContain('is approved');
+    await writeFile(file, (await aBundle({ more: 'else' })).bytes);
+    const other = await atb('policy', 'propose', file, '--as', 'person/heidi', '--reason', 'x');
+    expect(other).toMatchObject({ code: 64, err: expect.stringContaining('its source gives') });
+  }, 180_000);
+});
+
+describe('a process that starts', () => {
+  it('does so with no other policy than the one before, or one that was approved', async () => {
+    const apart = await Apart.start({ ATB_POLICY_APPROVAL: 'required' });
+    try {
+      const { bytes, revision } = await aBundle({ more: 'while it was down' }, apart.directory);
+      await writeFile(join(apart.directory, 'policy', 'bundle.tar.gz'), bytes);
+      const { code, said } = await apart.once('worker');
+      expect(code).toBe(1);
+      expect(said).toContain(`Security has not approved policy ${revision}`);
+    } finally {
+      await apart.stop();
+    }
+  }, 180_000);
+});
+
+async function atb(...argv: string[]) {
+  let out = '';
+  let err = '';
+  const surroundings: Surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const code = await run(createProgram(surroundings), argv, surroundings);
+  process.exitCode = 0;
+  return { code, out, err };
+}
