@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { obtainPromtool } from './promtool.mjs';
+import { obtainAlerting, obtainPromtool } from './prometheus.mjs';
 import { build, executables, install, program, root, run } from './prepare.mjs';
 
 const report = (line) => process.stderr.write(`${line}\n`);
@@ -67,7 +67,7 @@ const SUITES = {
   workflow: { needs: ['temporal'], run: jest('workflow') },
   replay: { run: jest('replay') },
   integration: { needs: ['temporal', 'opa', 'versitygw'], run: jest('integration') },
-  e2e: { needs: ['temporal', 'opa', 'spire-server', 'spire-agent', 'versitygw'], run: jest('e2e') },
+  e2e: { needs: ['temporal', 'opa', 'spire-server', 'spire-agent', 'versitygw'], run: e2eTest },
 };
 
 function outcomeOf({ code, stdout, stderr }) {
@@ -100,6 +100,12 @@ function jest(name) {
       return { passed, failed: 1, output: `${name}: jest ended with ${code}\n` };
     return { passed, failed };
   };
+}
+
+/** With a real Prometheus and Alertmanager beside the stack. */
+async function e2eTest(env) {
+  await obtainAlerting(report);
+  return jest('e2e')(env);
 }
 
 /** The rules' own tests, over the data as the build reads it. */
