@@ -22,6 +22,8 @@ import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
 export { closeLost } from './lost-request';
+export { recordReset } from './workflow-reset';
+export type { WorkflowReset } from './workflow-reset';
 export type { Loss } from './lost-request';
 export type { ActivityPorts } from './ports';
 export { createChangeActivities } from './change';

@@ -215,6 +215,13 @@ export const AUDIT_EVENTS = {
     severity: 'high',
     data: data({ signal: NAME, message: TEXT }),
   },
+  poa_workflow_reset: {
+    tells:
+      'Somebody reset the workflow of the request to an earlier point, or ended it and started it again (`reasons`).',
+    outcome: 'success',
+    severity: 'high',
+    data: data({ run: NAME }),
+  },
   poa_escalated: {
     tells: 'A request climbed a rung of its escalation ladder, and more people are told.',
     outcome: 'success',

@@ -1,7 +1,7 @@
 import { visible } from '../../domain/foreign-text';
 import { moment } from './moment';
 import type { Standing } from './standing';
-import { demanded, shortName } from './words';
+import { demanded, shortName, wordOf } from './words';
 
 /** Where a request stands, for people. */
 export function standingInWords(standing: Standing, now: Date): string {
@@ -12,9 +12,7 @@ export function standingInWords(standing: Standing, now: Date): string {
     ...(agent === undefined ? [] : [row('agent', shortName(agent))]),
     ...(tier === undefined ? [] : [row('tier', visible(tier))]),
     ...waiting(standing, now),
-    ...standing.verdicts.map(({ verdict, by, role }) =>
-      row('verdict', `${visible(verdict)} by ${shortName(by)} (${visible(role)})`),
-    ),
+    ...standing.verdicts.map((verdict) => row('verdict', wordOf(verdict))),
     ...(standing.reasons.length > 0 ? [row('reasons', standing.reasons.map(visible).join(', '))] : []),
     ...(jti === undefined ? [] : [row('jti', visible(jti))]),
     ...(mandate === undefined ? [] : [row('mandate', visible(mandate))]),

@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../domain/json';
 import { mixesAlphabets, quoted, visible } from '../../domain/foreign-text';
 import { moment } from './moment';
 import type { PolicyData } from './policy-data';
-import type { Standing } from './standing';
+import type { Standing, StandingVerdict } from './standing';
 import type { Signable } from './to-approve';
 
 export type Word = 'approve' | 'reject' | 'release';
@@ -98,12 +98,7 @@ function beside(standing: Standing, now: Date): readonly string[] {
     row('if wrong', tier === undefined ? 'unknown tier' : (STAKES[tier] ?? visible(tier))),
     ...(requirement.approvals === undefined ? [] : [row('demanded', demanded(standing))]),
     row('so far', verdicts.length === 0 ? 'no verdict' : ''),
-    ...indented(
-      verdicts.map(
-        ({ verdict, by, role, reason }) =>
-          `${visible(verdict)} by ${shortName(by)} (${visible(role)})${reason === '' ? '' : `: ${remark(reason)}`}`,
-      ),
-    ),
+    ...indented(verdicts.map(wordOf)),
     row('until', expiresAt === undefined ? 'unknown' : moment(expiresAt, now)),
     ...recentLines(standing, now),
   ];
@@ -220,6 +215,11 @@ function nameOf(name: string): string {
 /** `agent/finance-bot` of `spiffe://corp.example/agent/finance-bot`. */
 export function shortName(spiffeId: string): string {
   return visible(spiffeId.replace(/^spiffe:\/\/[^/]+\//, ''));
+}
+
+/** Who said what to a request, and why. */
+export function wordOf({ verdict, by, role, reason }: StandingVerdict): string {
+  return `${visible(verdict)} by ${shortName(by)} (${visible(role)})${reason === '' ? '' : `: ${remark(reason)}`}`;
 }
 
 /** A remark in quotes; what is beyond 2,000 characters is counted, so that it cannot push the rest off the screen. */

@@ -1,14 +1,17 @@
 import { Logger } from '@nestjs/common';
 import { Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { ConnectionLike } from '@temporalio/client';
-import { closeLost } from '../../activities';
+import { closeLost, recordReset } from '../../activities';
 import type { ActivityPorts, Loss } from '../../activities';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { listedExecutions } from '../../adapters/temporal/listed-workflows';
 import { POA_REQUEST, poaRequestWorkflowId } from '../../workflows/contract';
+import { resetsAmong } from './reset-requests';
 
 const LOOK_EVERY_MS = 60_000;
+// What was reset while no worker ran.
+const LOOK_BACK_MS = 24 * 3_600_000;
 const MOST_OPEN = 10_000;
 const LISTED_AT_ONCE = 1_000;
 const MOST_CLOSED_AT_ONCE = 200;
@@ -24,6 +27,7 @@ export class LostRequests {
   private readonly log = new Logger(LostRequests.name);
   private again: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
+  private resetsSince = new Date(Date.now() - LOOK_BACK_MS);
 
   constructor(
     private readonly ports: Ports,
@@ -51,10 +55,9 @@ export class LostRequests {
     await this.looking;
   }
 
-  /** Ends every request whose workflow is gone; answers how many. */
+  /** Ends every request whose workflow is gone, and records what was reset; answers how many were ended. */
   async look(): Promise<number> {
     const open = await this.ports.ledger.openRequests(MOST_OPEN);
-    if (open.length === 0) return 0;
     const client = new Client({
       connection: this.connection.current,
       namespace: this.namespace,
@@ -62,10 +65,13 @@ export class LostRequests {
       dataConverter: sealedDataConverter(this.codecKeys, 'mark'),
     });
     const running = new Set<string>();
-    const query = `WorkflowType = '${POA_REQUEST}' AND ExecutionStatus = 'Running'`;
     const { workflowService } = client;
-    const listing = { workflowService, namespace: this.namespace, query, pageSize: LISTED_AT_ONCE };
-    for await (const { execution } of listedExecutions(listing)) running.add(execution?.workflowId ?? '');
+    const at = { workflowService, namespace: this.namespace };
+    const query = `WorkflowType = '${POA_REQUEST}' AND ExecutionStatus = 'Running'`;
+    for await (const { execution } of listedExecutions({ ...at, query, pageSize: LISTED_AT_ONCE })) {
+      running.add(execution?.workflowId ?? '');
+    }
+    await this.recordResets({ ...at, running, open: new Set(open.map(({ requestId }) => requestId)) });
     const unlisted = open.filter(({ requestId }) => !running.has(poaRequestWorkflowId(requestId)));
     let closed = 0;
     for (const request of unlisted.slice(0, MOST_CLOSED_AT_ONCE)) {
@@ -74,6 +80,15 @@ export class LostRequests {
     }
     if (closed > 0) this.log.warn(`${closed} requests were ended, because their workflows are gone`);
     return closed;
+  }
+
+  private async recordResets(looking: Omit<Parameters<typeof resetsAmong>[0], 'since'>): Promise<void> {
+    const began = this.ports.clock();
+    for (const reset of await resetsAmong({ ...looking, since: this.resetsSince })) {
+      await recordReset(this.ports, reset);
+    }
+    // Visibility lags: a minute is looked at twice, and recorded once.
+    this.resetsSince = new Date(began.getTime() - LOOK_EVERY_MS);
   }
 }
 

@@ -121,7 +121,8 @@ describe('after Temporal has forgotten a request', () => {
   it('the end of one without a mandate is told as before, with its reasons', async () => {
     const denied = await asked({ act: 'sap.payment.execute' }, 'agent/hr-helper');
     const rejected = await asked({ act: 'erp.order.create' });
-    await new Approver(stack, 'person/bob', 'compliance').give(rejected, { verdict: 'reject' });
+    const no = { verdict: 'reject', reason: 'the supplier is unknown' } as const;
+    await new Approver(stack, 'person/bob', 'compliance').give(rejected, no);
     const withdrawn = await asked({ act: 'erp.order.create' });
     await stack.as('agent/explorer').post(`/requests/${withdrawn}/withdraw`);
     const views = [
@@ -142,6 +143,8 @@ describe('after Temporal has forgotten a request', () => {
         rest: { ...rest, errors: [] },
       });
     }
+    // With the reason kept; in the log it is personal, and goes with the person's key (test/integration/erasure.spec.ts).
+    expect((await atb('show', rejected, '--as', 'person/bob')).stdout).toContain(no.reason);
   }, 120_000);
 
   it('one whose workflow was deleted while it waited is over, and says so', async () => {

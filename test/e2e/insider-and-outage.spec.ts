@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import type { WorkflowStartOptions } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import { askedMandateOf } from '../../domain/mandate-request';
 import type { PoaRequest } from '../../domain/mandate-request';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
@@ -27,6 +28,8 @@ import {
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { TestStack } from '../support/stack';
+
+const NOT_AGAIN = temporal.api.enums.v1.ResetReapplyExcludeType;
 
 let stack: TestStack;
 let bob: Approver;
@@ -66,6 +69,25 @@ async function until(id: string, type: string): Promise<string[]> {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   throw new Error(`${type} was not recorded`);
+}
+
+/** What a worker does each minute, at once, and what it tells. */
+async function comparing() {
+  const told: Notification[] = [];
+  const ports = {
+    ledger: await stack.ledger(),
+    clock: () => new Date(),
+    policy: await WasmPolicy.load('policy/dist'),
+    notifier: {
+      notify: (notification: Notification) => {
+        told.push(notification);
+        return Promise.resolve();
+      },
+    },
+  };
+  const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
+  const { connection } = await stack.insider();
+  return { lost: new LostRequests(ports, { current: connection }, NAMESPACE, keys), ports, told };
 }
 
 describe('an insider with write access to the namespace', () => {
@@ -256,20 +278,7 @@ describe('an insider with write access to the namespace', () => {
       namespace: NAMESPACE,
       workflowExecution: { workflowId: poaRequestWorkflowId(removed) },
     });
-    const told: Notification[] = [];
-    const ports = {
-      ledger: await stack.ledger(),
-      clock: () => new Date(),
-      policy: await WasmPolicy.load('policy/dist'),
-      notifier: {
-        notify: (notification: Notification) => {
-          told.push(notification);
-          return Promise.resolve();
-        },
-      },
-    };
-    const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
-    const lost = new LostRequests(ports, { current: insider.connection }, NAMESPACE, keys);
+    const { lost, ports, told } = await comparing();
     const reasons = async (id: string) =>
       (await ports.ledger.events({ requestId: id, type: 'poa_cancelled', limit: 2 })).map(
         (event) => event.reasons,
@@ -289,11 +298,67 @@ describe('an insider with write access to the namespace', () => {
     expect((await ports.ledger.recordOf(removed)).closed).toBe(true);
   }, 60_000);
 
+  it('is found out when a workflow is reset, or ended and started again: the log names each', async () => {
+    const waiting = await pending();
+    const issued = await pending();
+    const again = await pending();
+    const untouched = await pending();
+    await bob.give(issued);
+    await collect(issued);
+    const insider = await stack.insider();
+    const sealed = await stack.sealedClient();
+    const runs = new Map<string, string>();
+    for (const id of [waiting, issued, again]) {
+      const workflowId = poaRequestWorkflowId(id);
+      const { runId } = await sealed.workflow.getHandle(workflowId).describe();
+      runs.set(id, runId);
+      if (id === again) {
+        await insider.workflow.getHandle(workflowId).terminate('noise');
+        // On a queue that nobody serves it runs for ever.
+        const theirs = { taskQueue: 'nobodys', workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const };
+        await insider.workflow.start(POA_REQUEST, { ...theirs, workflowId, args: [{}] });
+        continue;
+      }
+      const { events } = await insider.workflow.getHandle(workflowId).fetchHistory();
+      const point = events?.find(({ workflowTaskCompletedEventAttributes: done }) => done)?.eventId ?? null;
+      await insider.workflowService.resetWorkflowExecution({
+        ...{ namespace: NAMESPACE, workflowExecution: { workflowId, runId } },
+        ...{ workflowTaskFinishEventId: point, requestId: `reset-${id}`, reason: 'an insider tries' },
+        // Without what came after that point: else it is over again at once.
+        resetReapplyExcludeTypes: [
+          NOT_AGAIN.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+          NOT_AGAIN.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+        ],
+      });
+    }
+    const { lost, ports } = await comparing();
+    const told = async (id: string) =>
+      (await ports.ledger.events({ requestId: id, type: 'poa_workflow_reset', limit: 5 })).map(
+        ({ reasons, data }) => [...reasons, data.run],
+      );
+    for (let tries = 0; tries < 50; tries++) {
+      await lost.look();
+      if ((await Promise.all([waiting, issued, again].map(told))).every(({ length }) => length > 0)) break;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await lost.look();
+    expect(await told(waiting)).toEqual([['reset', runs.get(waiting)]]);
+    expect(await told(issued)).toEqual([['reset', runs.get(issued)]]);
+    expect(await told(again)).toEqual([['started_again', runs.get(again)]]);
+    expect(await told(untouched)).toEqual([]);
+    expect((await stack.auditTypes(issued)).filter((type) => type === 'poa_issued')).toHaveLength(1);
+    await insider.workflow.getHandle(poaRequestWorkflowId(again)).terminate();
+  }, 60_000);
+
   it('gets nothing by cancelling: there is no mandate, and the log says what happened', async () => {
     const id = await pending();
     await bob.give(id);
     await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).cancel();
     expect(await until(id, 'poa_cancelled')).not.toContain('poa_issued');
+    const [cancelled] = await (
+      await stack.ledger()
+    ).events({ requestId: id, type: 'poa_cancelled', limit: 2 });
+    expect(cancelled?.reasons).toEqual(['cancelled_by_operator']);
     expect(await standing(id)).toMatchObject({ state: 'cancelled' });
     expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
   });
