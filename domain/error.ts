@@ -207,6 +207,7 @@ const CONSEQUENCES = {
   checkpoint_untrusted: { status: 422 },
   object_lock_missing: { status: 500 },
   evidence_invalid: { status: 422 },
+  evidence_unverifiable: { status: 422 },
   // Ours.
   configuration_invalid: { status: 500 },
   evidence_mismatch: { status: 500 },

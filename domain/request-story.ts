@@ -97,7 +97,8 @@ const CLOCK_SKEW_SECONDS = 30;
 /**
  * Verifies one request's whole story: that each event is in the log; each verdict by signature, certificate as of its
  * receipt, and content; that the mandate follows from what was asked and from the verdicts; and that it was used once at
- * most. Throws `checkpoint_malformed`, `checkpoint_untrusted` and `evidence_invalid`, with the first thing that is wrong.
+ * most. Throws `checkpoint_malformed`, `checkpoint_untrusted` and `evidence_invalid`, with the first thing that is wrong,
+ * and `evidence_unverifiable` where nothing is wrong, but an earlier version recorded too little.
  * What is withheld is not verified, and is named in the story. That nothing else happened cannot be told by one file:
  * the log itself can.
  */
@@ -144,6 +145,7 @@ export async function verifiedStory(
 
 /** What was asked, whole, or null; it is what the digest says, where that is shown. */
 function askedOf({ leaf, withheld }: ProvenEvent): AskedMandate | null {
+  requireTold(leaf, ['asked', 'asked_digest']);
   const { asked, asked_digest: digest } = leaf.data;
   if (!isJsonObject(asked) || withheld.some((name) => name.startsWith('/data/asked/'))) return null;
   const mandate = askedMandateOf(asked);
@@ -170,6 +172,7 @@ async function verdictOf(
   const { leaf } = event;
   const { data, id } = leaf;
   if (!requested || requested.index >= event.index) throw invalid(`${id} comes before the request`);
+  requireTold(leaf, ['statement', 'limits', 'audience']);
   const told = {
     jti: text(leaf, 'jti'),
     verdict: text(leaf, 'verdict') as RecordedVerdict['verdict'],
@@ -262,6 +265,15 @@ function mandateOf(
   if (leaf.subject !== requested.leaf.subject || leaf.action !== requested.leaf.action) {
     throw wrong('it is for another agent or action than the request');
   }
+  requireTold(leaf, [
+    'verdicts',
+    'requirement',
+    'limits',
+    'audience',
+    'confirmation',
+    'decided_at',
+    'mandate_digest',
+  ]);
   const iat = epochSeconds(timeOf(issued));
   const exp = number(leaf, 'exp');
   if (!(exp > iat && exp - iat <= LONGEST_LIFETIME_SECONDS)) throw wrong(`it lives for ${exp - iat} s`);
@@ -456,6 +468,16 @@ function useOf({ id }: Leaf): string {
 function revokedAt(events: readonly ProvenEvent[]): Date | null {
   const revoked = onlyOne(events, ['poa_revoked']);
   return revoked ? timeOf(revoked) : null;
+}
+
+/** What is withheld is null, and there; what an earlier version did not tell is not there. Throws `evidence_unverifiable`. */
+function requireTold({ id, data }: Leaf, names: readonly string[]): void {
+  const missing = names.filter((name) => !Object.hasOwn(data, name));
+  if (missing.length === 0) return;
+  throw new AtbError(
+    'evidence_unverifiable',
+    `${id} is in the log, as it was recorded; but by a version of ATB whose events do not tell ${missing.join(', ')}, so that the story cannot be verified from it`,
+  );
 }
 
 function ofTypes(events: readonly ProvenEvent[], types: readonly string[]): readonly ProvenEvent[] {

@@ -194,6 +194,7 @@ const EXIT_OF_CODE = {
   checkpoint_untrusted: EXIT.refused,
   object_lock_missing: EXIT.unavailable,
   evidence_invalid: EXIT.refused,
+  evidence_unverifiable: EXIT.refused,
   configuration_invalid: EXIT.unavailable,
   evidence_mismatch: EXIT.unavailable,
   internal: EXIT.unavailable,

@@ -9,11 +9,13 @@ import { sha256Base64url } from '../../domain/digest';
 import { digestOf, formatEvidence, MAX_EVIDENCE_BYTES, parseEvidence, redacted } from '../../domain/evidence';
 import type { Evidence } from '../../domain/evidence';
 import type { JsonObject } from '../../domain/json';
+import { closeLost } from '../../activities';
 import { verifiedStory } from '../../domain/request-story';
 import type { Story } from '../../domain/request-story';
 import { signNote } from '../../domain/signed-note';
 import { requireEachFlipFound } from '../support/byte-flips';
 import { EvidenceLog } from '../support/evidence-log';
+import { withBreakGlass } from '../support/policy';
 import { PAYMENT, person, ROTATION, WorkerSteps } from '../support/worker-steps';
 import type { Asking } from '../support/worker-steps';
 
@@ -178,6 +180,78 @@ describe('the evidence of a mandate', () => {
       mandate: null,
       end: { type: 'poa_rejected', reasons: ['rejected'] },
     });
+  });
+
+  it.each(['workflow_terminated', 'workflow_removed'] as const)(
+    'proves that a request ended: %s',
+    async (loss) => {
+      const asked = await steps.ask({ ...PAYMENT });
+      const { requestId } = asked.request;
+      expect(await closeLost(steps.ports, { requestId, subject: asked.assessment.agent }, loss)).toBe(true);
+      const events = await steps.ledger.events({ requestId, limit: 100 });
+      expect(await verified(formatEvidence(await evidenceOf(events)))).toMatchObject({
+        mandate: null,
+        end: { type: 'poa_cancelled', reasons: [loss] },
+      });
+    },
+  );
+
+  it('proves a mandate of broken glass, and who broke it', async () => {
+    const glass = await WorkerSteps.open((data) => {
+      withBreakGlass(data, ['grace', 'carol']);
+    });
+    try {
+      const asked = await glass.ask(PAYMENT);
+      glass.later(3_600);
+      const { request, assessment } = asked;
+      await glass.activities.escalate({
+        ...{ request, agent: assessment.agent, tier: 'high', rung: 1, roles: ['on_call'], pendingSince: 0 },
+      });
+      const reason = 'the plant stands still';
+      const words = await glass.counted(
+        asked,
+        await glass.statement(asked, 'grace', 'break_glass', { reason }),
+        await glass.statement(asked, 'carol', 'break_glass', { reason }),
+      );
+      expect((await glass.collect(asked, words)).outcome).toBe('issued');
+      const events = await glass.ledger.events({ requestId: request.requestId, limit: 100 });
+      expect(events.map(({ type }) => type)).toContain('poa_break_glass');
+      const file = Buffer.from(formatEvidence(await evidenceOf(events)));
+      const told = await verifiedStory(parseEvidence(file), { ...means(), svids: glass.ports.svids });
+      expect(told).toMatchObject({
+        verdicts: [
+          { by: person('grace'), role: 'break_glass', reason },
+          { by: person('carol'), role: 'break_glass', reason },
+        ],
+        mandate: { dualControl: true, approvers: [person('grace'), person('carol')] },
+      });
+      const decision = await glass.ports.policy.decide(told.mandate!.policyInput!);
+      expect(decision.effect).toBe('issue');
+    } finally {
+      await glass.close();
+    }
+  });
+
+  it('says of what an earlier version recorded that it cannot be verified, and not that it was tampered with', async () => {
+    const events = await payment();
+    for (const [type, names] of [
+      ['poa_requested', ['asked']],
+      ['poa_verdict_recorded', ['statement']],
+      ['poa_issued_dual_control', ['verdicts', 'mandate_digest']],
+    ] as const) {
+      const kept = (await log.kept(events)).map(({ leaf: text, personal }) => {
+        const leaf = JSON.parse(text) as Leaf;
+        if (leaf.type !== type) return { leaf: text, personal };
+        const data = Object.fromEntries(
+          Object.entries(leaf.data).filter(([name]) => !(names as readonly string[]).includes(name)),
+        );
+        return { leaf: canonicalJson({ ...leaf, commitments: {}, data }), personal: null };
+      });
+      await expect(forged(await log.evidenceOf(requestOf(events), kept))).rejects.toMatchObject({
+        code: 'evidence_unverifiable',
+        message: expect.stringContaining(names.join(', ')) as string,
+      });
+    }
   });
 
   // All of them, one after the other, are in the integration suite.
