@@ -14,7 +14,7 @@ import { recollect } from './recollection';
 import { revokeMandate } from './revocation';
 import { applyRetention, planRetention } from './retention';
 import { recordRejectedSignal } from './signal-rejection';
-import { orderStop } from './stop';
+import { listStops, orderStop } from './stop';
 import type { Activities } from './types';
 import { exchangeToken } from './token-exchange';
 import { traced } from './trace';
@@ -55,6 +55,7 @@ export function createActivities(all: ActivityPorts): Activities {
     revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
     digestPeriodSeconds: () => step((ports) => digestPeriodSeconds(ports)),
     tellInformed: (input) => step((ports) => tellInformed(ports, input)),
+    listStops: (input) => step((ports) => listStops(ports, input)),
     openReviews: (input) => step((ports) => openReviews(ports, input)),
     closeReview: (input) => step((ports) => closeReview(ports, input)),
     orderStop: (input) => step((ports) => orderStop(ports, input)),

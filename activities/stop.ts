@@ -3,9 +3,17 @@ import { AtbError, isAtbError, isErrorCode, isRetryable } from '../domain/error'
 import type { Tier } from '../domain/policy';
 import type { StandingStop } from '../domain/ports';
 import { LIFT_PATH, parseStopOrder, STOP_PATH } from '../domain/stop';
-import type { LiftProposal, StopAnswer, StopDecision, StopOrder, StopRequest } from '../domain/stop';
+import type {
+  LiftProposal,
+  ListedStop,
+  StopAnswer,
+  StopDecision,
+  StopListing,
+  StopOrder,
+  StopRequest,
+} from '../domain/stop';
 import { epochSeconds } from './assessment';
-import { identifyStatement, requireFresh } from './identity';
+import { identify, identifyStatement, requireFresh } from './identity';
 import type { ActivityPorts } from './ports';
 
 /** An order, and the person of whom it is known that they signed it. */
@@ -32,6 +40,21 @@ export async function orderStop(ports: ActivityPorts, request: StopRequest): Pro
     return { done: false, code: error.code, message: error.message, reasons: [] };
   }
   return carryOut(ports, order);
+}
+
+const MOST_LISTED = 1_000;
+
+/** What is stopped, for people of the directory. Throws `not_allowed_to_stop` to everybody else. */
+export async function listStops(
+  ports: ActivityPorts,
+  { evidence }: StopListing,
+): Promise<readonly ListedStop[]> {
+  const { spiffeId } = await identify(ports, evidence, null);
+  const { known, kind } = await ports.policy.principal(spiffeId);
+  if (!known || kind !== 'person') {
+    throw new AtbError('not_allowed_to_stop', 'only people of the directory are told what is stopped');
+  }
+  return ports.stops.list(MOST_LISTED);
 }
 
 export function carryOut(ports: ActivityPorts, order: SignedOrder): Promise<StopAnswer> {

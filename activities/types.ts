@@ -1,4 +1,4 @@
-import type { StopAnswer, StopRequest } from '../domain/stop';
+import type { ListedStop, StopAnswer, StopListing, StopRequest } from '../domain/stop';
 import type { ErrorCode, Fault } from '../domain/error';
 import type { IdentityEvidence, PoaRequest, ToApprove } from '../domain/mandate-request';
 import type {
@@ -221,6 +221,8 @@ export interface Activities {
   digestPeriodSeconds(): Promise<number | null>;
   /** Tells the teams that are Informed what was issued in a period, once. */
   tellInformed(period: DigestPeriod): Promise<'told'>;
+  /** What is stopped now. */
+  listStops(listing: StopListing): Promise<readonly ListedStop[]>;
   /** The reviews of broken glasses that the caller's team is Accountable for. */
   openReviews(listing: ReviewListing): Promise<readonly ReviewForCaller[]>;
   /** Closes such a review by a signed word; answers the refusal. */

@@ -10,7 +10,7 @@ import type { MandateClaims, ReversalClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
 import type { ProposalKind, Proposed, SignedSignOff, SignOffDecision, SignOffInput } from './proposal';
 import type { RedemptionDecision, RedemptionInput } from './redemption';
-import type { LiftProposal, StopDecision, StopInput, StopTarget } from './stop';
+import type { LiftProposal, ListedStop, StopDecision, StopInput, StopTarget } from './stop';
 import type { TicketFact } from './ticket';
 import type { SignedRequest } from './signed-request';
 import type { SignedVerdict } from './verdict';
@@ -137,6 +137,8 @@ export interface Stops {
   stop(target: StopTarget, event: AuditEvent): Promise<void>;
   /** Null where it is not stopped. */
   standing(target: StopTarget): Promise<StandingStop | null>;
+  /** All that is stopped, the latest first, up to a number. */
+  list(limit: number): Promise<readonly ListedStop[]>;
   /** Remembers that somebody wants it lifted, as of when they said so. */
   proposeLift(target: StopTarget, lift: LiftProposal, event: AuditEvent): Promise<void>;
   /** Lifts the stop that began then; a later one stays. */

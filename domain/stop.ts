@@ -2,6 +2,7 @@ import { AtbError } from './error';
 import type { ErrorCode } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
+import type { IdentityEvidence } from './mandate-request';
 import { TIERS } from './policy';
 import { parseAtbSpiffeId } from './spiffe-id';
 
@@ -20,6 +21,18 @@ export interface LiftProposal {
   readonly by: string;
   /** Epoch seconds. */
   readonly at: number;
+}
+
+/** What is stopped now, and who wants it lifted. */
+export interface ListedStop extends StopTarget {
+  /** Epoch seconds. */
+  readonly stoppedAt: number;
+  readonly lifts: readonly LiftProposal[];
+}
+
+/** Asks the worker what is stopped. */
+export interface StopListing {
+  readonly evidence: IdentityEvidence;
 }
 
 /** What policy is asked about stopping and lifting. */

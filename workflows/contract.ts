@@ -21,6 +21,7 @@ export const REVOCATION = 'revocation';
 export const INTROSPECTION = 'introspection';
 export const TOKEN_EXCHANGE = 'tokenExchange';
 export const DIGEST = 'digest';
+export const STOP_LISTING = 'stopListing';
 export const REVIEW_LISTING = 'reviewListing';
 export const REVIEW_CLOSING = 'reviewClosing';
 export const VELOCITY = 'velocity';

@@ -12,4 +12,4 @@ export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';
 export { incident } from './incident';
 export { proposal } from './proposal';
-export { stop } from './stop';
+export { stop, stopListing } from './stop';

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { AuditEvent } from '../../domain/audit-event';
 import type { StandingStop, Stops } from '../../domain/ports';
-import type { LiftProposal, StopTarget } from '../../domain/stop';
+import type { LiftProposal, ListedStop, StopTarget } from '../../domain/stop';
 import { PersonalData } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { openPool } from './pool';
@@ -29,6 +29,13 @@ const STANDING = `
     from stop_lift where stop_lift.scope = stop.scope and stop_lift.value = stop.value
       and proposed_at >= date_trunc('second', stopped_at)), '[]'::json) as lifts
   from stop where scope = $1 and value = $2 and lifted_at is null`;
+
+const LIST = `
+  select scope, value, floor(extract(epoch from stopped_at))::float8 as "stoppedAt", coalesce((
+    select json_agg(json_build_object('by', by, 'at', extract(epoch from proposed_at)) order by proposed_at)
+    from stop_lift where stop_lift.scope = stop.scope and stop_lift.value = stop.value
+      and proposed_at >= date_trunc('second', stopped_at)), '[]'::json) as lifts
+  from stop where lifted_at is null order by stopped_at desc limit $1`;
 
 const PROPOSE = `
   with proposed as (
@@ -71,6 +78,10 @@ export class PostgresStops implements Stops {
     );
     if (!row) return null;
     return { stoppedAt: row.stopped_at, lifts: row.lifts.map(([by, at]) => ({ by, at })) };
+  }
+
+  list(limit: number): Promise<readonly ListedStop[]> {
+    return rowsOf<ListedStop>(this.pool, 'list-stops', LIST, [limit]);
   }
 
   async proposeLift(

@@ -1,4 +1,5 @@
 import { ERROR_CODES } from '../../domain/error';
+import { STOP_SCOPES } from '../../domain/stop';
 import { TIERS } from '../../domain/policy';
 import { CHANGE_STEPS } from '../../domain/change';
 import { SEVERITIES } from '../../domain/incident';
@@ -71,10 +72,16 @@ const SCHEMAS = {
     },
     ['change_id', 'state', 'percent', 'started_at', 'steps', 'reasons'],
   ),
+  StandingStop: object({
+    scope: { enum: STOP_SCOPES },
+    value: text,
+    stopped_at: time,
+    lifts: { type: 'array', items: object({ by: text, at: time }) },
+  }),
   Stop: object(
     {
       state: { enum: ['stopped', 'waiting', 'lifted'] },
-      scope: { enum: ['request', 'agent', 'connector', 'tier', 'everything'] },
+      scope: { enum: STOP_SCOPES },
       value: text,
     },
     ['state', 'scope', 'value'],
@@ -484,6 +491,13 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
         },
       },
       '/stops': {
+        get: {
+          summary: 'What is stopped now, and who wants it lifted; for people of the directory',
+          responses: {
+            200: answer('the stops', object({ stops: { type: 'array', items: ref('StandingStop') } })),
+            default: problem,
+          },
+        },
         post: {
           summary:
             'Stop an agent, a connector, a request or everything: by whom policy lets, over their signature',

@@ -13,7 +13,7 @@ import { sha256Base64url } from '../../domain/digest';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { ReviewClosed, ReviewClosing, ReviewForCaller } from '../../domain/break-glass-review';
 import type { Introspection, Revocation } from '../../domain/mandate-lifecycle';
-import type { StopAnswer, StopRequest } from '../../domain/stop';
+import type { ListedStop, StopAnswer, StopRequest } from '../../domain/stop';
 import type { AskedMandate, PoaRequest } from '../../domain/mandate-request';
 import { policyInputOf } from '../../domain/policy';
 import type { PolicyDecision } from '../../domain/policy';
@@ -40,6 +40,7 @@ import {
   requestIdOf,
   REVIEW_CLOSING,
   REVIEW_LISTING,
+  STOP_LISTING,
   RECOLLECTION,
   REVOCATION,
   STOP,
@@ -259,6 +260,10 @@ export class PoaRequests extends TemporalCalls {
 
   introspect(token: string, caller: CallerIdentity): Promise<Introspection> {
     return this.brief<Introspection>(INTROSPECTION, { token, evidence: caller.evidence });
+  }
+
+  stops(caller: CallerIdentity): Promise<readonly ListedStop[]> {
+    return this.brief<readonly ListedStop[]>(STOP_LISTING, { evidence: caller.evidence });
   }
 
   reviews(caller: CallerIdentity): Promise<readonly ReviewForCaller[]> {

@@ -1,4 +1,4 @@
-import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Post } from '@nestjs/common';
 import { AtbError } from '../../domain/error';
 import type { Json } from '../../domain/json';
 import { LIFT_PATH, parseStopOrder, STOP_PATH } from '../../domain/stop';
@@ -6,6 +6,7 @@ import type { StopRequest } from '../../domain/stop';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { PoaRequests } from './poa-requests';
+import { rfc3339 } from './presentation';
 import { SignedRequests } from './signed-requests';
 
 /** Stops of an agent, a connector, a request or everything, and their lifting: each over a person's own signature. */
@@ -15,6 +16,17 @@ export class StopsController {
     private readonly requests: PoaRequests,
     private readonly signed: SignedRequests,
   ) {}
+
+  @Get()
+  async list(@Caller() caller: CallerIdentity): Promise<Record<string, unknown>> {
+    const stops = await this.requests.stops(caller);
+    return {
+      stops: stops.map(({ scope, value, stoppedAt, lifts }) => ({
+        ...{ scope, value, stopped_at: rfc3339(stoppedAt) },
+        lifts: lifts.map(({ by, at }) => ({ by, at: rfc3339(at) })),
+      })),
+    };
+  }
 
   @Post()
   @HttpCode(200)

@@ -23,6 +23,7 @@ import { registerProposals } from './commands/proposals';
 import { registerReport } from './commands/report';
 import { registerRequest } from './commands/request';
 import { registerReviews } from './commands/reviews';
+import { registerStops } from './commands/stops';
 import { registerRevoke } from './commands/revoke';
 import { registerShow } from './commands/show';
 import { registerSvid } from './commands/svid';
@@ -48,6 +49,7 @@ const REGISTRATIONS = [
   registerWithdraw,
   registerRevoke,
   registerLift,
+  registerStops,
   registerIntrospect,
   registerVerify,
   registerEvidence,

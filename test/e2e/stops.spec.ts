@@ -148,6 +148,33 @@ describe('the kill switch', () => {
   });
 });
 
+it('people are told what is stopped, and agents are not', async () => {
+  const ls = (who: string) => atb(who, 'stops', 'ls');
+  const before = (await ls('person/heidi')).answer.stops as object[];
+  // A word of the same second would count for the stop that comes now.
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  await order('revoke', 'carol', '--connector', 'crm');
+  await order('revoke', 'carol', '--all');
+  await order('lift', 'dave', '--all');
+  const { stops } = (await ls('person/grace')).answer as { stops: Record<string, unknown>[] };
+  const [stopped_at, at] = [expect.stringMatching(/^\d{4}-.*Z$/), expect.stringMatching(/^\d{4}-.*Z$/)];
+  expect(stops).toEqual([
+    {
+      ...{ scope: 'everything', value: '*', stopped_at },
+      lifts: [{ by: 'spiffe://corp.example/person/dave', at }],
+    },
+    { scope: 'connector', value: 'crm', stopped_at, lifts: [] },
+    ...before,
+  ]);
+  expect(await ls('agent/explorer')).toMatchObject({
+    exitCode: 1,
+    answer: { code: 'not_allowed_to_stop' },
+  });
+  await order('lift', 'carol', '--all');
+  await order('lift', 'carol', '--connector', 'crm');
+  expect((await ls('person/heidi')).answer.stops).toEqual(before);
+});
+
 it('each of it is told in the audit log, with who and why', async () => {
   const ledger = await stack.ledger();
   const events = await ledger.events({ limit: 1_000 });

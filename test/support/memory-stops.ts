@@ -1,7 +1,7 @@
 import type { AuditEvent } from '../../domain/audit-event';
 import type { StandingStop, Stops } from '../../domain/ports';
 import { TIERS } from '../../domain/policy';
-import type { LiftProposal, StopTarget } from '../../domain/stop';
+import type { LiftProposal, ListedStop, StopTarget } from '../../domain/stop';
 
 /** Stops that behave, without a database. */
 export class MemoryStops implements Stops {
@@ -17,6 +17,14 @@ export class MemoryStops implements Stops {
 
   standing(target: StopTarget): Promise<StandingStop | null> {
     return Promise.resolve(this.stopped.get(keyOf(target)) ?? null);
+  }
+
+  list(limit: number): Promise<readonly ListedStop[]> {
+    const listed = [...this.stopped].map(([key, { stoppedAt, lifts }]) => {
+      const [scope, value] = key.split(' ') as [StopTarget['scope'], string];
+      return { scope, value, stoppedAt: Math.floor(stoppedAt.getTime() / 1000), lifts };
+    });
+    return Promise.resolve(listed.slice(0, limit));
   }
 
   proposeLift(target: StopTarget, lift: LiftProposal, event: AuditEvent): Promise<void> {
