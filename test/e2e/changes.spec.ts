@@ -171,6 +171,13 @@ describe('a change that goes wrong', () => {
     const [page] = (await notified()).filter(({ requestId, kind }) => requestId === id && kind === 'change');
     expect(page?.roles).toEqual(expect.arrayContaining(['on_call', 'platform_ops', 'security_lead']));
     expect(page?.text).toMatch(/stands at 100 percent and its rollback FAILED/);
+    const incidents = async () => (await stack.as('person/carol').get('/incidents')).body.incidents;
+    for (let tries = 0; JSON.stringify(await incidents()) === '[]' && tries < 200; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(await incidents()).toContainEqual(
+      expect.objectContaining({ kind: 'change_rollback_failed', severity: 'P1', state: 'open' }),
+    );
   });
 
   it('is rolled back by the signed word of whoever may abort it, and of nobody else', async () => {

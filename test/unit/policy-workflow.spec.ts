@@ -71,12 +71,16 @@ describe('CODEOWNERS', () => {
       }),
   );
 
-  it.each(['/policy/', '/tools/policy-build.mjs', '/adapters/opa/', '/.github/'])(
-    'demands the Security team for %s',
-    (path) => {
-      expect(owners.get(path)).toEqual(['@corp/security']);
-    },
-  );
+  it.each([
+    '/policy/',
+    '/tools/policy-build.mjs',
+    '/adapters/opa/',
+    '/apps/policy-gate.ts',
+    '/deploy/gitops/',
+    '/.github/',
+  ])('demands the Security team for %s', (path) => {
+    expect(owners.get(path)).toEqual(['@corp/security']);
+  });
 
   it('names paths that exist', () => {
     for (const path of owners.keys()) expect(existsSync(`.${path}`)).toBe(true);
