@@ -2,19 +2,32 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
+import { incidentId } from '../../domain/incident-digest';
 import {
+  DIGEST,
+  incidentWorkflowId,
   poaRequestWorkflowId,
   policyMovedSignal,
+  proposalWorkflowId,
   RETENTION,
   TASK_QUEUE,
   verdictSignal,
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
+import { atbIn } from '../support/atb';
 import { openedHistory } from '../support/history';
+import { HttpCaller } from '../support/http';
 import { policyWithClocks } from '../support/policy';
 import { TestStack } from '../support/stack';
 
 const FOLDER = 'test/replay/histories';
+
+const LEADS = {
+  ...{ id: 'leads', title: 'Leads', owner: 'Sales', state: 'active', data_classification: 'internal' },
+  upstream: { url: 'https://leads.corp.example' },
+  egress: { allow: [{ host: 'leads.corp.example', port: 443 }] },
+  routes: [{ method: 'GET', path: '/leads', action: 'crm.lead.list', unchecked: [] }],
+};
 
 let stack: TestStack;
 let bob: Approver;
@@ -23,7 +36,10 @@ let dave: Approver;
 let erin: Approver;
 
 beforeAll(async () => {
-  stack = await TestStack.start({ ATB_POLICY_DIR: await policyWithClocks(3, 3) });
+  const policy = await policyWithClocks(3, 3, (data) => {
+    data.digest.period_seconds = 3;
+  });
+  stack = await TestStack.start({ ATB_POLICY_DIR: policy });
   bob = new Approver(stack, 'person/bob', 'compliance');
   carol = new Approver(stack, 'person/carol', 'security');
   dave = new Approver(stack, 'person/dave', 'security_lead');
@@ -35,6 +51,16 @@ afterAll(() => stack.stop());
 const ask = async (agent: string, body: object) =>
   String((await stack.as(`agent/${agent}`).post('/issue', body)).body.request_id);
 const collect = (agent: string, id: string) => stack.as(`agent/${agent}`).post(`/requests/${id}/collect`);
+
+/** A test for each of these that has no recording yet. */
+function unrecorded<T>(paths: Readonly<Record<string, T>>) {
+  return (title: string, work: (name: string, path: T) => Promise<void>, timeoutMs: number): void => {
+    for (const [name, path] of Object.entries(paths)) {
+      if (existsSync(join(FOLDER, `${name}.pb`))) continue;
+      it(title.replace('%s', name), () => work(name, path), timeoutMs);
+    }
+  };
+}
 
 /** Every path that a request can take. A recorded one is never recorded over. */
 const PATHS: Record<string, () => Promise<string>> = {
@@ -120,32 +146,120 @@ const PATHS: Record<string, () => Promise<string>> = {
   },
 };
 
-it.each(Object.entries(PATHS).filter(([name]) => !existsSync(join(FOLDER, `${name}.pb`))))(
+unrecorded(PATHS)(
   'records %s',
   async (name, path) => {
     const id = await path();
     const client = await stack.sealedClient();
     const handle = client.workflow.getHandle(poaRequestWorkflowId(id));
     await handle.result();
-    const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
-    const history = openedHistory(await handle.fetchHistory(), keys);
-    await writeFile(join(FOLDER, `${name}.pb`), history);
+    await keep(name, await handle.fetchHistory());
   },
   60_000,
 );
 
-it.each(['retention'].filter((name) => !existsSync(join(FOLDER, `${name}.pb`))))(
+unrecorded({ retention: null })(
   'records %s',
   async (name) => {
     const client = await stack.sealedClient();
     const options = { taskQueue: TASK_QUEUE, workflowId: name };
     const handle = await client.workflow.start(RETENTION, options);
     await handle.result();
-    const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
-    await writeFile(join(FOLDER, `${name}.pb`), openedHistory(await handle.fetchHistory(), keys));
+    await keep(name, await handle.fetchHistory());
   },
   60_000,
 );
+
+const word = async (who: string, role: string, command: string, id: string, ...argv: readonly string[]) => {
+  const said = ['--role', role, '--reason', 'recorded', '--yes', '--json', '--as', `person/${who}`];
+  const ran = await atbIn(stack.directory, ['incident', command, id, ...argv, ...said]);
+  if (ran.exit !== 0) throw new Error(ran.err);
+  return JSON.parse(ran.out) as { readonly open_follow_ups: readonly string[] };
+};
+const ended = async (id: string) => {
+  await word('carol', 'on_call', 'ack', id);
+  await word('carol', 'security', 'resolve', id);
+  await word('dave', 'security_lead', 'review', id);
+  return incidentWorkflowId(id);
+};
+const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** Of the other workflows, each by the id of the workflow that took the path. */
+const OTHERS: Record<string, () => Promise<string>> = {
+  'incident-climbed-and-reviewed': async () => {
+    const cause = ['--cause', 'recorded', '--severity', 'P1', '--reason', 'recorded', '--yes', '--json'];
+    const { out } = await atbIn(stack.directory, ['incident', 'open', ...cause, '--as', 'person/grace']);
+    const { incident_id: id } = JSON.parse(out) as { readonly incident_id: string };
+    await pause(4);
+    await word('carol', 'security', 'contain', id, '--connector', 'crm');
+    await word('dave', 'security_lead', 'contain', id, '--connector', 'crm', '--lift');
+    await word('carol', 'security', 'note', id);
+    const { open_follow_ups: open } = await word('carol', 'security', 'note', id, '--follow-up');
+    await word('dave', 'security_lead', 'note', id, '--closes', open[0] ?? '');
+    return ended(id);
+  },
+  'incident-by-audit-contained': async () => {
+    const agent = 'agent/finance-bot';
+    const { body } = await stack.as(agent).post('/issue', { act: 'erp.order.list', con: { params: {} } });
+    const broker = HttpCaller.fromFiles(stack.stack.brokerUrl, stack.trustBundle, stack.identity(agent));
+    const headers = { authorization: `PoA ${body.mandate as string}` };
+    for (let n = 0; n < 7; n++) await broker.send('GET', '/c/erp/orders', undefined, headers);
+    broker.close();
+    const cause = `agent spiffe://corp.example/${agent}`;
+    const id = incidentId({ kind: 'mandate_replayed', cause });
+    await pause(8);
+    await word('carol', 'security', 'contain', id, '--agent', agent, '--lift');
+    return ended(id);
+  },
+  'proposal-approved': async () => {
+    const retire = ['connector', 'retire', 'crm', '--reason', 'recorded', '--yes', '--json'];
+    const { out } = await atbIn(stack.directory, [...retire, '--as', 'person/grace']);
+    return proposalWorkflowId((JSON.parse(out) as { readonly proposal_id: string }).proposal_id);
+  },
+  'proposal-climbed-and-rejected': async () => {
+    const file = join(stack.directory, 'leads.json');
+    await writeFile(file, JSON.stringify(LEADS));
+    const request = ['connector', 'request', file];
+    const asked = [...request, '--reason', 'recorded', '--yes', '--json', '--as', 'person/grace'];
+    const { out } = await atbIn(stack.directory, asked);
+    const { proposal_id: id } = JSON.parse(out) as { readonly proposal_id: string };
+    await pause(4);
+    const reject = ['connector', 'review', id, '--reject', '--reason', 'recorded', '--yes'];
+    await atbIn(stack.directory, [...reject, '--as', 'person/dave']);
+    return proposalWorkflowId(id);
+  },
+};
+
+unrecorded(OTHERS)(
+  'records %s',
+  async (name, path) => {
+    const handle = (await stack.sealedClient()).workflow.getHandle(await path());
+    await handle.result();
+    await keep(name, await handle.fetchHistory());
+  },
+  60_000,
+);
+
+unrecorded({ digest: null })(
+  'records %s',
+  async (name) => {
+    const client = await stack.sealedClient();
+    const over = "WorkflowId = 'digest' AND ExecutionStatus = 'ContinuedAsNew'";
+    for (;;) {
+      for await (const { runId } of client.workflow.list({ query: over })) {
+        await keep(name, await client.workflow.getHandle(DIGEST, runId).fetchHistory());
+        return;
+      }
+      await pause(1);
+    }
+  },
+  60_000,
+);
+
+async function keep(name: string, history: Parameters<typeof openedHistory>[0]): Promise<void> {
+  const keys = await readCodecKeys(join(stack.directory, 'codec-keys.json'));
+  await writeFile(join(FOLDER, `${name}.pb`), openedHistory(history, keys));
+}
 
 it('knows every path', () => {
   expect(Object.keys(PATHS).length).toBeGreaterThan(10);

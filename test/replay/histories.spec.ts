@@ -31,13 +31,15 @@ describe('recorded histories', () => {
     expect(errors.get(`poa-request/${name}`)).toBeNull();
   });
 
-  it('cover the paths that a request can take', () => {
+  it('cover the paths that requests, incidents and proposals can take', () => {
     expect(NAMES.map((name) => name.replace('.pb', ''))).toEqual(
       expect.arrayContaining([
         ...['low-issued', 'denied', 'medium-issued', 'high-issued-by-signal', 'high-collected-at-once'],
         ...['critical-released', 'verdict-refused-then-rejected', 'withdrawn', 'escalated-and-expired'],
         ...['approved-and-expired', 'bare-signal-then-cancelled', 'store-down-for-a-while'],
         ...['reminded-and-expired', 'policy-moved', 'noise-then-rejected'],
+        ...['incident-climbed-and-reviewed', 'incident-by-audit-contained', 'digest', 'retention'],
+        ...['proposal-approved', 'proposal-climbed-and-rejected'],
       ]),
     );
   });
