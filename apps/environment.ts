@@ -77,6 +77,14 @@ export class Environment {
     return this.integer(name, fallback, { min: 0, max: 65_535 });
   }
 
+  /** An `http:` or `https:` URL. */
+  httpUrl(name: string): string | undefined {
+    const value = this.optional(name);
+    if (value !== undefined && !/^https?:$/.test(URL.parse(value)?.protocol ?? ''))
+      this.fault(name, 'must be a URL, http or https');
+    return value;
+  }
+
   /** Two settings of which one decides: neither would leave it open, both would leave it to chance. */
   exactlyOne(settings: Readonly<Record<string, string | undefined>>): void {
     const given = Object.values(settings).filter((value) => value !== undefined);

@@ -3,6 +3,7 @@ import type { AuditEvent } from '../../domain/audit-event';
 import type { KeptEvent, PersonalData } from '../audit-log/personal-data';
 import { Batch } from './batch';
 import { unavailable } from './unavailable';
+import { statement } from '../tracing/database';
 
 // A second batch is on its way while the first is flushed to disk; more would only make smaller ones.
 const BATCH = { items: 256, atOnce: 2 } as const;
@@ -51,6 +52,7 @@ export class AuditAppender {
   }
 
   private async appendNow(event: AuditEvent): Promise<void> {
-    await this.events.add(await this.personal.kept(event));
+    const kept = await this.personal.kept(event);
+    await statement('append', () => this.events.add(kept));
   }
 }

@@ -1,3 +1,5 @@
+import { outsideTraces } from '../tracing/span';
+
 const PATIENCE_MS = 5;
 
 /** Collects what many ask at once, so that one statement, and one flush to disk, serves them all. */
@@ -49,7 +51,7 @@ export class Batch<Item, Result> {
       const batch = this.waiting.splice(0, this.most.items);
       this.running++;
       try {
-        const results = await this.run(batch.map(({ item }) => item));
+        const results = await outsideTraces(() => this.run(batch.map(({ item }) => item)));
         for (const [index, { resolve, reject }] of batch.entries()) {
           const result = results[index];
           if (result === undefined) reject(new Error('a batch gave no result for an item'));

@@ -30,6 +30,7 @@ import { eventWhere } from './event-where';
 import { openPool } from './pool';
 import { rowsOf } from './rows';
 import { unavailable } from './unavailable';
+import { statement } from '../tracing/database';
 
 // Above this a caller is told that the store is out of reach; steps have seven seconds.
 const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -525,7 +526,16 @@ export class PostgresLedger implements Ledger {
   }
 
   /** One statement under a lock: the lock is taken first, so that the statement sees what its last holder wrote. */
-  private async locked<Row extends QueryResultRow>(
+  private locked<Row extends QueryResultRow>(
+    lock: number,
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Row[]> {
+    return statement(name, () => this.underLock<Row>(lock, name, text, values));
+  }
+
+  private async underLock<Row extends QueryResultRow>(
     lock: number,
     name: string,
     text: string,

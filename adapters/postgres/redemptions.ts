@@ -5,6 +5,7 @@ import type { Claim, RedemptionStore, UsedProof } from '../../domain/redemption'
 import { Batch } from './batch';
 import { recordedLeaf } from '../audit-log/leaf';
 import { openPool } from './pool';
+import { statement } from '../tracing/database';
 
 const POOL = { size: 6, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 const BATCH = { items: 128, atOnce: 2 } as const;
@@ -81,10 +82,10 @@ export class PostgresRedemptions implements RedemptionStore {
   async claim(claim: Claim, event: AuditEvent): Promise<Marked> {
     const entry = { claim, leaf: recordedLeaf(event) };
     try {
-      return await this.batch.add(entry);
+      return await statement('claim', () => this.batch.add(entry));
     } catch {
       // Perhaps it was marked and only the answer was lost: a repeat of the same claim finds its own mark.
-      return this.batch.add(entry);
+      return statement('claim again', () => this.batch.add(entry));
     }
   }
 
@@ -95,11 +96,13 @@ export class PostgresRedemptions implements RedemptionStore {
   }
 
   async append(event: AuditEvent): Promise<void> {
-    await this.batch.add({ claim: null, leaf: recordedLeaf(event) });
+    const entry = { claim: null, leaf: recordedLeaf(event) };
+    await statement('append', () => this.batch.add(entry));
   }
 
   async appendBeside(event: AuditEvent): Promise<void> {
-    await this.batch.addPatiently({ claim: null, leaf: recordedLeaf(event) });
+    const entry = { claim: null, leaf: recordedLeaf(event) };
+    await statement('append', () => this.batch.addPatiently(entry));
   }
 
   async useProof({ key, requestId, expiresAt }: UsedProof): Promise<boolean> {
@@ -155,7 +158,8 @@ export class PostgresRedemptions implements RedemptionStore {
     values: readonly unknown[],
   ): Promise<Row[]> {
     try {
-      return (await this.pool.query<Row>({ name, text, values: [...values] })).rows;
+      const query = () => this.pool.query<Row>({ name, text, values: [...values] });
+      return (await statement(name, query)).rows;
     } catch (cause) {
       throw new AtbError('audit_unavailable', 'the store of used mandates cannot be reached', { cause });
     }

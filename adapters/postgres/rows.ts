@@ -1,4 +1,5 @@
 import type { Pool, QueryResultRow } from 'pg';
+import { statement } from '../tracing/database';
 import { unavailable } from './unavailable';
 
 /** The rows of one prepared statement. Throws `audit_unavailable`. */
@@ -9,7 +10,8 @@ export async function rowsOf<Row extends QueryResultRow>(
   values: readonly unknown[],
 ): Promise<Row[]> {
   try {
-    return (await pool.query<Row>({ name, text, values: [...values] })).rows;
+    const query = () => pool.query<Row>({ name, text, values: [...values] });
+    return (await statement(name, query)).rows;
   } catch (error) {
     throw unavailable(error);
   }

@@ -5,6 +5,7 @@ import { seal, unseal } from '../audit-log/seal';
 import type { SubjectKey, SubjectKeys } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { unavailable } from './unavailable';
+import { statement } from '../tracing/database';
 
 const KEY_BYTES = 32;
 const KEY_ID_BYTES = 12;
@@ -110,7 +111,7 @@ export class PostgresSubjectKeys implements SubjectKeys {
 
   private async query(name: string, text: string, values: unknown[]): Promise<Row[]> {
     try {
-      return (await this.pool.query<Row>({ name, text, values })).rows;
+      return (await statement(name, () => this.pool.query<Row>({ name, text, values }))).rows;
     } catch (cause) {
       throw unavailable(cause);
     }

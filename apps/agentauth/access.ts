@@ -3,11 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AccessLog } from '../../adapters/access-log/access-log';
 import { loggableRequestId } from '../../domain/access';
+import { ServerSpan } from '../../adapters/tracing/server-span';
 import { traceIdOf } from '../../domain/trace-context';
 import { provenCaller } from './caller';
 
 interface AccessFacts {
   readonly traceId: string;
+  readonly span: ServerSpan;
   readonly time: Date;
   bytes: number;
   code: string | null;
@@ -23,8 +25,11 @@ export function accessOf({ raw }: Pick<FastifyRequest, 'raw'>): AccessFacts {
   const known = facts.get(raw);
   if (known) return known;
   const { traceparent } = raw.headers;
+  const span = new ServerSpan(raw.method, raw.headers);
   const begun: AccessFacts = {
+    span,
     traceId:
+      span.traceId ??
       traceIdOf(typeof traceparent === 'string' ? traceparent : undefined) ??
       randomBytes(ID_BYTES).toString('hex'),
     time: new Date(),
@@ -35,11 +40,14 @@ export function accessOf({ raw }: Pick<FastifyRequest, 'raw'>): AccessFacts {
   return begun;
 }
 
-/** A line for each call that was answered, or broken off. */
+/** A line for each call that was answered, or broken off, and its span. */
 export function logAccess(fastify: FastifyInstance, log: AccessLog): void {
   fastify.addHook('onRequest', (request, _, done) => {
-    accessOf(request);
-    done();
+    accessOf(request).span.run(done);
+  });
+  // Reading the body leaves the trace.
+  fastify.addHook('preValidation', (request, _, done) => {
+    accessOf(request).span.run(done);
   });
   fastify.addHook('onSend', (request, _, payload, done) => {
     if (typeof payload === 'string' || Buffer.isBuffer(payload))
@@ -47,7 +55,9 @@ export function logAccess(fastify: FastifyInstance, log: AccessLog): void {
     done(null, payload);
   });
   fastify.addHook('onResponse', (request, reply, done) => {
-    const { traceId, time, bytes, code } = accessOf(request);
+    const { traceId, span, time, bytes, code } = accessOf(request);
+    const status = reply.raw.headersSent ? reply.statusCode : null;
+    span.end(request.routeOptions.url ?? null, status, code);
     log.write({
       id: randomBytes(ID_BYTES).toString('base64url'),
       process: 'agentauth',
@@ -55,7 +65,7 @@ export function logAccess(fastify: FastifyInstance, log: AccessLog): void {
       client: provenCaller(request)?.spiffeId ?? null,
       method: request.method,
       route: request.routeOptions.url ?? 'none',
-      status: reply.raw.headersSent ? reply.statusCode : null,
+      status,
       durationMs: reply.elapsedTime,
       bytes,
       requestId: requestIdIn(request) ?? loggableRequestId(askedIdIn(reply.getHeader('location'))),

@@ -4,9 +4,11 @@ import { Client } from '@temporalio/client';
 import { importMandateJwks } from '../../adapters/jose/mandate-keys';
 import type { MandateJwks } from '../../adapters/jose/mandate-keys';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
+import { clientTraces } from '../../adapters/temporal/traces';
 import { openPolicy, reportPolicy } from '../policy';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
+import { openTracing } from '../tracing';
 import { clientConnection } from '../temporal';
 import { startAgentAuth } from './agentauth';
 import { agentAuthProcessConfiguration } from './configuration';
@@ -15,6 +17,7 @@ import { metrics } from './metrics';
 /** AgentAuth as a process of its own (the safe shape): no signing key, no decision. */
 async function main(): Promise<void> {
   const configuration = agentAuthProcessConfiguration(process.env);
+  const tracing = await openTracing('agentauth');
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
   const temporal = await clientConnection(configuration.temporal);
@@ -24,6 +27,7 @@ async function main(): Promise<void> {
     connection: temporal.connection,
     namespace: configuration.temporal.namespace,
     dataConverter: await sealedDataConverterFrom(configuration.codecKeysFile),
+    interceptors: { workflow: [clientTraces] },
   });
   const agentauth = await startAgentAuth(configuration, { client, policy, jwks: jwks as MandateJwks });
   process.stdout.write(`AgentAuth listens at ${agentauth.url}\n`);
@@ -31,6 +35,7 @@ async function main(): Promise<void> {
   await agentauth.close();
   await policy.close();
   await temporal.close();
+  await tracing.close();
 }
 
 runProcess('agentauth', main);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessLog } from '../../adapters/access-log/access-log';
+import { ServerSpan } from '../../adapters/tracing/server-span';
 import { loggableRequestId } from '../../domain/access';
 import { nothingKnown } from './redemption';
 import type { Known } from './redemption';
@@ -16,10 +17,15 @@ export interface CallAccess {
 
 const ID_BYTES = 16;
 
-/** Follows a call until its answer has ended, or broken off, and writes its line then. */
-export function followCall(log: AccessLog, request: IncomingMessage, response: ServerResponse): CallAccess {
+/** Follows a call until its answer has ended, or broken off, and writes its line then; its span ends there too. */
+export function followCall(
+  log: AccessLog,
+  request: IncomingMessage,
+  response: ServerResponse,
+): { readonly access: CallAccess; readonly span: ServerSpan } {
   const { traceparent } = request.headers;
-  const access = callAccess(typeof traceparent === 'string' ? traceparent : undefined);
+  const span = new ServerSpan(request.method, request.headers);
+  const access = span.run(() => callAccess(typeof traceparent === 'string' ? traceparent : undefined));
   const time = new Date();
   const startedAt = performance.now();
   response.once('close', () => {
@@ -28,8 +34,9 @@ export function followCall(log: AccessLog, request: IncomingMessage, response: S
     if (access.bytes === 0 && status !== null)
       access.bytes = Number(response.getHeader('content-length') ?? 0);
     writeCall(log, access, { time, durationMs, status, method: request.method ?? 'none' });
+    span.end(routeOf(access), status, access.code);
   });
-  return access;
+  return { access, span };
 }
 
 /** A call that never became a request: its line is written with its refusal. */
@@ -65,13 +72,17 @@ function writeCall(
     readonly method: string;
   },
 ): void {
-  const { agent, match, mandate, traceId } = known;
+  const { agent, mandate, traceId } = known;
   log.write({
     id: randomBytes(ID_BYTES).toString('base64url'),
     process: 'broker',
     client: agent,
-    route: match === null ? (entry ?? 'none') : `/c/${match.connector.id}${match.route.path}`,
+    route: routeOf({ known, entry }) ?? 'none',
     requestId: loggableRequestId(mandate?.req),
     ...{ ...call, traceId, bytes, code },
   });
+}
+
+function routeOf({ known: { match }, entry }: Pick<CallAccess, 'known' | 'entry'>): string | null {
+  return match === null ? entry : `/c/${match.connector.id}${match.route.path}`;
 }

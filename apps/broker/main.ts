@@ -1,11 +1,13 @@
 import 'reflect-metadata';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
+import { openTracing } from '../tracing';
 import { startBroker } from './broker';
 import { brokerConfiguration } from './configuration';
 
 /** The broker as a process of its own: public keys, the marks of used mandates, connector credentials; no signing key. */
 async function main(): Promise<void> {
+  const tracing = await openTracing('broker');
   const broker = await startBroker(brokerConfiguration(process.env), {
     environment: process.env,
     onConnector: (connector, reason) => {
@@ -19,6 +21,7 @@ async function main(): Promise<void> {
   process.stdout.write(`the broker listens at ${broker.url}\n`);
   await shutdownAsked();
   await broker.close();
+  await tracing.close();
 }
 
 runProcess('broker', main);

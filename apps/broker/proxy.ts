@@ -7,6 +7,8 @@ import type { TLSSocket } from 'node:tls';
 import type { Credentials } from '../../adapters/credential/credentials';
 import { PresentedChains, rotateServerCertificate, serverTlsOptions } from '../../adapters/spiffe';
 import type { OwnIdentity } from '../../adapters/spiffe';
+import { clientSpan } from '../../adapters/tracing/client-span';
+import { traceHeaders } from '../../adapters/tracing/span';
 import { NeverConnected } from '../../adapters/upstream/upstream';
 import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
 import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
@@ -90,14 +92,14 @@ export class Proxy {
         requireHostHeader: false,
       },
       (request, response) => {
-        void this.serve(request, response);
+        this.serve(request, response);
       },
     );
     rotateServerCertificate(this.server, options.identity);
     this.server.maxConnections = options.maxConnections;
     this.server.maxHeadersCount = 100;
     this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-      void this.serve(request, response);
+      this.serve(request, response);
     });
     this.server.on('upgrade', (_, socket) => {
       void this.refuseRaw(socket as Socket, 'upgrade_refused', 'connections are not upgraded here');
@@ -154,13 +156,21 @@ export class Proxy {
     await Promise.all(this.recording);
   }
 
-  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private serve(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
     this.underWay.set(socket, { request, response });
     response.once('close', () => {
       if (this.underWay.get(socket)?.response === response) this.underWay.delete(socket);
     });
-    const access = followCall(this.parts.accessLog, request, response);
+    const { access, span } = followCall(this.parts.accessLog, request, response);
+    void span.run(() => this.answer(request, response, access));
+  }
+
+  private async answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    access: CallAccess,
+  ): Promise<void> {
     let connector: string | null = null;
     try {
       const entry = this.entries.find(({ serves }) => serves(pathOf(request)));
@@ -237,13 +247,15 @@ export class Proxy {
     try {
       if (!upstream) throw new NeverConnected('there is no upstream');
       const credentials = await this.parts.credentials.headers(connector.credentials);
-      answer = await upstream.send({
-        method: route.method,
-        path: call.search === '' ? call.path : `${call.path}?${call.search}`,
-        headers: upstreamHeaders(connector, route, call.headers, credentials),
-        body: route.body === 'json' ? body : null,
-        signal: abort.signal,
-      });
+      answer = await clientSpan(route.method, connector.upstream.url, route.path, () =>
+        upstream.send({
+          method: route.method,
+          path: call.search === '' ? call.path : `${call.path}?${call.search}`,
+          headers: { ...upstreamHeaders(connector, route, call.headers, credentials), ...traceHeaders() },
+          body: route.body === 'json' ? body : null,
+          signal: abort.signal,
+        }),
+      );
       // Before the agent hears of it, and before anything else can go wrong.
       await this.parts.reversals.oweIfReported(permission, answer);
       inspection = this.parts.redemptions.inspectionOf(permission, answer.headers);

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { RouteMatch, RouteTable } from '../../adapters/connector/route-table';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { cutShort } from '../../domain/foreign-text';
+import { activeTraceId } from '../../adapters/tracing/span';
 import { traceIdOf } from '../../domain/trace-context';
 import type { Classification, Connector, Route } from '../../domain/connector';
 import { AtbError, isAtbError } from '../../domain/error';
@@ -478,8 +479,9 @@ export class Redemptions {
   }
 }
 
+/** `traceparent`: as the call names it; where calls are traced, the trace that is under way counts. */
 export function nothingKnown(traceparent: string | undefined): Known {
-  const traceId = traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
+  const traceId = activeTraceId() ?? traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
   return { isInjection: false, agent: null, mandate: null, match: null, use: {}, traceId };
 }
 

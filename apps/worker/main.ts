@@ -8,6 +8,7 @@ import { startAdminServer } from '../admin-server';
 import { reportPolicy } from '../policy';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
+import { openTracing } from '../tracing';
 import { workerConfiguration } from './configuration';
 import { openWorkerPorts } from './ports';
 import { TemporalConnection } from './temporal-connection';
@@ -17,6 +18,7 @@ import { WorkerModule } from './worker.module';
 /** The worker as a process of its own (the safe shape). Ends by SIGTERM or SIGINT, after its steps in flight. */
 async function main(): Promise<void> {
   const configuration = workerConfiguration(process.env);
+  const tracing = await openTracing('worker');
   Runtime.install({
     logger: new DefaultLogger('WARN'),
     shutdownSignals: [],
@@ -55,6 +57,7 @@ async function main(): Promise<void> {
   await application.close();
   await connection.close();
   await ports.close();
+  await tracing.close();
 }
 
 /** The Temporal SDK's own metrics, in Prometheus' words: seconds, and counters that end in `_total`. */

@@ -11,6 +11,7 @@ import {
 import type { ActivityPorts, ChangePorts, ProposalPorts } from '../../activities';
 import type { PostgresIncidentWatch } from '../../adapters/postgres/incident-watch';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
+import { activityTraces, workflowTraces } from '../../adapters/temporal/traces';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
 import { IncidentWatch, reporterOver } from './incident-watch';
@@ -38,10 +39,15 @@ export interface TemporalWorkerOptions {
 const SHUTDOWN_GRACE = '10 seconds';
 
 /** Options shared by the service and by the replay of recorded histories. */
-export function workflowOptions(): Required<Pick<WorkerOptions, 'workflowsPath' | 'bundlerOptions'>> {
+export function workflowOptions() {
   const workflowsPath = require.resolve('../../workflows');
+  const workflowModules = [require.resolve('../../workflows/trace')];
   // Evaluated once for all workflows rather than once for each: none of our modules has state at its top level.
-  return { workflowsPath, bundlerOptions: { preloadModules: [workflowsPath] } };
+  return {
+    workflowsPath,
+    bundlerOptions: { preloadModules: [workflowsPath, ...workflowModules] },
+    interceptors: { workflowModules },
+  } satisfies Partial<WorkerOptions>;
 }
 
 /** The Temporal worker as a Nest provider: it polls from bootstrap until shutdown. */
@@ -97,10 +103,11 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private async workerOn(connection: NativeConnection): Promise<Worker> {
     const { namespace, codecKeys, ports, metrics } = this.options;
     const dataConverter = sealedDataConverter(codecKeys, 'mark');
-    const { workflowsPath, bundlerOptions } = workflowOptions();
+    const { workflowsPath, bundlerOptions, interceptors } = workflowOptions();
     this.bundle ??= await bundleWorkflowCode({
       workflowsPath,
       ...bundlerOptions,
+      workflowInterceptorModules: interceptors.workflowModules,
       failureConverterPath: dataConverter.failureConverterPath,
       logger: Runtime.instance().logger,
     });
@@ -116,6 +123,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
         ...createChangeActivities(ports),
       },
       dataConverter,
+      interceptors: { activity: [activityTraces] },
+      sinks: workflowTraces,
       maxConcurrentWorkflowTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentActivityTaskExecutions: this.options.maxConcurrentWorkflowTasks,
       maxConcurrentLocalActivityExecutions: this.options.maxConcurrentWorkflowTasks,

@@ -3,6 +3,8 @@ import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { isAtbError } from '../../../domain/error';
 import { DEFAULT_PORT_BASE, portsFrom } from './ports';
+import { openTracing } from '../../tracing';
+import type { Tracing } from '../../tracing';
 import { progressTo } from './progress';
 import { installTemporalRuntime, startStack } from './stack';
 import type { Stack } from './stack';
@@ -43,7 +45,9 @@ async function dev(options: DevOptions): Promise<number> {
   installTemporalRuntime();
   const stop = stopSignal();
   let stack: Stack | undefined;
+  let tracing: Tracing | undefined;
   try {
+    tracing = await openTracing('atb-dev');
     stack = await startStack({
       stateDirectory: resolve(options.stateDir),
       ports: portsFrom(options.portBase),
@@ -65,6 +69,7 @@ async function dev(options: DevOptions): Promise<number> {
       await stack.stop();
       write('Stopped. Everything is kept; start again to go on.');
     }
+    await tracing?.close();
   }
 }
 

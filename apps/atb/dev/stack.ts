@@ -9,6 +9,7 @@ import { obtainExecutable } from '../../../adapters/process/executable';
 import { readCodecKeys } from '../../../adapters/temporal/codec-keys';
 import { startCodecServer, tokenAuthenticator } from '../../../adapters/temporal/codec-server';
 import { sealedDataConverter } from '../../../adapters/temporal/data-converter';
+import { clientTraces } from '../../../adapters/temporal/traces';
 import { startDevServer } from '../../../adapters/temporal/dev-server';
 import { NAMESPACE } from '../../../adapters/temporal/server-settings';
 import { READINESS, TASK_QUEUE } from '../../../workflows/contract';
@@ -179,6 +180,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       connection: connection.current,
       namespace: NAMESPACE,
       dataConverter: sealedDataConverter(codecKeys, 'throw'),
+      interceptors: { workflow: [clientTraces] },
     });
     reportPolicy(workerPorts.policy, metrics.registry);
     const agentauth = await progress.step('AgentAuth', () =>

@@ -3,6 +3,8 @@ import { AtbError } from '../../../domain/error';
 import { isJsonObject } from '../../../domain/json';
 import type { JsonObject } from '../../../domain/json';
 import { SIGNED_REQUEST_MEDIA_TYPE } from '../../../domain/signed-request';
+import { clientSpan } from '../../../adapters/tracing/client-span';
+import { traceHeaders } from '../../../adapters/tracing/span';
 import type { OwnIdentity } from '../../../adapters/spiffe';
 
 export interface AgentAuthAnswer {
@@ -11,6 +13,8 @@ export interface AgentAuthAnswer {
 }
 
 const TIMEOUT_MS = 15_000;
+// What is between the slashes of /requests/<id>/collect.
+const REQUEST_ID = /(?<=^\/requests\/)[^/]+/;
 const MAX_BYTES = 1024 * 1024;
 
 /**
@@ -41,12 +45,15 @@ export class AgentAuthCarrier {
       maxResponseSize: MAX_BYTES,
     });
     try {
-      const answer = await request(new URL(path, this.url), {
-        method: 'POST',
-        headers: { 'content-type': SIGNED_REQUEST_MEDIA_TYPE },
-        body: statement,
-        dispatcher: this.agent,
-      });
+      const { agent } = this;
+      const answer = await clientSpan('POST', new URL(this.url), path.replace(REQUEST_ID, '{id}'), () =>
+        request(new URL(path, this.url), {
+          method: 'POST',
+          headers: { 'content-type': SIGNED_REQUEST_MEDIA_TYPE, ...traceHeaders() },
+          body: statement,
+          dispatcher: agent,
+        }),
+      );
       const body: unknown = await answer.body.json();
       if (!isJsonObject(body)) throw new Error('the answer is no object');
       return { status: answer.statusCode, body };

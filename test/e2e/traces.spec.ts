@@ -1,0 +1,182 @@
+import { execFileSync } from 'node:child_process';
+import { SPAN_ATTRIBUTES } from '../../adapters/tracing/span';
+import { poaRequestWorkflowId } from '../../workflows/contract';
+import { Apart } from '../support/apart';
+import { Approver } from '../support/approver';
+import { LEG } from '../support/http';
+import { lineage, OtlpReceiver } from '../support/otlp-receiver';
+
+jest.setTimeout(180_000);
+
+let receiver: OtlpReceiver;
+let stack: Apart;
+
+beforeAll(async () => {
+  receiver = await OtlpReceiver.start();
+  stack = await Apart.start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_BSP_SCHEDULE_DELAY: '100',
+  });
+});
+
+afterAll(async () => {
+  await stack.stop();
+  await receiver.stop();
+});
+
+const eventsOf = (requestId: string) =>
+  stack.withLedger((ledger) => ledger.events({ requestId, limit: 100 }));
+const LOW = { act: 'crm.contact.read', con: { params: { contact_id: 'C-4711' } } };
+const ORDER = { act: 'erp.order.create', con: { params: { order_id: 'SO-7' } }, leg: LEG };
+
+describe('a request is one trace, from HTTP through workflow and activities to the database (issue 9)', () => {
+  it('under the trace that the caller names', async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+    const issued = await stack.as('agent/crm-assistant').post('/issue', LOW, { traceparent });
+    expect(issued).toMatchObject({ status: 201, body: { state: 'issued' } });
+    const spans = await receiver.trace(traceId, 'POST /issue', 'RunWorkflow:poaRequest', 'record-mandate');
+    expect(lineage(spans, 'record-mandate')).toEqual([
+      'worker record-mandate',
+      'worker RunActivity:issueAtOnce',
+      'worker RunWorkflow:poaRequest',
+      'agentauth StartWorkflow:poaRequest',
+      'agentauth POST /issue',
+    ]);
+    const server = spans.find(({ name }) => name === 'POST /issue');
+    expect(server).toMatchObject({
+      kind: 2,
+      parentSpanId: '00f067aa0ba902b7',
+      attributes: {
+        'http.request.method': 'POST',
+        'http.route': '/issue',
+        'http.response.status_code': 201,
+      },
+    });
+    expect(spans.find(({ name }) => name === 'record-mandate')).toMatchObject({
+      kind: 3,
+      attributes: { 'db.system.name': 'postgresql', 'db.query.summary': 'record-mandate' },
+    });
+    const events = await eventsOf(String(issued.body.request_id));
+    expect(events.map((event) => event.traceId)).toEqual(events.map(() => traceId));
+    expect(events.length).toBeGreaterThan(1);
+  });
+
+  it('and under its own where the caller names none: the same in the audit event, and in the problem', async () => {
+    const issued = await stack.as('agent/crm-assistant').post('/issue', LOW);
+    const [event] = await eventsOf(String(issued.body.request_id));
+    const traceId = String(event?.traceId);
+    const spans = await receiver.trace(traceId, 'POST /issue', 'RunWorkflow:poaRequest');
+    expect(lineage(spans, 'RunWorkflow:poaRequest').at(-1)).toBe('agentauth POST /issue');
+
+    const refused = await stack.as('agent/crm-assistant').post('/issue', { act: 'no.such.action' });
+    expect(refused.status).toBe(403);
+    const [told] = await receiver
+      .trace(String(refused.body.trace_id), 'POST /issue')
+      .then((all) => all.filter(({ name }) => name === 'POST /issue'));
+    expect(told?.attributes).toMatchObject({
+      'http.response.status_code': 403,
+      'atb.code': refused.body.code,
+    });
+    const [denied] = await eventsOf(String(refused.body.request_id));
+    expect(denied?.traceId).toBe(refused.body.trace_id);
+  });
+
+  it('a later call is a trace of its own that points to the run; what it made the run do is in the trace of the run', async () => {
+    const finance = stack.as('agent/finance-bot');
+    const asked = await finance.post('/issue', ORDER);
+    expect(asked.status).toBe(202);
+    const id = String(asked.body.request_id);
+    await new Approver(stack, 'person/bob', 'compliance').give(id);
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    const traceparent = `00-${traceId}-b7ad6b7169203331-01`;
+    expect(await finance.post(`/requests/${id}/collect`, undefined, { traceparent })).toMatchObject({
+      status: 200,
+    });
+    const spans = await receiver.trace(traceId, 'POST /requests/:id/collect', 'HandleUpdate:collect');
+    expect(lineage(spans, 'HandleUpdate:collect')).toEqual([
+      'worker HandleUpdate:collect',
+      'agentauth UpdateWorkflow:collect',
+      'agentauth POST /requests/:id/collect',
+    ]);
+    const [event] = await eventsOf(id);
+    const run = await receiver.trace(
+      String(event?.traceId),
+      'RunWorkflow:poaRequest',
+      'RunActivity:recordVerdict',
+      'RunActivity:issueMandate',
+    );
+    const link = spans.find(({ name }) => name === 'HandleUpdate:collect')?.links?.[0];
+    expect(link).toMatchObject({
+      traceId: event?.traceId,
+      spanId: run.find(({ name }) => name === 'RunWorkflow:poaRequest')?.spanId,
+    });
+  });
+});
+
+describe('what leaves a process by tracing', () => {
+  it('says nothing but a closed list of facts: no parameter, mandate, person, path, query or words of an error', async () => {
+    const secrets = ['C-4711', 'SO-7', 'corp.example', 'eyJ', 'crm-assistant', 'bob', 'select ', 'insert '];
+    await stack.as('agent/crm-assistant').get('/requests/bob-secret-path?token=eyJ-secret-query');
+    const lost = await stack.as('agent/crm-assistant').get('/no/such/crm-assistant/path');
+    await receiver.trace(String(lost.body.trace_id), 'GET');
+    expect(receiver.spans.length).toBeGreaterThan(20);
+    const keys = new Set(receiver.spans.flatMap(({ attributes }) => Object.keys(attributes)));
+    expect([...keys].filter((key) => !(SPAN_ATTRIBUTES as readonly string[]).includes(key))).toEqual([]);
+    expect(secrets.filter((secret) => receiver.raw.includes(secret))).toEqual([]);
+    expect(receiver.spans.filter(({ events = [] }) => events.length > 0)).toEqual([]);
+    expect(receiver.spans.filter(({ status }) => status.message)).toEqual([]);
+  });
+
+  it('is to Temporal a header with the traceparent alone', async () => {
+    const issued = await stack.as('agent/crm-assistant').post('/issue', LOW);
+    const workflowId = poaRequestWorkflowId(String(issued.body.request_id));
+    const history = await stack.withTemporal((client) =>
+      client.workflow.getHandle(workflowId).fetchHistory(),
+    );
+    const headers = (history.events ?? []).flatMap((event) => {
+      const { fields } =
+        event.workflowExecutionStartedEventAttributes?.header ??
+        event.activityTaskScheduledEventAttributes?.header ??
+        {};
+      return Object.entries(fields ?? {});
+    });
+    expect(headers.map(([name]) => name)).toEqual(['traceparent']);
+    expect(Buffer.from(headers[0]![1].data ?? '').toString()).toMatch(/^"00-[0-9a-f]{32}-[0-9a-f]{16}-01"$/);
+  });
+});
+
+describe('a receiver that is not there', () => {
+  it('changes nothing, and holds up neither an answer nor the end of a process', async () => {
+    await receiver.stop();
+    for (let n = 0; n < 3; n++) {
+      const started = performance.now();
+      const issued = await stack.as('agent/crm-assistant').post('/issue', LOW);
+      expect(issued.status).toBe(201);
+      expect(performance.now() - started).toBeLessThan(5_000);
+    }
+    const started = performance.now();
+    await stack.agentauth.stop();
+    expect(performance.now() - started).toBeLessThan(8_000);
+  });
+});
+
+it('without an endpoint no tracer is loaded', () => {
+  const script = `
+    require('./dist/adapters/temporal/traces.js');
+    require('./dist/apps/tracing.js').openTracing('worker', process.env).then(() => {
+      const loaded = Object.keys(require.cache).filter((file) => /@opentelemetry/.test(file));
+      console.log(JSON.stringify(loaded.map((file) => /@opentelemetry.([a-z-]+)/.exec(file)[1])));
+    });`;
+  const loaded = (environment: Record<string, string>) =>
+    new Set(
+      JSON.parse(
+        execFileSync(process.execPath, ['-e', script], { env: environment, encoding: 'utf8' }),
+      ) as string[],
+    );
+  expect([...loaded({})]).toEqual(['api']);
+  expect([...loaded({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_SDK_DISABLED: 'true' })]).toEqual([
+    'api',
+  ]);
+  expect(loaded({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url })).toContain('sdk-trace-base');
+});
