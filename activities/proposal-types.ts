@@ -60,6 +60,15 @@ export interface ProposalRung {
   readonly roles: readonly string[];
 }
 
+export interface ProposalSignal {
+  readonly id: string;
+  readonly proposed: Proposed;
+  /** The how manieth it is. */
+  readonly position: number;
+  /** The signal's name: whatever its sender made of it. */
+  readonly signal: string;
+}
+
 /** One side-effecting, idempotent step each. What cannot be reached is thrown as a retryable failure. */
 export interface ProposalActivities {
   /** Verifies who proposes, asks policy and records the proposal. */
@@ -72,6 +81,8 @@ export interface ProposalActivities {
   endProposal(input: ProposalEnding): Promise<ProposalEnd>;
   /** Records a rung of the escalation ladder and tells its people. */
   escalateProposal(input: ProposalRung): Promise<void>;
+  /** Records a signal: nothing of a proposal is said by one. */
+  recordProposalSignal(input: ProposalSignal): Promise<void>;
   /** Rung 0: tells that the time of what is in force is soon over; rung 1: records that it is. */
   lapseProposal(input: ProposalRung): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../domain/audit-event';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { cutShort } from '../domain/foreign-text';
 import type {
   Clock,
   Notifier,
@@ -32,6 +33,7 @@ import type {
   ProposalConclusion,
   ProposalEnding,
   ProposalRung,
+  ProposalSignal,
   ProposalStanding,
   Refused,
   SignOffInput,
@@ -71,6 +73,7 @@ export function createProposalActivities(all: ProposalPorts): ProposalActivities
     concludeProposal: (input) => step((ports) => conclude(ports, input.id)),
     endProposal: (input) => step((ports) => end(ports, input)),
     escalateProposal: (input) => step((ports) => escalate(ports, input)),
+    recordProposalSignal: (input) => step((ports) => recordSignal(ports, input)),
     lapseProposal: (input) => step((ports) => lapse(ports, input)),
   };
 }
@@ -362,6 +365,18 @@ async function recordRefusal(
   });
 }
 
+function recordSignal(
+  ports: ProposalPorts,
+  { id, proposed, position, signal }: ProposalSignal,
+): Promise<void> {
+  return ports.proposals.append({
+    ...eventOf(id, 'proposal_signal_rejected', String(position)),
+    time: ports.clock(),
+    reasons: ['verdict_malformed'],
+    data: { ...dataOf(id, proposed), signal: cutShort(signal, 256) },
+  });
+}
+
 /** Opens a statement and validates its certificate as of its receipt. Throws with the reason. */
 export function verify(
   { signOffs, svids }: Pick<ProposalPorts, 'signOffs' | 'svids'>,
@@ -449,6 +464,7 @@ type ProposalEventType =
   | 'proposal_made'
   | 'sign_off_recorded'
   | 'sign_off_refused'
+  | 'proposal_signal_rejected'
   | 'proposal_escalated'
   | 'proposal_approved'
   | 'proposal_ended'

@@ -97,6 +97,6 @@ function reviewDigest(review: OpenReview): string {
   return sha256Base64url(canonicalJson(review));
 }
 
-function asked(ports: ActivityPorts, { agent, tier, people }: OpenReview, id: string) {
-  return ports.policy.review({ id, agent, tier, people: people.map((person) => person.id) });
+function asked(ports: ActivityPorts, { agent, tier, people, role }: OpenReview, id: string) {
+  return ports.policy.review({ id, agent, tier, people: people.map((person) => person.id), role });
 }

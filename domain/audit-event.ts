@@ -401,6 +401,12 @@ export const AUDIT_EVENTS = {
     severity: 'medium',
     data: data({ ...PROPOSAL, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
   },
+  proposal_signal_rejected: {
+    tells: 'A signal reached the workflow of a proposal: words come with an answer, and it changed nothing.',
+    outcome: 'refused',
+    severity: 'high',
+    data: data({ ...PROPOSAL, signal: NAME }),
+  },
   proposal_escalated: {
     tells: 'A proposal climbed a rung of its escalation ladder, and more people are told.',
     outcome: 'success',

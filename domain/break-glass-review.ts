@@ -97,7 +97,10 @@ export interface ReviewQuestion {
   readonly id: string;
   readonly agent: string;
   readonly tier: Tier;
+  /** Null for somebody who was erased. */
   readonly people: readonly (string | null)[];
+  /** In which they approved. */
+  readonly role: string;
 }
 
 export interface ReviewDecision {

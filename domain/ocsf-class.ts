@@ -28,6 +28,7 @@ const OCSF: Partial<Record<AuditEventType, Mapped>> = {
   poa_verdict_refused: FOUND,
   poa_signal_rejected: FOUND,
   poa_workflow_reset: FOUND,
+  proposal_signal_rejected: FOUND,
   poa_issued: ['access', 1],
   poa_issued_dual_control: ['access', 1],
   poa_revoked: ['access', 2],

@@ -380,6 +380,7 @@ function reversalAgain({ id }: Leaf, { jti, exp, ...terms }: JsonObject): Mandat
   return { terms: reversalTermsOf(terms), jti, exp };
 }
 
+// Of those that counted alone: whoever was suspended then is none of them.
 function inputAgain(
   { leaf }: ProvenEvent,
   {

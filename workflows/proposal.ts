@@ -3,6 +3,7 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  inWorkflowContext,
   isCancellation,
   proxyActivities,
   setCurrentDetails,
@@ -31,6 +32,7 @@ import {
 } from './contract';
 import type { PoaRequestWorkflow, ProposalInput } from './contract';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { isWorthRecording, MOST_HEARD } from './rejected-signals';
 import { Turns } from './turns';
 
 const LONGEST_STATEMENT = 49_152;
@@ -60,6 +62,7 @@ class ProposalProcedure {
   private refusal: SignOffAnswer | undefined;
   private rung = 0;
   private refused = 0;
+  private rejectedSignals = 0;
   private validUntil: number | null = null;
 
   constructor(private readonly input: ProposalInput) {
@@ -74,7 +77,7 @@ class ProposalProcedure {
     setHandler(proposedUpdate, () => this.proposed());
     setHandler(signOffUpdate, ({ statement }) => this.signOff(statement), { validator: requireStatement });
     // A bare signal counts for nothing here; words come with an answer.
-    setDefaultSignalHandler(() => undefined);
+    setDefaultSignalHandler((name) => this.signalled(name));
   }
 
   async run(): Promise<ProposalStatus> {
@@ -89,6 +92,19 @@ class ProposalProcedure {
     }
     await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
     return this.status;
+  }
+
+  private async signalled(signal: string): Promise<void> {
+    const position = ++this.rejectedSignals;
+    // What comes then waits for a handler, at no cost.
+    if (position >= MOST_HEARD) setDefaultSignalHandler(undefined);
+    if (!isWorthRecording(position)) return;
+    await this.turns.take(async () => {
+      // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
+      if (!inWorkflowContext()) return;
+      const { id, proposed } = this.input;
+      await this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
+    });
   }
 
   private async admit(): Promise<void> {

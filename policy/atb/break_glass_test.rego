@@ -184,6 +184,24 @@ test_nobody_else_closes if {
 	}
 }
 
+reviewed_in_role(name, role, by) := decision if {
+	decision := review.decision with input as {
+		"id": person(name),
+		"agent": "spiffe://corp.example/agent/finance-bot",
+		"tier": "high",
+		"people": by,
+		"role": role,
+	}
+}
+
+test_a_review_of_somebody_erased_is_closed_by_who_cannot_have_been_them if {
+	by := [null, person("grace")]
+	reviewed_in_role("dave", "break_glass", by).effect == "allow"
+	reviewed_in_role("dave", "security_lead", by).reasons == ["review_people_unknown"]
+	reviewed_in_role("dave", null, by).reasons == ["review_people_unknown"]
+	reviewed_in_role("grace", "break_glass", [null, person("heidi")]).effect == "deny"
+}
+
 test_the_requesters_side_does_not_close if {
 	bot := "spiffe://corp.example/agent/finance-bot"
 	decision := review.decision with input as {"id": person("dave"), "agent": bot, "tier": "high", "people": [person("grace"), person("heidi")]}

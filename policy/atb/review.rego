@@ -19,7 +19,16 @@ reasons contains "review_people_unknown" if not people_known
 
 people_known if {
 	count(input.people) > 0
-	every id in input.people { is_string(id) }
+	every id in input.people { accounted_for(id) }
+}
+
+accounted_for(id) if is_string(id)
+
+# Somebody who was erased: nobody can tell who it was, but they held the role then. Whoever holds it now might be them.
+accounted_for(id) if {
+	id == null
+	is_string(input.role)
+	not input.role in directory.roles(input.id)
 }
 
 reasons contains "review_by_involved" if {

@@ -220,10 +220,14 @@ describe('somebody with the database or the Temporal namespace', () => {
     const id = await proposed(mine);
     const handle = (await stack.insider()).workflow.getHandle(`proposal/${id}`);
     await handle.signal('signOff', { statement: 'approve' });
+    for (let noise = 0; noise < 40; noise++) await handle.signal(`noise-${noise}`);
     expect((await stack.as('person/alice').get(`/proposals/${id}`)).body.state).toBe('pending');
     await handle.cancel();
     await handle.result().catch(() => undefined);
-    expect(await eventsOf(id)).toEqual(['proposal_made', 'proposal_ended']);
+    const types = await eventsOf(id);
+    expect([...new Set(types)]).toEqual(['proposal_made', 'proposal_signal_rejected', 'proposal_ended']);
+    // Twenty each, then at each doubling.
+    expect(types.filter((type) => type === 'proposal_signal_rejected')).toHaveLength(21);
     expect(await dave.signOff(id, mine, 'egress_allowlist')).toMatchObject({
       status: 409,
       body: { code: 'proposal_finished' },
