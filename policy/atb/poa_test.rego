@@ -252,6 +252,22 @@ test_verdict_reasons if {
 	"verdict_malformed" in judged(object.union(bob, {"attests": "identity_verified"}))
 }
 
+# A time that is absent, or of an unexpected type, never counts as fresh (attack 21).
+test_no_time_is_no_fresh_time if {
+	bob := verdict("bob", "compliance", "approve")
+	every name in ["issued_at", "received_at"] {
+		not counted(object.remove(bob, [name]))
+		every value in [null, "", "990", "1970-01-01T00:16:30Z", [], {}, true] {
+			not counted(object.union(bob, {name: value}))
+		}
+	}
+	counted(bob)
+}
+
+counted(entry) if {
+	decide(with_context(payment, {"verdicts": [entry]})).verdicts[entry.jti].counts == true
+}
+
 # High wants a reason of whoever says yes; absent, null and other types are none.
 test_yes_without_reason if {
 	bob := verdict("bob", "compliance", "approve")

@@ -192,7 +192,7 @@ describe('the mandate keys', () => {
     return { kid: jwk.kid, status: 'verify_only', public_jwk: jwk };
   };
 
-  it('that only verify need no private part, verify still, and never sign', async () => {
+  it('that only verify need no private part, verify still, and never sign (attack 14)', async () => {
     const before = await retired();
     const keySet = await loadMandateKeySet(await keySetFile([before, active()]));
     expect(keySet.signer.kid).toBe(signer.kid);
