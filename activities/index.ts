@@ -38,7 +38,11 @@ export function createActivities(all: ActivityPorts): Activities {
   /** One step asks one revision of policy, from its first question to its last. */
   const step = <T>(work: (ports: ActivityPorts) => Promise<T>, request?: PoaRequest): Promise<T> =>
     byCode(() =>
-      work({ ...all, policy: all.policy.snapshot(), ledger: traced(all.ledger, request?.traceId) }),
+      work({
+        ...all,
+        policy: all.policy.snapshot(request?.requestId),
+        ledger: traced(all.ledger, request?.traceId),
+      }),
     );
   return {
     admitRequest: (request) => step((ports) => admitRequest(ports, request), request),

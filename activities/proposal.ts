@@ -273,6 +273,7 @@ function approve(
     case 'connector_retirement':
       return proposals.retire(id, name, event);
     case 'policy_bundle':
+    case 'policy_rollout':
     case 'change':
     case 'emergency_change':
     case 'probe':

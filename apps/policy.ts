@@ -16,6 +16,10 @@ export type PolicyConfiguration =
       readonly publicKeyFile: string;
       /** Where what is asked is recorded, to try a changed policy on it; undefined where nothing is. */
       readonly recordFile: string | undefined;
+      /** Beside the first, to be compared with it, and to decide a share; of the worker. */
+      readonly candidateFile: string | undefined;
+      /** Where what the two decide otherwise is listed. */
+      readonly shadowFile: string | undefined;
       /** Whether a bundle decides only by Security's approval. */
       readonly approval: 'required' | 'none';
       readonly pollSeconds: number;
@@ -39,6 +43,8 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
       bundleFile: environment.required('ATB_POLICY_BUNDLE_FILE'),
       publicKeyFile: environment.required('ATB_POLICY_PUBLIC_KEY_FILE'),
       recordFile: environment.optional('ATB_POLICY_RECORD_FILE'),
+      candidateFile: environment.optional('ATB_POLICY_CANDIDATE_FILE'),
+      shadowFile: environment.optional('ATB_POLICY_SHADOW_FILE'),
       approval: environment.oneOf('ATB_POLICY_APPROVAL', ['required', 'none'], 'required'),
       pollSeconds,
     };
@@ -101,7 +107,7 @@ function timedPolicy(policy: OpenPolicy, registry: Registry): OpenPolicy {
     new Proxy(engine, {
       get(target, name: keyof OpenPolicy) {
         const member: unknown = Reflect.get(target, name);
-        if (name === 'snapshot') return () => measured(target.snapshot());
+        if (name === 'snapshot') return (requestId?: string) => measured(target.snapshot(requestId));
         if (typeof member !== 'function') return member;
         if (name === 'onChange' || name === 'close') return member.bind(target) as unknown;
         return async (...asked: readonly unknown[]): Promise<unknown> => {

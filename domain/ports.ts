@@ -44,8 +44,8 @@ export interface PolicyEngine {
   incident(input: IncidentInput): Promise<IncidentDecision>;
   /** When changes are looked at, and who hears of them. */
   changePlan(): Promise<ChangePlan>;
-  /** For one step: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
-  snapshot(): PolicyEngine;
+  /** For one step, of a request where there is one: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */
+  snapshot(requestId?: string): PolicyEngine;
   /** Tells of another policy, until the returned function is called. */
   onChange(listener: (change: PolicyChange) => void): () => void;
 }

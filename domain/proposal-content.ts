@@ -1,5 +1,6 @@
 import { parseChange } from './change';
 import { parsePolicyApproval } from './policy-approval';
+import { parsePolicyRollout } from './policy-rollout';
 import { parseProbes, parseSuspensionLift } from './probe';
 import type { Proposed } from './proposal';
 
@@ -18,6 +19,9 @@ export function requireContent(proposed: Proposed): void {
       return;
     case 'policy_bundle':
       parsePolicyApproval(proposed);
+      return;
+    case 'policy_rollout':
+      parsePolicyRollout(proposed);
       return;
     case 'connector':
     case 'connector_retirement':

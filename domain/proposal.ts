@@ -6,7 +6,14 @@ import type { EscalationRung, VerdictJudgement } from './policy';
 
 /** What people sign off: operating model §2.4, §2.3, §7. Policy says for each who has to (data: sign_offs). */
 export const PROPOSAL_KINDS = [
-  ...(['connector', 'connector_retirement', 'policy_bundle', 'change', 'emergency_change'] as const),
+  ...([
+    'connector',
+    'connector_retirement',
+    'policy_bundle',
+    'policy_rollout',
+    'change',
+    'emergency_change',
+  ] as const),
   ...(['probe', 'suspension_lift'] as const),
 ] as const;
 export type ProposalKind = (typeof PROPOSAL_KINDS)[number];

@@ -1,4 +1,4 @@
-import { Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Activities } from '../../activities/types';
 import type { PendingAges } from '../../adapters/postgres/pending-ages';
 
@@ -19,6 +19,19 @@ export class WorkerMetrics {
     help: 'From the request until nothing was outstanding any more, by tier',
     labelNames: ['tier'] as const,
     buckets: [60, 300, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400],
+    registers: [this.registry],
+  });
+
+  /** Decisions that a candidate policy was asked for too, by whether it says the same. */
+  readonly shadowed = new Counter({
+    name: 'atb_policy_shadow_total',
+    help: 'Decisions that two policies were asked for, by outcome: same, different, failed',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+  readonly canaryPercent = new Gauge({
+    name: 'atb_policy_canary_percent',
+    help: 'The share of requests that the candidate policy decides',
     registers: [this.registry],
   });
 

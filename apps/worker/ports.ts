@@ -26,6 +26,7 @@ import { ProcessRecord } from '../process-record';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
 import { signedOffPolicies } from '../policy-gate';
+import { withCandidate } from './policy-candidate';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { WorkerMetrics } from './metrics';
@@ -63,7 +64,8 @@ export async function openWorkerPorts(
   const watched = new PostgresIncidentWatch(databaseUrl);
   const svids = new Svids(trust);
   const judging = { clock: () => new Date(), svids, proposals, probes, signOffs: { open: openSignOff } };
-  const policy = await openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging));
+  const stable = await openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging));
+  const policy = await withCandidate(stable, configuration.policy, judging, metrics);
   const pending = new PendingAges(databaseUrl);
   metrics.watchPending(pending);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);

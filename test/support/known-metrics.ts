@@ -38,6 +38,8 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
           bundleFile: files.policy.bundle,
           publicKeyFile: files.policy.publicKey,
           recordFile: undefined,
+          candidateFile: undefined,
+          shadowFile: undefined,
           approval: 'none',
           pollSeconds: 3_600,
         },

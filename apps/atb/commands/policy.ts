@@ -14,6 +14,7 @@ import { testPolicy } from '../../../adapters/opa/policy-tests';
 import { projectRoot } from '../../../adapters/process/project-root';
 import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
+import type { JsonObject } from '../../../domain/json';
 import type { PolicyApproval } from '../../../domain/policy-approval';
 import { writePrivate } from '../dev/state';
 import { EXIT } from '../exit';
@@ -144,6 +145,64 @@ Examples:
     )
     .action(async (id: string, options: SignOffOptions) => {
       process.exitCode = await inSession(surroundings, options, (session) => signOff(session, id, options));
+    });
+
+  withRequestOptions(withCommonOptions(policy.command('rollout')))
+    .argument('<revision>', 'an approved candidate')
+    .requiredOption('--percent <n>', 'the share of requests that it decides; 0: none')
+    .description('let a candidate decide a share of the requests, by your signed word')
+    .addHelpText(
+      'after',
+      "\nExample:\n  atb policy rollout 96123555fadf3128 --percent 10 --as person/grace --reason 'no differences'",
+    )
+    .action(async (revision: string, options: SigningOptions & { readonly percent: string }) => {
+      if (!/^\d{1,3}$/.test(options.percent))
+        throw new UsageError('--percent is a whole number from 0 to 100');
+      await rollOut(revision, Number(options.percent), options);
+    });
+
+  withRequestOptions(withCommonOptions(policy.command('rollback')))
+    .argument('<revision>', 'the candidate')
+    .description('let a candidate decide nothing any more, at once, by your signed word')
+    .addHelpText(
+      'after',
+      "\nExample:\n  atb policy rollback 96123555fadf3128 --as person/grace --reason 'it denies too much'",
+    )
+    .action(async (revision: string, options: SigningOptions) => {
+      await rollOut(revision, 0, options);
+    });
+
+  async function rollOut(revision: string, percent: number, options: SigningOptions): Promise<void> {
+    process.exitCode = await inSession(surroundings, options, async (session) => {
+      const rollout = await propose(
+        session,
+        { kind: 'policy_rollout', name: revision, content: { percent } },
+        options,
+      );
+      return signOff(session, rollout.id, options);
+    });
+  }
+
+  policy
+    .command('shadow')
+    .argument('<file>', 'what a worker lists (ATB_POLICY_SHADOW_FILE)')
+    .description('list what a candidate policy would decide otherwise than the one that decides')
+    .option('--json', 'answer with one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  atb policy shadow policy-shadow.jsonl')
+    .action(async (file: string, options: { readonly json?: boolean }) => {
+      const lines = (await read(file))
+        .toString('utf8')
+        .split('\n')
+        .filter((line) => line !== '');
+      const differences = lines.map((line) => JSON.parse(line) as JsonObject);
+      const words = differences.map(
+        ({ time, action, decided, other }) =>
+          `${visible(JSON.stringify(time))} ${visible(JSON.stringify(action))}: ${visible(JSON.stringify(decided))}, other: ${visible(JSON.stringify(other))}`,
+      );
+      new Output(surroundings, options.json === true).answer(
+        { differences },
+        [...words, `${differences.length} decisions differ`].join('\n'),
+      );
     });
 
   policy

@@ -1,0 +1,169 @@
+import { createHash, createPrivateKey } from 'node:crypto';
+import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
+import type { Surroundings } from '../../apps/atb/output';
+import { createProgram, run } from '../../apps/atb/program';
+import type { JsonObject } from '../../domain/json';
+import type { Proposed } from '../../domain/proposal';
+import { Approver } from '../support/approver';
+import { LEG } from '../support/http';
+import { builtPolicy } from '../support/policy-bundle';
+import { Signer } from '../support/signer';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+let candidateFile: string;
+let shadowFile: string;
+let candidate: string;
+let digest: string;
+
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'atb-candidate-'));
+  candidateFile = join(folder, 'candidate.tar.gz');
+  shadowFile = join(folder, 'shadow.jsonl');
+  stack = await TestStack.start({
+    ...{ ATB_POLICY_POLL_SECONDS: '1', ATB_POLICY_CANDIDATE_FILE: candidateFile },
+    ATB_POLICY_SHADOW_FILE: shadowFile,
+  });
+  // The candidate suspends an agent.
+  const source = await builtPolicy();
+  const data = structuredClone(source.data) as { agents: Record<string, { state: string }> } & JsonObject;
+  data.agents['spiffe://corp.example/agent/crm-assistant']!.state = 'suspended';
+  const { bytes } = packBundle({ ...source, data });
+  ({ revision: candidate, digest } = openUnverifiedBundle(bytes));
+  const privateKey = createPrivateKey(await readFile(join(stack.directory, 'policy', 'signing-key.pem')));
+  await writeFile(`${candidateFile}.next`, await signBundle(bytes, { privateKey, keyId: 'policy' }));
+  await rename(`${candidateFile}.next`, candidateFile);
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+const low = () =>
+  stack.as('agent/crm-assistant').post('/issue', {
+    act: 'crm.contact.read',
+    con: { params: { contact_id: 'C-42' } },
+    leg: LEG as JsonObject,
+  });
+
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
+  return Number(line?.split(' ')[1] ?? 0);
+}
+
+const DIFFERENT = 'atb_policy_shadow_total{outcome="different"}';
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await isSo()); tries++) {
+    if (tries === 100) throw new Error('it did not come about');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function atb(...argv: string[]) {
+  let out = '';
+  let err = '';
+  const surroundings: Surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const code = await run(createProgram(surroundings), argv, surroundings);
+  process.exitCode = 0;
+  return { code, out, err };
+}
+
+const word = ['--as', 'person/grace', '--reason', 'no differences that matter', '--yes'];
+const place = (id: string) => createHash('sha256').update(id).digest().readUInt32BE(0) % 100;
+
+describe('a candidate policy (operating model §2.3)', () => {
+  it('that Security has not approved is not even asked', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect((await low()).status).toBe(201);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await metric(DIFFERENT)).toBe(0);
+    // Nor does a share make it decide.
+    expect((await atb('policy', 'rollout', candidate, '--percent', '100', ...word)).code).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect((await low()).status).toBe(201);
+    expect((await atb('policy', 'rollback', candidate, ...word)).code).toBe(0);
+  });
+
+  it('is asked beside the one that decides once it is approved: differences are counted and listed', async () => {
+    const proposed: Proposed = {
+      ...{ kind: 'policy_bundle', name: candidate },
+      content: { revision: candidate, bundle_digest: digest, tests: { passed: 262, failed: 0 } },
+    };
+    const made = await new Signer(stack, 'person/heidi', 'team_lead').propose(proposed);
+    const dave = new Signer(stack, 'person/dave', 'security_lead');
+    await dave.signOff(String(made.body.proposal_id), proposed, 'security_review');
+    await until(async () => {
+      expect((await low()).status).toBe(201);
+      return (await metric(DIFFERENT)) > 0;
+    });
+    const { out } = await atb('policy', 'shadow', shadowFile, '--json');
+    const [difference] = (JSON.parse(out) as { differences: JsonObject[] }).differences;
+    expect(difference).toMatchObject({
+      ...{ action: 'crm.contact.read', outcome: 'different', decided: { effect: 'issue' } },
+      other: { effect: 'deny', policyRevision: candidate, reasons: ['agent_suspended'] },
+    });
+    expect((await atb('policy', 'shadow', shadowFile)).out).toMatch(/[1-9]\d* decisions differ/);
+  });
+
+  it('decides exactly its share of the requests, which follows from their ids, and none after a rollback', async () => {
+    expect((await atb('policy', 'rollout', candidate, '--percent', '50', ...word)).out).toContain(
+      'is approved',
+    );
+    await until(async () => (await metric('atb_policy_canary_percent')) === 50);
+    let denied = 0;
+    for (let asked = 0; asked < 30; asked++) {
+      const { status, body } = await low();
+      const isCanary = place(String(body.request_id)) < 50;
+      expect([body.request_id, status]).toEqual([body.request_id, isCanary ? 403 : 201]);
+      if (isCanary) denied += 1;
+    }
+    expect(denied).toBeGreaterThan(3);
+    expect(denied).toBeLessThan(27);
+
+    expect((await atb('policy', 'rollback', candidate, ...word)).code).toBe(0);
+    await until(async () => (await metric('atb_policy_canary_percent')) === 0);
+    for (let asked = 0; asked < 10; asked++) expect((await low()).status).toBe(201);
+  });
+
+  it('is asked by the signing step too, where it admitted the request', async () => {
+    await atb('policy', 'rollout', candidate, '--percent', '50', ...word);
+    await until(async () => (await metric('atb_policy_canary_percent')) === 50);
+    const bob = new Approver(stack, 'person/bob', 'compliance');
+    const finance = stack.as('agent/finance-bot');
+    const revisions = new Set<unknown>();
+    for (let asked = 0; asked < 8; asked++) {
+      const order = await finance.post('/issue', {
+        act: 'erp.order.create',
+        con: { params: { order_id: 'SO-7' } },
+      });
+      const id = String(order.body.request_id);
+      await bob.give(id);
+      expect((await finance.post(`/requests/${id}/collect`)).status).toBe(200);
+      const events = await (await stack.ledger()).events({ requestId: id, limit: 100 });
+      const said = events.flatMap(({ data }) => data.policy_revision ?? []);
+      expect([id, new Set(said).size, said[0] === candidate]).toEqual([id, 1, place(id) < 50]);
+      revisions.add(said[0]);
+    }
+    expect(revisions.size).toBe(2);
+    await atb('policy', 'rollback', candidate, ...word);
+  });
+
+  it('gets no share by somebody who may not give one', async () => {
+    const alice = ['--as', 'person/alice', '--reason', 'x', '--yes', '--role', 'manager'];
+    const answer = await atb('policy', 'rollout', candidate, '--percent', '100', ...alice);
+    expect(answer.code).not.toBe(0);
+    const wrong = await atb('policy', 'rollout', candidate, '--percent', '101', ...word);
+    expect(wrong.code).not.toBe(0);
+  });
+});
