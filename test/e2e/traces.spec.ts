@@ -1,8 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { Client } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { readCodecKeys } from '../../adapters/temporal/codec-keys';
+import { sealedDataConverter } from '../../adapters/temporal/data-converter';
+import { workflowTraces } from '../../adapters/temporal/traces';
 import { SPAN_ATTRIBUTES } from '../../adapters/tracing/span';
-import { poaRequestWorkflowId } from '../../workflows/contract';
+import { workflowOptions } from '../../apps/worker/temporal-worker';
+import { poaRequestWorkflowId, READINESS, TASK_QUEUE } from '../../workflows/contract';
 import { Apart } from '../support/apart';
 import { Approver } from '../support/approver';
+import { openedHistory, recordedHistory } from '../support/history';
 import { LEG } from '../support/http';
 import { lineage, OtlpReceiver } from '../support/otlp-receiver';
 
@@ -12,6 +21,7 @@ let receiver: OtlpReceiver;
 let stack: Apart;
 
 beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
   receiver = await OtlpReceiver.start();
   stack = await Apart.start({
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
@@ -117,10 +127,11 @@ describe('a request is one trace, from HTTP through workflow and activities to t
 describe('what leaves a process by tracing', () => {
   it('says nothing but a closed list of facts: no parameter, mandate, person, path, query or words of an error', async () => {
     const secrets = ['C-4711', 'SO-7', 'corp.example', 'eyJ', 'crm-assistant', 'bob', 'select ', 'insert '];
+    expect((await stack.as('agent/crm-assistant').post('/issue', LOW)).status).toBe(201);
     await stack.as('agent/crm-assistant').get('/requests/bob-secret-path?token=eyJ-secret-query');
     const lost = await stack.as('agent/crm-assistant').get('/no/such/crm-assistant/path');
     await receiver.trace(String(lost.body.trace_id), 'GET');
-    expect(receiver.spans.length).toBeGreaterThan(20);
+    expect(receiver.spans.length).toBeGreaterThan(5);
     const keys = new Set(receiver.spans.flatMap(({ attributes }) => Object.keys(attributes)));
     expect([...keys].filter((key) => !(SPAN_ATTRIBUTES as readonly string[]).includes(key))).toEqual([]);
     expect(secrets.filter((secret) => receiver.raw.includes(secret))).toEqual([]);
@@ -128,22 +139,57 @@ describe('what leaves a process by tracing', () => {
     expect(receiver.spans.filter(({ status }) => status.message)).toEqual([]);
   });
 
-  it('is to Temporal a header with the traceparent alone', async () => {
-    const issued = await stack.as('agent/crm-assistant').post('/issue', LOW);
-    const workflowId = poaRequestWorkflowId(String(issued.body.request_id));
+  it('is to Temporal one header, the traceparent; the history replays with it, and without the interceptors', async () => {
+    const finance = stack.as('agent/finance-bot');
+    const id = String((await finance.post('/issue', ORDER)).body.request_id);
+    await new Approver(stack, 'person/bob', 'compliance').give(id);
+    expect((await finance.post(`/requests/${id}/collect`)).status).toBe(200);
+    const workflowId = poaRequestWorkflowId(id);
     const history = await stack.withTemporal((client) =>
       client.workflow.getHandle(workflowId).fetchHistory(),
     );
-    const headers = (history.events ?? []).flatMap((event) => {
-      const { fields } =
-        event.workflowExecutionStartedEventAttributes?.header ??
-        event.activityTaskScheduledEventAttributes?.header ??
-        {};
-      return Object.entries(fields ?? {});
-    });
-    expect(headers.map(([name]) => name)).toEqual(['traceparent']);
-    expect(Buffer.from(headers[0]![1].data ?? '').toString()).toMatch(/^"00-[0-9a-f]{32}-[0-9a-f]{16}-01"$/);
+    const headers = (history.events ?? []).flatMap((event) => [
+      event.workflowExecutionStartedEventAttributes?.header,
+      event.activityTaskScheduledEventAttributes?.header,
+      event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest?.input?.header,
+    ]);
+    const fields = headers.flatMap((header) => Object.entries(header?.fields ?? {}));
+    expect(fields.length).toBeGreaterThan(3);
+    for (const [name, { data }] of fields) {
+      expect(name).toBe('traceparent');
+      expect(Buffer.from(data ?? '').toString()).toMatch(/^"00-[0-9a-f]{32}-[0-9a-f]{16}-01"$/);
+    }
+
+    const keys = await readCodecKeys(String(stack.environment.ATB_CODEC_KEYS_FILE));
+    const opened = recordedHistory(openedHistory(history, keys));
+    const dataConverter = {
+      failureConverterPath: require.resolve('../../adapters/temporal/failure-converter'),
+    };
+    const options = { ...workflowOptions(), dataConverter, sinks: workflowTraces };
+    for (const each of [options, { ...options, interceptors: {} }]) {
+      await Worker.runReplayHistory(each, opened, workflowId);
+    }
   });
+
+  it.each(['00-forged', { traceparent: 'x' }, null, 7])(
+    'a forged header, %j, is no trace, and keeps no workflow from its end',
+    async (forged) => {
+      const keys = await readCodecKeys(String(stack.environment.ATB_CODEC_KEYS_FILE));
+      const dataConverter = sealedDataConverter(keys, 'throw');
+      const header = { traceparent: defaultPayloadConverter.toPayload(forged) };
+      await stack.withTemporal(({ connection, options }) =>
+        new Client({
+          connection,
+          namespace: options.namespace,
+          dataConverter,
+          interceptors: {
+            workflow: [{ startWithDetails: (input, next) => next({ ...input, headers: header }) }],
+          },
+        }).workflow.execute(READINESS, { taskQueue: TASK_QUEUE, workflowId: `readiness/${randomUUID()}` }),
+      );
+      expect(receiver.spans.filter(({ name }) => name === `RunWorkflow:${READINESS}`)).toEqual([]);
+    },
+  );
 });
 
 describe('a receiver that is not there', () => {
