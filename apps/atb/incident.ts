@@ -21,14 +21,18 @@ export interface ShownIncident {
   readonly kind: string;
   readonly title: string;
   readonly cause: string;
+  /** Empty until policy was asked, just after it was opened. */
   readonly severity: string;
   readonly state: string;
   readonly count: number;
+  readonly rung: number;
   readonly told: readonly string[];
   readonly openedAt: string;
   /** What words are signed over. */
   readonly openedAtSeconds: number;
   readonly openedBy: string | null;
+  readonly acknowledgedAt: string | null;
+  readonly resolvedAt: string | null;
   readonly words: readonly ShownWord[];
   readonly containments: readonly {
     readonly target: string;
@@ -51,26 +55,24 @@ interface ShownWord {
   readonly receivedAt: string;
 }
 
-/** Opens an incident with your signature, or joins the one of the same kind and cause. */
+/** Opens an incident with your signature, or joins the one of the same kind and cause; undefined where you said no. */
 export async function openIncident(
   session: Session,
   asked: JsonObject,
   options: SigningOptions,
-): Promise<ExitCode> {
+): Promise<ShownIncident | undefined> {
   const matter = matterOf(asked);
   requireSomebodyToAsk(session, options, 'atb incident ls');
   const role = roleFor(session, OPEN_STEP, options);
   const { kind, cause, severity } = matter;
   session.output.note(`${kind}, ${severity ?? 'as grave as policy says'}: ${visible(cause)}`);
   const reason = await reasonOf(session, options);
-  if (!(await isWanted(session, 'OPEN', options, { role, reason }))) return EXIT.refused;
+  if (!(await isWanted(session, 'OPEN', options, { role, reason }))) return undefined;
   const statement = await signedWord(session, {
     ...{ on: openingSubject(matter), dig: openingDigest(matter), step: OPEN_STEP },
     ...{ verdict: 'approve', role, reason },
   });
-  const { body } = await session.client().post('/incidents', { ...asked, statement });
-  session.output.answer(body, incidentInWords(parseIncident(body)));
-  return EXIT.done;
+  return parseIncident((await session.client().post('/incidents', { ...asked, statement })).body);
 }
 
 /** Shows an incident, asks, signs a word on it, and sends it; `about` is the follow-up that it closes, or what it stops or lifts. */
@@ -163,10 +165,11 @@ function parseIncident(value: Json): ShownIncident {
   if (!isJsonObject(value)) return notShown();
   return {
     ...{ id: text(value.incident_id), kind: text(value.kind), title: text(value.title) },
-    ...{ cause: text(value.cause), severity: text(value.severity), state: text(value.state) },
-    ...{ count: whole(value.count), told: texts(value.told) },
+    ...{ cause: text(value.cause), severity: textOrNull(value.severity) ?? '', state: text(value.state) },
+    ...{ count: whole(value.count), rung: whole(value.rung), told: texts(value.told) },
     ...{ openedAt: text(value.opened_at), openedAtSeconds: whole(value.opened_at_seconds) },
     openedBy: textOrNull(value.opened_by),
+    ...{ acknowledgedAt: textOrNull(value.acknowledged_at), resolvedAt: textOrNull(value.resolved_at) },
     words: objects(value.words).map((word) => ({
       ...{ step: text(word.step), by: text(word.by), role: text(word.role), text: text(word.text) },
       ...{ jti: text(word.jti), about: textOrNull(word.about), receivedAt: text(word.received_at) },

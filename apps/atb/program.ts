@@ -9,6 +9,7 @@ import { registerChange } from './commands/change';
 import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
 import { registerDoctor } from './commands/doctor';
+import { registerDrill } from './commands/drill';
 import { registerEvidence } from './commands/evidence';
 import { registerIncidents } from './commands/incidents';
 import { registerIntrospect } from './commands/introspect';
@@ -60,6 +61,7 @@ const REGISTRATIONS = [
   registerConnector,
   registerChange,
   registerIncidents,
+  registerDrill,
   registerProbes,
   registerTemplate,
   registerSvid,

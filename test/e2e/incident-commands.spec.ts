@@ -138,3 +138,38 @@ it('tells who may not speak, and of what there is not', async () => {
   const unknown = await atb('person/carol', ['incident', 'show', 'manual.AAAAAAAAAAAAAAAAAAAAAA']);
   expect(unknown).toMatchObject({ exit: EXIT.refused });
 });
+
+it('rehearses a P1: the ladder calls, people answer, and it says how long they took', async () => {
+  const run = ['drill', 'p1', '--reason', 'of this quarter', '--yes', '--json', '--wait'];
+  const drilling = atb('person/grace', [...run, '30']);
+  let id = '';
+  for (const deadline = Date.now() + 15_000; id === '' && Date.now() < deadline;) {
+    const { out } = await atb('person/carol', ['incident', 'ls', '--json']);
+    const { incidents } = JSON.parse(out) as { incidents: { kind: string; incident_id: string }[] };
+    id = incidents.find(({ kind }) => kind === 'drill')?.incident_id ?? '';
+  }
+  const shown = await atb('person/carol', ['incident', 'show', id]);
+  expect(shown.out).toContain('P1 A drill: nothing happened (drill)');
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  const said = ['--role', 'on_call', '--reason', 'it is a drill', '--yes'];
+  expect((await atb('person/carol', ['incident', 'ack', id, ...said])).exit).toBe(EXIT.done);
+  expect((await atb('person/carol', ['incident', 'resolve', id, ...said])).exit).toBe(EXIT.done);
+  const { exit, out } = await drilling;
+  expect(exit).toBe(EXIT.done);
+  const report = JSON.parse(out) as Record<string, number>;
+  expect(report).toMatchObject({ incident_id: id, severity: 'P1', state: 'resolved', told: ['on_call'] });
+  expect(report.acknowledged_after_seconds).toBeGreaterThanOrEqual(1);
+  expect(report.resolved_after_seconds).toBeGreaterThanOrEqual(report.acknowledged_after_seconds ?? 99);
+
+  const unanswered = await atb('person/grace', [
+    'drill',
+    'p2',
+    '--reason',
+    'nobody comes',
+    '--yes',
+    '--wait',
+    '1',
+  ]);
+  expect(unanswered).toMatchObject({ exit: EXIT.timedOut });
+  expect(unanswered.out).toContain('nobody acknowledged it');
+}, 60_000);

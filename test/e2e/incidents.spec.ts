@@ -188,7 +188,7 @@ describe('what the audit log tells', () => {
     const id = incidentId(CAUSE);
     const shown = await until(
       () => stack.as('person/carol').get(`/incidents/${id}`),
-      ({ body }) => body.count === 6,
+      ({ body }) => body.count === 6 && body.severity !== null,
     );
     expect(shown.body).toMatchObject({
       ...{ kind: 'mandate_replayed', severity: 'P1', state: 'open' },

@@ -1,3 +1,4 @@
+import incidents from '../../policy/data/incidents.json';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -203,5 +204,15 @@ describe('runbooks', () => {
         return `${line}: there is no ${word}`;
     }
     return null;
+  }
+});
+
+it('every kind of incident has a page, and stands in the list', () => {
+  const index = readFileSync('docs/runbooks/README.md', 'utf8');
+  for (const kind of Object.keys(incidents.kinds)) {
+    expect(index).toContain(`[${kind}](${kind}.md)`);
+    const page = readFileSync(`docs/runbooks/${kind}.md`, 'utf8');
+    expect(page).toContain('## The way back');
+    expect(page).toContain('## It is over when');
   }
 });

@@ -4,6 +4,7 @@ import { stopTargetText } from '../../../domain/stop';
 import { SEVERITIES } from '../../../domain/incident';
 import type { IncidentStep } from '../../../domain/incident';
 import { visible } from '../../../domain/foreign-text';
+import { EXIT } from '../exit';
 import { incidentInWords, incidentOf, incidentsOf, openIncident, speak } from '../incident';
 import type { ShownIncident } from '../incident';
 import { table } from '../output';
@@ -72,9 +73,13 @@ export function registerIncidents(program: Command, surroundings: Surroundings):
       "\nExample:\n  atb incident open --cause 'the ERP answers strangers' --severity P2 --as person/grace --reason 'seen in its log'",
     )
     .action(async ({ kind, cause, severity, ...options }: OpenOptions) => {
-      process.exitCode = await inSession(surroundings, options, (session) =>
-        openIncident(session, { kind, cause, severity: severity ?? null }, options),
-      );
+      process.exitCode = await inSession(surroundings, options, async (session) => {
+        const asked = { kind, cause, severity: severity ?? null };
+        const shown = await openIncident(session, asked, options);
+        if (!shown) return EXIT.refused;
+        session.output.answer(shown.document, incidentInWords(shown));
+        return EXIT.done;
+      });
     });
 
   withWordOptions(withCommonOptions(incident.command('ack')))
