@@ -1,0 +1,107 @@
+import { writeFile } from 'node:fs/promises';
+import type { Surroundings } from '../../apps/atb/output';
+import { createProgram, run } from '../../apps/atb/program';
+import { anRfc, Platform } from '../support/change';
+import { TestStack } from '../support/stack';
+
+let stack: TestStack;
+let platform: Platform;
+
+beforeAll(async () => {
+  platform = await Platform.make();
+  stack = await TestStack.start({ ATB_OPERATIONS_FILE: await platform.operations() });
+}, 120_000);
+
+afterAll(() => stack.stop());
+
+async function atb(...argv: string[]) {
+  let out = '';
+  let err = '';
+  const surroundings: Surroundings = {
+    environment: { ATB_STATE_DIR: stack.directory },
+    now: () => new Date(),
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+    input: () => Promise.resolve(''),
+    ask: undefined,
+    onInterrupt: () => () => undefined,
+  };
+  const code = await run(createProgram(surroundings), argv, surroundings);
+  process.exitCode = 0;
+  return { code, out, err };
+}
+
+const as = (name: string, ...more: string[]) => [
+  '--as',
+  `person/${name}`,
+  '--reason',
+  'it is right',
+  '--yes',
+  ...more,
+];
+
+async function shows(id: string, text: RegExp): Promise<string> {
+  for (let tries = 0; ; tries++) {
+    const { out } = await atb('change', 'show', id, '--as', 'person/grace');
+    if (text.test(out)) return out;
+    if (tries === 100) throw new Error(out);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function signedOff(name: string, rfc: object): Promise<string> {
+  const file = platform.path('rfc.json');
+  await writeFile(file, JSON.stringify(rfc));
+  const proposed = await atb('change', 'propose', name, file, '--emergency', '--json', ...as('heidi'));
+  expect(proposed).toMatchObject({ code: 0, err: '' });
+  const { proposal_id: id } = JSON.parse(proposed.out) as { proposal_id: string };
+  const signed = (who: string, ...more: string[]) => atb('change', 'sign', id, ...as(who, ...more));
+  const onCall = await signed('carol', '--step', 'on_call', '--role', 'on_call');
+  expect(onCall).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('missing: Security signs the change off'),
+  });
+  // What is signed is shown first, with all of its content.
+  expect(onCall.err).toContain('rollback_plan = the version of before is deployed again');
+  expect((await signed('dave')).code).toBe(0);
+  expect((await signed('grace')).out).toContain('is approved');
+  return id;
+}
+
+describe('atb change', () => {
+  it('takes a change from its RFC to its reviewed end', async () => {
+    const id = await signedOff('by-command', anRfc());
+    expect(await atb('change', 'run', id, ...as('heidi', '--role', 'team_lead'))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('the sign-off does not count'),
+    });
+    expect((await atb('change', 'run', id, ...as('grace'))).out).toContain(`${id} is`);
+    const out = await shows(id, /is completed, at 100 percent/);
+    expect(out).toMatch(/applied at 50: good: exit code 0/);
+    expect(out).toContain('waits for its review');
+    const listed = (await atb('change', 'ls', '--as', 'person/grace')).out;
+    expect(listed).toMatch(new RegExp(`${id} +completed at 100 % +person/heidi +its review`));
+    expect((await atb('change', 'review', id, ...as('dave'))).code).toBe(0);
+    expect((await atb('change', 'ls', '--as', 'person/grace')).out).not.toContain('its review');
+  });
+
+  it('aborts one, and shows that it is back', async () => {
+    const id = await signedOff('aborted', anRfc({ canary: [{ percent: 100, soak_seconds: 600 }] }));
+    await atb('change', 'run', id, ...as('grace'));
+    await shows(id, /at 100 percent/);
+    expect((await atb('change', 'abort', id, ...as('carol', '--role', 'on_call'))).code).toBe(0);
+    expect(await shows(id, /is rolled_back, at 0 percent/)).toContain('because of change_aborted');
+  });
+
+  it('says what is wrong before anybody is asked', async () => {
+    const file = platform.path('bad.json');
+    await writeFile(file, JSON.stringify(anRfc({ checks: [] })));
+    expect(await atb('change', 'propose', 'bad', file, ...as('heidi'))).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('checks'),
+    });
+    expect((await atb('change', 'propose', 'none', platform.path('none'), ...as('heidi'))).code).toBe(64);
+    expect((await atb('change', 'run', 'connector.x.y', ...as('grace'))).code).toBe(64);
+    expect((await atb('change', 'run', `change.x.${'a'.repeat(22)}`, ...as('grace'))).code).toBe(1);
+  });
+});
