@@ -36,7 +36,10 @@ export type { ProposalPorts } from './proposal';
 /** The activities over their ports. Failures cross to the workflow by their code alone. */
 export function createActivities(all: ActivityPorts): Activities {
   /** One step asks one revision of policy, from its first question to its last. */
-  const step = <T>(work: (ports: ActivityPorts) => Promise<T>, request?: PoaRequest): Promise<T> =>
+  const step = <T>(
+    work: (ports: ActivityPorts) => Promise<T>,
+    request?: Partial<Pick<PoaRequest, 'requestId' | 'traceId'>>,
+  ): Promise<T> =>
     byCode(() =>
       work({
         ...all,
@@ -56,7 +59,7 @@ export function createActivities(all: ActivityPorts): Activities {
     reassess: (input) => step((ports) => reassess(ports, input), input.request),
     recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input), input.request),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
-    revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
+    revokeMandate: (input) => step((ports) => revokeMandate(ports, input), input),
     digestPeriodSeconds: () => step((ports) => digestPeriodSeconds(ports)),
     tellInformed: (input) => step((ports) => tellInformed(ports, input)),
     listStops: (input) => step((ports) => listStops(ports, input)),

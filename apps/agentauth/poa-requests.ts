@@ -249,8 +249,8 @@ export class PoaRequests extends TemporalCalls {
     });
   }
 
-  revoke(token: string, caller: CallerIdentity): Promise<Revocation> {
-    return this.brief<Revocation>(REVOCATION, { token, evidence: caller.evidence });
+  revoke(token: string, caller: CallerIdentity, traceId: string): Promise<Revocation> {
+    return this.brief<Revocation>(REVOCATION, { token, evidence: caller.evidence, traceId });
   }
 
   /** Stops or lifts over the caller's signature. */

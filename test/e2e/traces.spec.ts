@@ -124,6 +124,15 @@ describe('a request is one trace, from HTTP through workflow and activities to t
   });
 });
 
+it('the revocation of a mandate is told under the trace of the call that asked for it', async () => {
+  const agent = stack.as('agent/crm-assistant');
+  const issued = await agent.post('/issue', LOW);
+  expect((await agent.form('/revoke', { token: String(issued.body.mandate) })).status).toBe(200);
+  const revoked = (await eventsOf(String(issued.body.request_id))).find(({ type }) => type === 'poa_revoked');
+  const spans = await receiver.trace(String(revoked?.traceId), 'POST /revoke', 'RunActivity:revokeMandate');
+  expect(lineage(spans, 'RunActivity:revokeMandate').at(-1)).toBe('agentauth POST /revoke');
+});
+
 describe('what leaves a process by tracing', () => {
   it('says nothing but a closed list of facts: no parameter, mandate, person, path, query or words of an error', async () => {
     const secrets = ['C-4711', 'SO-7', 'corp.example', 'eyJ', 'crm-assistant', 'bob', 'select ', 'insert '];
