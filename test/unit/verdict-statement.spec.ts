@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
+import { createHmac, createPrivateKey, generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { openVerdict, signVerdict, verdictOpener } from '../../adapters/jose/verdict-statement';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
@@ -92,6 +92,8 @@ describe('a signed verdict', () => {
     ['a symmetric alg', () => ({ ...header(), alg: 'HS256' })],
     ['alg EdDSA for an EC key', () => ({ ...header(), alg: 'EdDSA' })],
     ['a jwk beside the certificate', () => ({ ...header(), jwk: {} })],
+    ['a jku beside the certificate', () => ({ ...header(), jku: 'https://keys.example/jwks' })],
+    ['an x5u beside the certificate', () => ({ ...header(), x5u: 'https://keys.example/chain' })],
     ['crit', () => ({ ...header(), crit: ['exp'] })],
     ['an empty chain', () => ({ ...header(), x5c: [] })],
     ['a chain that is a text', () => ({ ...header(), x5c: bob.chain[0]!.toString('base64') })],
@@ -103,6 +105,23 @@ describe('a signed verdict', () => {
   ])('is refused with %s', (_, wrongHeader) => {
     expect(() => openVerdict(signedByBob(wrongHeader(), CLAIMS))).toThrow(malformed);
   });
+
+  it.each(['pem', 'der'] as const)(
+    'is refused with HS256 and the public key as its secret, in %s',
+    (format) => {
+      const { publicKey } = new X509Certificate(bob.chain[0]!);
+      const spki =
+        format === 'pem'
+          ? publicKey.export({ type: 'spki', format })
+          : publicKey.export({ type: 'spki', format });
+      const encoded = [{ ...header(), alg: 'HS256' }, CLAIMS].map((part) =>
+        Buffer.from(JSON.stringify(part)).toString('base64url'),
+      );
+      const input = encoded.join('.');
+      const mac = createHmac('sha256', spki).update(input).digest('base64url');
+      expect(() => openVerdict(`${input}.${mac}`)).toThrow(malformed);
+    },
+  );
 
   it('is accepted without what is wrong in these', () => {
     expect(openVerdict(signedByBob(header(), CLAIMS)).claims).toEqual(CLAIMS);
