@@ -1,10 +1,12 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { signVerdict } from '../adapters/jose/verdict-statement';
 import { JsonClient } from '../apps/atb/dev/json-client';
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
+import { isAtbError, isRetryable } from '../domain/error';
 
 /** What the benchmark needs of dev.json. */
 export interface Identities {
@@ -17,6 +19,8 @@ export function loadIdentities(devJson: string): Identities {
   return JSON.parse(devJson) as Identities;
 }
 
+const TRIES = 10;
+const TRIED_AGAIN_MS = 500;
 const ACCOUNTABLE = { jurisdiction: 'EU', accountable_party: { type: 'employee', id: 'emp-200' } };
 
 /** One client of the benchmark: an agent and two approvers, each on its own kept-alive connection. */
@@ -46,9 +50,19 @@ export class BenchAgent {
     return String(body.request_id);
   }
 
-  /** Asks for what one person must approve. Answers the request's id. */
+  /**
+   * Asks for what one person must approve, again where the machine was too busy to answer: it only fills a queue.
+   * Answers the request's id.
+   */
   async askMedium(): Promise<string> {
-    return String((await this.medium()).request_id);
+    for (let tries = 1; ; tries++) {
+      try {
+        return String((await this.medium()).request_id);
+      } catch (error) {
+        if (!isAtbError(error) || !isRetryable(error.code) || tries === TRIES) throw error;
+        await sleep(TRIED_AGAIN_MS);
+      }
+    }
   }
 
   /** As `askMedium`, with the approver's statement signed. Answers how to give it, which ends when it is collectable. */
