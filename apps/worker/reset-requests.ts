@@ -19,7 +19,7 @@ interface Looking {
 
 /**
  * Requests whose workflow somebody had run again. A reset ends the run that was under way, which says so; of a request
- * that was over, the new run is the sign. What runs again and is over within a minute `atb audit reconcile` tells.
+ * that was over, the new run is the sign, while it runs.
  */
 export async function resetsAmong(looking: Looking): Promise<readonly WorkflowReset[]> {
   const { workflowService, namespace, running, open, since } = looking;
