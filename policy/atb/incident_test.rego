@@ -51,6 +51,12 @@ test_nobody_else_reports_alerts if {
 	decide(object.union(alert(alertmanager, "DiskFull"), {"source": "hand"})).effect == "deny"
 }
 
+test_the_audit_log_speaks_for_itself if {
+	decide(object.union(alert("spiffe://corp.example/worker", "mandate_replayed"), {"source": "audit"})).effect == "allow"
+}
+
+test_what_to_watch_for_is_the_data if incident.watch == data.incidents.watch
+
 test_a_person_says_how_grave_it_is if {
 	decide(object.union(said("carol", "open", "on_call"), {"severity": "P1"})).severity == "P1"
 	decide(said("carol", "open", "on_call")).severity == "P3"

@@ -79,7 +79,7 @@ it('watches for events that there are', () => {
   const events = rules.flatMap((rule) => rule.events);
   expect(events.filter((type) => !Object.hasOwn(AUDIT_EVENTS, type))).toEqual([]);
   expect(new Set(events)).toEqual(
-    new Set([REPLAY, 'security_event', 'poa_signal_rejected', 'poa_break_glass']),
+    new Set([REPLAY, 'security_event', 'poa_signal_rejected', 'poa_break_glass', 'change_rollback_failed']),
   );
 });
 
