@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { createProgram, run } from '../../apps/atb/program';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { poaRequestWorkflowId } from '../../workflows/contract';
+import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
 import { TestStack } from '../support/stack';
 
@@ -75,18 +75,8 @@ const seen = async (who: string, requestId: string) => {
 };
 
 async function atb(...argv: string[]) {
-  let stdout = '';
-  let stderr = '';
-  const surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text: string) => (stdout += text),
-    err: (text: string) => (stderr += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  return { exitCode: await run(createProgram(surroundings), argv, surroundings), stdout, stderr };
+  const { exit: exitCode, out: stdout, err: stderr } = await atbIn(stack.directory, argv);
+  return { exitCode, stdout, stderr };
 }
 
 describe('after Temporal has forgotten a request', () => {

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseSignerKey } from '../../adapters/audit-log/note-key';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
-import { createProgram, run } from '../../apps/atb/program';
+import { atbIn } from '../support/atb';
 import { TestStack } from '../support/stack';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -29,18 +29,7 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 async function atb(...argv: string[]) {
-  let stdout = '';
-  let stderr = '';
-  const surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text: string) => (stdout += text),
-    err: (text: string) => (stderr += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  const exitCode = await run(createProgram(surroundings), argv, surroundings);
+  const { exit: exitCode, out: stdout, err: stderr } = await atbIn(stack.directory, argv);
   return { exitCode, stdout, stderr };
 }
 

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createProgram, run } from '../../apps/atb/program';
-import type { Surroundings } from '../../apps/atb/output';
+import { runAtb } from '../support/atb';
 import { Approver } from '../support/approver';
 import { policyWithClocks, withBreakGlass } from '../support/policy';
 import { TestStack } from '../support/stack';
@@ -24,20 +23,8 @@ const finance = () => stack.as('agent/finance-bot');
 
 /** One command line over the stack, as somebody; what it says on stdout as JSON. */
 async function atb(name: string, ...argv: readonly string[]) {
-  let out = '';
-  let err = '';
-  const surroundings: Surroundings = {
-    environment: {},
-    now: () => new Date(),
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
   const all = [...argv, '--as', name, '--state-dir', stack.directory, '--json'];
-  const exit = await run(createProgram(surroundings), all, surroundings);
-  process.exitCode = 0;
+  const { exit, out, err } = await runAtb(all);
   return { exit, answer: JSON.parse(out) as Record<string, unknown>, err };
 }
 

@@ -1,8 +1,7 @@
-import { createProgram, run } from '../../apps/atb/program';
-import type { Surroundings } from '../../apps/atb/output';
 import { SILENT } from '../../apps/atb/dev/progress';
 import { portsFrom } from '../../apps/atb/dev/ports';
 import { startStack } from '../../apps/atb/dev/stack';
+import { runAtb } from '../support/atb';
 import { Approver } from '../support/approver';
 import { HttpCaller } from '../support/http';
 import { freePortBase, TestStack } from '../support/stack';
@@ -30,23 +29,9 @@ async function atb(
   heard: (remark: string) => void = () => undefined,
   directory = stack.directory,
 ): Promise<{ readonly exitCode: number; readonly answer: Record<string, unknown>; readonly notes: string }> {
-  let out = '';
-  let notes = '';
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: directory },
-    now: () => new Date(),
-    out: (text) => (out += text),
-    err: (text) => {
-      notes += text;
-      heard(text);
-    },
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  const exitCode = await run(createProgram(surroundings), [...argv, '--json'], surroundings);
-  process.exitCode = 0;
-  return { exitCode, answer: JSON.parse(out || '{}') as Record<string, unknown>, notes };
+  const environment = { ATB_STATE_DIR: directory };
+  const { exit, out, err } = await runAtb([...argv, '--json'], { environment, err: heard });
+  return { exitCode: exit, answer: JSON.parse(out || '{}') as Record<string, unknown>, notes: err };
 }
 
 const call = (agent: string, words: readonly string[], heard?: (remark: string) => void) =>

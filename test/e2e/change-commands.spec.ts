@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { Surroundings } from '../../apps/atb/output';
-import { createProgram, run } from '../../apps/atb/program';
+import { atbIn } from '../support/atb';
 import { anRfc, Platform } from '../support/change';
 import { TestStack } from '../support/stack';
 
@@ -15,20 +14,8 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 async function atb(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  const code = await run(createProgram(surroundings), argv, surroundings);
-  process.exitCode = 0;
-  return { code, out, err };
+  const { exit: code, ...said } = await atbIn(stack.directory, argv);
+  return { code, ...said };
 }
 
 const as = (name: string, ...more: string[]) => [

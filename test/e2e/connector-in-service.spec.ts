@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createProgram, run } from '../../apps/atb/program';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
+import { atbIn } from '../support/atb';
 import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 
@@ -27,16 +27,6 @@ afterAll(() => stack.stop());
 
 /** Reads a contact by way of the broker; answers the code of the refusal, or `called`. */
 async function call(): Promise<string> {
-  let out = '';
-  const surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text: string) => (out += text),
-    err: () => undefined,
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
   const ground = [
     '--jurisdiction',
     'EU',
@@ -48,8 +38,7 @@ async function call(): Promise<string> {
     'LI-1',
   ];
   const argv = ['call', 'crm', 'GET', '/contacts/C-42', '--as', 'agent/crm-assistant', ...ground, '--json'];
-  const exit = await run(createProgram(surroundings), argv, surroundings);
-  process.exitCode = 0;
+  const { exit, out } = await atbIn(stack.directory, argv);
   const { code } = JSON.parse(out) as { code?: string };
   return exit === 0 ? 'called' : (code ?? `exit ${exit}`);
 }

@@ -2,10 +2,10 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { newCertificationRequest } from '../../adapters/registration/certification-request';
-import { createProgram, run } from '../../apps/atb/program';
 import { registrationConfiguration } from '../../apps/registration/configuration';
 import { startRegistration } from '../../apps/registration/registration';
 import type { Registration } from '../../apps/registration/registration';
+import { runAtb } from '../support/atb';
 import { HttpCaller } from '../support/http';
 import { OidcProvider } from '../support/oidc-provider';
 import { changedPolicy } from '../support/policy';
@@ -65,28 +65,15 @@ afterAll(async () => {
 
 /** Runs a command as somebody with a home of their own; `onErr` is their eyes. */
 async function atb(home: string, argv: readonly string[], onErr: (text: string) => void = () => undefined) {
-  let stdout = '';
-  let stderr = '';
-  const surroundings = {
-    environment: {
-      ATB_STATE_DIR: stack.directory,
-      ATB_LOGIN_DIR: join(stack.directory, 'home', home),
-      ATB_OIDC_ISSUER: provider.issuer,
-      ATB_REGISTRATION_URL: registration.url,
-      ATB_REGISTRATION_ID: 'spiffe://corp.example/agentauth',
-    },
-    now: () => new Date(),
-    out: (text: string) => (stdout += text),
-    err: (text: string) => {
-      stderr += text;
-      onErr(text);
-    },
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
+  const environment = {
+    ATB_STATE_DIR: stack.directory,
+    ATB_LOGIN_DIR: join(stack.directory, 'home', home),
+    ATB_OIDC_ISSUER: provider.issuer,
+    ATB_REGISTRATION_URL: registration.url,
+    ATB_REGISTRATION_ID: 'spiffe://corp.example/agentauth',
   };
-  const exitCode = await run(createProgram(surroundings), argv, surroundings);
-  return { exitCode, stdout, stderr };
+  const { exit, out, err } = await runAtb(argv, { environment, err: onErr });
+  return { exitCode: exit, stdout: out, stderr: err };
 }
 
 /** Logs in; the person approves in a browser as soon as the address is shown. */

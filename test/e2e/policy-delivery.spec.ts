@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packBundle, signBundle } from '../../adapters/opa/bundle';
 import { AGENTAUTH_ID } from '../../apps/atb/dev/example-company';
-import type { Surroundings } from '../../apps/atb/output';
-import { createProgram, run } from '../../apps/atb/program';
 import type { JsonObject } from '../../domain/json';
+import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
 import { aPolicyKey, builtPolicy } from '../support/policy-bundle';
 import { TestStack } from '../support/stack';
@@ -98,20 +97,8 @@ describe('a policy that is delivered while the stack runs', () => {
 
 describe('the command line', () => {
   const atb = async (...argv: string[]) => {
-    let out = '';
-    let err = '';
-    const surroundings: Surroundings = {
-      environment: { ATB_STATE_DIR: stack.directory },
-      now: () => new Date(),
-      out: (text) => (out += text),
-      err: (text) => (err += text),
-      input: () => Promise.resolve(''),
-      ask: undefined,
-      onInterrupt: () => () => undefined,
-    };
-    const code = await run(createProgram(surroundings), argv, surroundings);
-    process.exitCode = 0;
-    return { code, out, err };
+    const { exit: code, ...said } = await atbIn(stack.directory, argv);
+    return { code, ...said };
   };
   const ground = [
     '--basis',

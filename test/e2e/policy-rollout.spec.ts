@@ -3,10 +3,9 @@ import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
-import type { Surroundings } from '../../apps/atb/output';
-import { createProgram, run } from '../../apps/atb/program';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
+import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
 import { LEG } from '../support/http';
 import { builtPolicy } from '../support/policy-bundle';
@@ -63,20 +62,8 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
 }
 
 async function atb(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  const code = await run(createProgram(surroundings), argv, surroundings);
-  process.exitCode = 0;
-  return { code, out, err };
+  const { exit: code, ...said } = await atbIn(stack.directory, argv);
+  return { code, ...said };
 }
 
 const word = ['--as', 'person/grace', '--reason', 'no differences that matter', '--yes'];

@@ -1,6 +1,6 @@
-import { createProgram, run } from '../../apps/atb/program';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { poaRequestWorkflowId } from '../../workflows/contract';
+import { atbIn } from '../support/atb';
 import { TestStack } from '../support/stack';
 
 let stack: TestStack;
@@ -18,19 +18,9 @@ interface Reconciled {
 }
 
 async function reconcile() {
-  let stdout = '';
-  const surroundings = {
-    environment: { ATB_STATE_DIR: stack.directory },
-    now: () => new Date(),
-    out: (text: string) => (stdout += text),
-    err: () => undefined,
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
   const argv = ['audit', 'reconcile', '--settled', '0', '--json'];
-  const exitCode = await run(createProgram(surroundings), argv, surroundings);
-  return { exitCode, ...(JSON.parse(stdout) as Reconciled) };
+  const { exit, out } = await atbIn(stack.directory, argv);
+  return { exitCode: exit, ...(JSON.parse(out) as Reconciled) };
 }
 
 /** The visibility store is a moment behind. */

@@ -22,13 +22,13 @@ import { generateSignerKey, parseSignerKey } from '../../adapters/audit-log/note
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
-import { createProgram, run } from '../../apps/atb/program';
 import { formatCheckpoint } from '../../domain/checkpoint';
 import { bundlePath, formatBundle, parseBundle, tilePath } from '../../domain/log-tile';
 import { includes, inclusionPath, proofOf } from '../../domain/merkle-proof';
 import { hashLeaf } from '../../domain/merkle-tree';
 import type { AuditLeaves, ReplacedPath } from '../../domain/ports';
 import { signNote } from '../../domain/signed-note';
+import { atbIn } from '../support/atb';
 import { TestDatabase } from '../support/database';
 import { entry, leavesOf } from '../support/leaves';
 import { anEvent } from '../support/ledger-contract';
@@ -379,17 +379,8 @@ describe('whoever hands over a hostile log', () => {
 
 describe('atb audit verify, with hostile files in its hands', () => {
   const atb = async (...argv: string[]) => {
-    let stderr = '';
-    const surroundings = {
-      environment: { ATB_STATE_DIR: directory },
-      now: () => new Date(),
-      out: () => undefined,
-      err: (text: string) => (stderr += text),
-      input: () => Promise.resolve(''),
-      ask: undefined,
-      onInterrupt: () => () => undefined,
-    };
-    return { exitCode: await run(createProgram(surroundings), argv, surroundings), stderr };
+    const { exit, err } = await atbIn(directory, argv);
+    return { exitCode: exit, stderr: err };
   };
   beforeEach(() => publish(300));
 

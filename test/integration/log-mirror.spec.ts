@@ -9,9 +9,9 @@ import { LogPublisher } from '../../adapters/audit-log/log-publisher';
 import { LogReader } from '../../adapters/audit-log/log-reader';
 import { verifyLog } from '../../adapters/audit-log/log-verifier';
 import { generateSignerKey, parseSignerKey } from '../../adapters/audit-log/note-key';
-import { createProgram, run } from '../../apps/atb/program';
 import { bundlePath, tilePath } from '../../domain/log-tile';
 import type { AuditLeaves, WormStore } from '../../domain/ports';
+import { runAtb } from '../support/atb';
 import { leavesOf } from '../support/leaves';
 import { ObjectStore } from '../support/object-store';
 
@@ -95,17 +95,9 @@ describe('the copy in the bucket', () => {
     const withId = (index: number) => Buffer.from(`{"id":"request-${index}/poa_issued"}`);
     await copied(300, leavesOf(300, withId));
     const atb = async (...argv: string[]) => {
-      let [stdout, stderr] = ['', ''];
-      const surroundings = {
-        environment: { ...store.environment, ATB_STATE_DIR: folder },
-        now: () => NOW,
-        out: (text: string) => (stdout += text),
-        err: (text: string) => (stderr += text),
-        input: () => Promise.resolve(''),
-        ask: undefined,
-        onInterrupt: () => () => undefined,
-      };
-      return { exitCode: await run(createProgram(surroundings), argv, surroundings), stdout, stderr };
+      const environment = { ...store.environment, ATB_STATE_DIR: folder };
+      const { exit, out, err } = await runAtb(argv, { environment, now: () => NOW });
+      return { exitCode: exit, stdout: out, stderr: err };
     };
     const log = ['--log', `s3://${bucket}/audit`, '--vkey', signer.vkey];
     expect(await atb('audit', 'verify', ...log)).toMatchObject({

@@ -17,12 +17,12 @@ import {
 import type { TimestampAuthorities } from '../../adapters/audit-log/timestamp';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
-import { createProgram, run } from '../../apps/atb/program';
 import { logConfiguration } from '../../apps/log/configuration';
 import { startLog } from '../../apps/log/log';
 import { formatCheckpoint } from '../../domain/checkpoint';
 import { hashLeaf } from '../../domain/merkle-tree';
 import { formatNote, parseNote, signNote } from '../../domain/signed-note';
+import { runAtb } from '../support/atb';
 import { TestDatabase } from '../support/database';
 import { anEvent } from '../support/ledger-contract';
 import { ObjectStore } from '../support/object-store';
@@ -178,18 +178,10 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
       await log.stop();
       await log.ended;
       const verify = async (tsa: string, where: string) => {
-        let [stdout, stderr] = ['', ''];
-        const surroundings = {
-          environment: { ...store.environment, ATB_STATE_DIR: folder },
-          now: () => new Date(),
-          out: (text: string) => (stdout += text),
-          err: (text: string) => (stderr += text),
-          input: () => Promise.resolve(''),
-          ask: undefined,
-          onInterrupt: () => () => undefined,
-        };
+        const environment = { ...store.environment, ATB_STATE_DIR: folder };
         const argv = ['audit', 'verify', '--log', where, '--vkey', signer.vkey, '--tsa', tsa];
-        return { exitCode: await run(createProgram(surroundings), argv, surroundings), stdout, stderr };
+        const { exit, out, err } = await runAtb(argv, { environment });
+        return { exitCode: exit, stdout: out, stderr: err };
       };
       for (const where of [at('log'), mirror]) {
         expect(await verify(authority.certificateFile, where)).toMatchObject({

@@ -8,9 +8,9 @@ import { LogReader } from '../../adapters/audit-log/log-reader';
 import { verifyLog } from '../../adapters/audit-log/log-verifier';
 import { generateSignerKey, parseSignerKey, parseWitnessKey } from '../../adapters/audit-log/note-key';
 import { cosigning, parseWitness } from '../../adapters/audit-log/witness';
-import { createProgram, run } from '../../apps/atb/program';
 import type { AuditLeaves } from '../../domain/ports';
 import { openNote, requireQuorum } from '../../domain/signed-note';
+import { atbIn } from '../support/atb';
 import { leavesOf } from '../support/leaves';
 import { TestWitness } from '../support/witness';
 
@@ -61,18 +61,9 @@ const cosignedBy = () => {
 const BOTH = ['witness.example/w1', 'other.example/w2'];
 
 async function verified(...argv: string[]) {
-  let [stdout, stderr] = ['', ''];
-  const surroundings = {
-    environment: { ATB_STATE_DIR: folder },
-    now: () => new Date(),
-    out: (text: string) => (stdout += text),
-    err: (text: string) => (stderr += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
   const log = ['audit', 'verify', '--log', folder, '--vkey', signer.vkey, ...argv];
-  return { exitCode: await run(createProgram(surroundings), log, surroundings), stdout, stderr };
+  const { exit, out, err } = await atbIn(folder, log);
+  return { exitCode: exit, stdout: out, stderr: err };
 }
 
 describe('checkpoints that witnesses cosign', () => {

@@ -8,31 +8,48 @@ export interface AtbRun {
 }
 
 /**
- * One command line, as somebody would type it, against the stack of that folder; with `answers` they sit at a terminal
- * and give one after the other.
+ * One command line, as somebody would type it where no terminal is; `changes` is what is otherwise around them, and is
+ * told what is written as it comes.
  */
+export async function runAtb(argv: readonly string[], changes: Partial<Surroundings> = {}): Promise<AtbRun> {
+  const said = { out: '', err: '' };
+  const { ask } = changes;
+  const surroundings: Surroundings = {
+    environment: {},
+    now: () => new Date(),
+    input: () => Promise.resolve(''),
+    onInterrupt: () => () => undefined,
+    ...changes,
+    // A question stands on the terminal as well.
+    ask:
+      ask &&
+      ((question) => {
+        said.err += question;
+        return ask(question);
+      }),
+    out: (text) => {
+      said.out += text;
+      changes.out?.(text);
+    },
+    err: (text) => {
+      said.err += text;
+      changes.err?.(text);
+    },
+  };
+  // The test's own: a command sets it.
+  const before = process.exitCode;
+  const exit = await run(createProgram(surroundings), argv, surroundings);
+  process.exitCode = before;
+  return { exit, ...said };
+}
+
+/** As runAtb, against the stack of that folder; with `answers` they sit at a terminal and give one after the other. */
 export async function atbIn(
   stateDirectory: string,
   argv: readonly string[],
   answers?: readonly string[],
 ): Promise<AtbRun> {
-  const said = { out: '', err: '' };
   const left = [...(answers ?? [])];
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: stateDirectory },
-    now: () => new Date(),
-    out: (text) => (said.out += text),
-    err: (text) => (said.err += text),
-    input: () => Promise.resolve(''),
-    ask:
-      answers &&
-      ((question) => {
-        said.err += question;
-        return Promise.resolve(left.shift() ?? '');
-      }),
-    onInterrupt: () => () => undefined,
-  };
-  const exit = await run(createProgram(surroundings), argv, surroundings);
-  process.exitCode = 0;
-  return { exit, ...said };
+  const ask = answers && (() => Promise.resolve(left.shift() ?? ''));
+  return runAtb(argv, { environment: { ATB_STATE_DIR: stateDirectory }, ask });
 }

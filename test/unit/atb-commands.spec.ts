@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serverFault } from '../../apps/atb/agentauth-client';
-import { createProgram, run } from '../../apps/atb/program';
 import type { Surroundings } from '../../apps/atb/output';
 import { openSignedRequest } from '../../adapters/jose/signed-request';
 import { openVerdict } from '../../adapters/jose/verdict-statement';
@@ -15,6 +14,7 @@ import type { DevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import type { JsonObject } from '../../domain/json';
+import { runAtb } from '../support/atb';
 
 const REQUEST = 'KqzVb-0123456789abcdef';
 const AGENT = 'spiffe://corp.example/agent/finance-bot';
@@ -130,21 +130,8 @@ interface Ran {
 }
 
 async function atb(argv: readonly string[], changes: Partial<Surroundings> = {}): Promise<Ran> {
-  let stdout = '';
-  let stderr = '';
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: folder },
-    now: () => new Date(),
-    out: (text) => (stdout += text),
-    err: (text) => (stderr += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-    ...changes,
-  };
-  const exitCode = await run(createProgram(surroundings), argv, surroundings);
-  process.exitCode = 0;
-  return { exitCode, stdout, stderr };
+  const ran = await runAtb(argv, { environment: { ATB_STATE_DIR: folder }, ...changes });
+  return { exitCode: ran.exit, stdout: ran.out, stderr: ran.err };
 }
 
 /** A person at a terminal, with what they will say; a question beyond that fails the test. */

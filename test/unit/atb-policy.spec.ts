@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BundlePolicy } from '../../adapters/opa/bundle-policy';
 import { PolicyRecorder, withoutPersonalData } from '../../adapters/opa/policy-recorder';
-import type { Surroundings } from '../../apps/atb/output';
-import { createProgram, run } from '../../apps/atb/program';
 import type { JsonObject } from '../../domain/json';
 import type { PolicyInput } from '../../domain/policy';
+import { runAtb } from '../support/atb';
 
 let folder: string;
 const at = (name: string) => join(folder, name);
@@ -27,20 +26,10 @@ interface Ended {
 }
 
 async function atb(argv: readonly string[], answers?: Record<string, string>): Promise<Ended> {
-  let out = '';
-  let err = '';
   const asked = answers && ((question: string) => Promise.resolve(answers[question.split(':')[0]!] ?? ''));
-  const surroundings: Surroundings = {
-    environment: { ATB_STATE_DIR: at('nowhere') },
-    now: () => new Date(),
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    input: () => Promise.resolve(''),
-    ask: asked,
-    onInterrupt: () => () => undefined,
-  };
-  const code = await run(createProgram(surroundings), argv, surroundings);
-  return { code, out, err };
+  const environment = { ATB_STATE_DIR: at('nowhere') };
+  const { exit: code, ...said } = await runAtb(argv, { environment, ask: asked });
+  return { code, ...said };
 }
 
 /** The built policy with a change of its data. */

@@ -1,9 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createProgram, run } from '../../apps/atb/program';
-import type { Surroundings } from '../../apps/atb/output';
 import { pemOf } from '../../adapters/spiffe';
+import { runAtb } from '../support/atb';
 import { cpuMsSince } from '../support/cpu-time';
 import { NOW, authority, extension, leaf, root } from '../support/certificates';
 import type { Issued } from '../support/certificates';
@@ -25,20 +24,7 @@ function file(name: string, content: string | Uint8Array): string {
 }
 
 async function check(...argv: readonly string[]): Promise<{ exit: number; out: string; err: string }> {
-  const said = { out: '', err: '' };
-  const surroundings: Surroundings = {
-    environment: {},
-    now: () => NOW,
-    out: (text) => (said.out += text),
-    err: (text) => (said.err += text),
-    input: () => Promise.resolve(''),
-    ask: undefined,
-    onInterrupt: () => () => undefined,
-  };
-  const before = process.exitCode;
-  const exit = await run(createProgram(surroundings), ['svid', 'check', ...argv], surroundings);
-  process.exitCode = before;
-  return { exit, ...said };
+  return runAtb(['svid', 'check', ...argv], { now: () => NOW });
 }
 
 const pem = (...certificates: readonly Issued[]) => pemOf(certificates.map(({ der }) => der));
