@@ -5,6 +5,7 @@ import { parseStrictJson } from '../../domain/strict-json';
 
 export const BODY_LIMIT_BYTES = 64 * 1024;
 const MAX_DEPTH = 32;
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
 /** A body that is a request as the agent signed it: a compact JWS, not looked into yet. */
 export class SignedBody {
@@ -66,4 +67,20 @@ export function jsonOf(body: unknown): Record<string, unknown> {
     throw new AtbError('invalid_request', 'the body must be a JSON object');
   }
   return body as Record<string, unknown>;
+}
+
+/** The members of a JSON object body, where it has no others than these. Throws `invalid_request`, `unknown_field`. */
+export function membersOf(body: unknown, names: readonly string[]): Record<string, unknown> {
+  const members = jsonOf(body);
+  const more = Object.keys(members).find((name) => !names.includes(name));
+  if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
+  return members;
+}
+
+/** A person's signed word, not looked into yet. Throws `verdict_malformed`. */
+export function statementOf(statement: unknown): string {
+  if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
+    throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
+  }
+  return statement;
 }

@@ -3,14 +3,15 @@ import { CHANGE_STEPS } from '../../domain/change';
 import type { ChangeAnswer, ChangeStatus } from '../../domain/change';
 import { AtbError } from '../../domain/error';
 import type { PolicyEngine } from '../../domain/ports';
-import { jsonOf } from './body';
+import { membersOf, statementOf } from './body';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { Changes } from './changes';
+import { personOf } from './person';
 import { Policy } from './policy';
 import { rfc3339 } from './presentation';
 
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const REFUSAL = { code: 'proposal_by_unknown_person', what: 'changes' } as const;
 
 /** Changes that were signed off (operating model §7): people run, abort and review them by their signed word. */
 @Controller('changes')
@@ -40,25 +41,18 @@ export class ChangesController {
     @Body() body: unknown,
   ): Promise<Record<string, unknown>> {
     await this.requirePerson(caller);
-    const { step: said, statement, ...unknown } = jsonOf(body);
-    const [more] = Object.keys(unknown);
-    if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
+    const { step: said, statement: word } = membersOf(body, ['step', 'statement']);
     const step = CHANGE_STEPS.find((known) => known === said);
     if (step === undefined) {
       throw new AtbError('sign_off_step_unknown', `step is none of ${CHANGE_STEPS.join(', ')}`);
     }
-    if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
-      throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
-    }
+    const statement = statementOf(word);
     if (step === 'run') return done(await this.changes.run(id, statement));
     return done(await this.changes.word(id, { step, statement }));
   }
 
-  private async requirePerson({ spiffeId }: CallerIdentity): Promise<void> {
-    const { kind } = await this.policy.principal(spiffeId);
-    if (kind !== 'person') {
-      throw new AtbError('proposal_by_unknown_person', 'changes are for people of the directory');
-    }
+  private async requirePerson(caller: CallerIdentity): Promise<void> {
+    await personOf(this.policy, caller, REFUSAL);
   }
 }
 

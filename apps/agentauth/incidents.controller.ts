@@ -5,16 +5,17 @@ import { isJsonObject } from '../../domain/json';
 import { parseIncidentMatter } from '../../domain/incident';
 import type { IncidentAnswer, IncidentMatter, IncidentStatus } from '../../domain/incident';
 import type { PolicyEngine } from '../../domain/ports';
-import { jsonOf } from './body';
+import { jsonOf, membersOf, statementOf } from './body';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { Incidents } from './incidents';
+import { personOf } from './person';
 import { Policy } from './policy';
 import { rfc3339 } from './presentation';
 
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const MOST_CAUSE = 512;
 const MOST_ABOUT = 512;
+const REFUSAL = { code: 'incident_reporter_unknown', what: 'incidents' } as const;
 
 /** Incidents (operating model §5): reported by Alertmanager or by people, and what people say on them. */
 @Controller('incidents')
@@ -39,7 +40,7 @@ export class IncidentsController {
   @HttpCode(201)
   async open(@Caller() caller: CallerIdentity, @Body() body: unknown): Promise<Record<string, unknown>> {
     await this.requirePerson(caller);
-    const { statement: said, ...matter } = known(body, ['kind', 'cause', 'severity', 'statement']);
+    const { statement: said, ...matter } = membersOf(body, ['kind', 'cause', 'severity', 'statement']);
     const statement = statementOf(said);
     const reporter = { source: 'hand', statement } as const;
     return done(await this.incidents.report({ matter: parseIncidentMatter(matter), reporter }, [statement]));
@@ -65,18 +66,15 @@ export class IncidentsController {
     @Body() body: unknown,
   ): Promise<Record<string, unknown>> {
     await this.requirePerson(caller);
-    const { statement, about = null } = known(body, ['statement', 'about']);
+    const { statement, about = null } = membersOf(body, ['statement', 'about']);
     if (about !== null && (typeof about !== 'string' || about.length > MOST_ABOUT)) {
       throw new AtbError('incident_malformed', 'about is neither the id of a follow-up nor what to stop');
     }
     return done(await this.incidents.word(id, { statement: statementOf(statement), about }));
   }
 
-  private async requirePerson({ spiffeId }: CallerIdentity): Promise<void> {
-    const { kind } = await this.policy.principal(spiffeId);
-    if (kind !== 'person') {
-      throw new AtbError('incident_reporter_unknown', 'incidents are for people of the directory');
-    }
+  private async requirePerson(caller: CallerIdentity): Promise<void> {
+    await personOf(this.policy, caller, REFUSAL);
   }
 
   /** A forecast, so that nobody else starts anything: the worker looks again. */
@@ -112,20 +110,6 @@ function firing(body: unknown): { readonly matter: IncidentMatter; readonly sigh
   });
   const cause = groupKey.length <= MOST_CAUSE ? groupKey : sha256Base64url(groupKey);
   return { matter: parseIncidentMatter({ kind: name ?? 'any_alert', cause }), sightings };
-}
-
-function known(body: unknown, names: readonly string[]) {
-  const members = jsonOf(body);
-  const more = Object.keys(members).find((name) => !names.includes(name));
-  if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
-  return members;
-}
-
-function statementOf(statement: unknown): string {
-  if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
-    throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
-  }
-  return statement;
 }
 
 function malformed(why: string): AtbError {

@@ -4,14 +4,15 @@ import type { JsonObject } from '../../domain/json';
 import type { PolicyEngine } from '../../domain/ports';
 import { parseProposed } from '../../domain/proposal';
 import type { ProposalStatus, SignOffAnswer } from '../../domain/proposal';
-import { jsonOf } from './body';
+import { jsonOf, membersOf, statementOf } from './body';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
+import { personOf } from './person';
 import { Policy } from './policy';
 import { rfc3339 } from './presentation';
 import { Proposals } from './proposals';
 
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const REFUSAL = { code: 'proposal_by_unknown_person', what: 'proposals' } as const;
 
 /** What people sign off: connectors, policy bundles, changes. For people of the directory; others see nothing. */
 @Controller('proposals')
@@ -51,27 +52,15 @@ export class ProposalsController {
     @Body() body: unknown,
   ): Promise<Record<string, unknown>> {
     await this.requirePerson(caller);
-    const { statement, ...unknown } = jsonOf(body);
-    const [more] = Object.keys(unknown);
-    if (more !== undefined) throw new AtbError('unknown_field', `${more} does not belong here`);
+    const { statement } = membersOf(body, ['statement']);
     return done(await this.proposals.signOff(id, statementOf(statement)));
   }
 
   /** Answers what this person may know of: probes are for Security, and for whoever proposed them. */
-  private async requirePerson({ spiffeId }: CallerIdentity): Promise<(status: ProposalStatus) => boolean> {
-    const { kind, mayRevokeAny: ofSecurity } = await this.policy.principal(spiffeId);
-    if (kind !== 'person') {
-      throw new AtbError('proposal_by_unknown_person', 'proposals are for people of the directory');
-    }
-    return (status) => status.kind !== 'probe' || ofSecurity || status.author === spiffeId;
+  private async requirePerson(caller: CallerIdentity): Promise<(status: ProposalStatus) => boolean> {
+    const { mayRevokeAny: ofSecurity } = await personOf(this.policy, caller, REFUSAL);
+    return (status) => status.kind !== 'probe' || ofSecurity || status.author === caller.spiffeId;
   }
-}
-
-function statementOf(statement: unknown): string {
-  if (typeof statement !== 'string' || !COMPACT_JWS.test(statement)) {
-    throw new AtbError('verdict_malformed', 'statement must be a compact JWS');
-  }
-  return statement;
 }
 
 function done(answer: SignOffAnswer): Record<string, unknown> {
