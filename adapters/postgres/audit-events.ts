@@ -3,8 +3,9 @@ import type { AuditEvent } from '../../domain/audit-event';
 import { PersonalData } from '../audit-log/personal-data';
 import type { KeptEvent } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
-import { placedSize, rowsOf } from './audit-leaves';
+import { placedSize } from './audit-leaves';
 import { openPool } from './pool';
+import { rowsOf } from './rows';
 import { PostgresSubjectKeys } from './subject-keys';
 
 const POOL = { size: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 10_000 } as const;

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { AuditLeaf, AuditLeaves } from '../../domain/ports';
 import { openPool } from './pool';
-import { unavailable } from './unavailable';
+import { rowsOf } from './rows';
 
 const POOL = { size: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 10_000 } as const;
 // A statement's worth: short enough for its timeout, and little to keep in memory.
@@ -55,18 +55,4 @@ export async function placedSize(pool: Pool): Promise<number> {
     [],
   );
   return Number(row?.size);
-}
-
-/** One prepared statement. Throws `audit_unavailable`. */
-export async function rowsOf<Row extends object>(
-  pool: Pool,
-  name: string,
-  text: string,
-  values: readonly unknown[],
-): Promise<Row[]> {
-  try {
-    return (await pool.query<Row>({ name, text, values: [...values] })).rows;
-  } catch (cause) {
-    throw unavailable(cause);
-  }
 }
