@@ -25,6 +25,7 @@ import { agentHeaders, refuseConnectionTricks, upstreamHeaders } from './headers
 import { bodyOf } from './body';
 import type { Entry } from './entry';
 import type { BrokerMetrics } from './metrics';
+import { persistently } from './persistently';
 import type { Permission, RedemptionOutcome, Redemptions } from './redemption';
 import type { Reversals } from './reversals';
 
@@ -52,6 +53,7 @@ export interface ProxyParts {
 
 const RETRY_AFTER_SECONDS = 1;
 const KEEP_ALIVE_MS = 72_000;
+const RECORD_AGAIN_AFTER_MS = [0, 100, 1_000, 5_000];
 
 /**
  * The reverse proxy: takes calls apart without repairing them, asks whether they may be made, makes them, and hands
@@ -373,18 +375,13 @@ export class Proxy {
   }
 
   private async recordPatiently(permission: Permission, outcome: RedemptionOutcome): Promise<void> {
-    for (const waitMs of [0, 100, 1_000, 5_000, null]) {
-      try {
-        await this.parts.redemptions.recordOutcome(permission, outcome);
-        return;
-      } catch (error) {
-        if (waitMs === null) {
-          this.parts.metrics.lost();
-          this.parts.onDefect(error);
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, waitMs));
-      }
+    try {
+      await persistently(RECORD_AGAIN_AFTER_MS, () =>
+        this.parts.redemptions.recordOutcome(permission, outcome),
+      );
+    } catch (error) {
+      this.parts.metrics.lost();
+      this.parts.onDefect(error);
     }
   }
 

@@ -10,6 +10,7 @@ import type { ReversalClaims } from '../../domain/mandate';
 import type { Clock } from '../../domain/ports';
 import type { RedemptionStore, StandingOrders } from '../../domain/redemption';
 import type { OwedReversal, ReversalStore } from '../../domain/owed-reversal';
+import { persistently } from './persistently';
 import { checkPolicy } from './checks/policy';
 import type { PolicyPorts } from './checks/policy';
 import { reportsFailure, reversingCall } from './checks/reversal';
@@ -77,7 +78,7 @@ export class Reversals {
     const pair: Pair = { jti: rev.jti, reverses: jti, requestId, agent, tier, action: rev.act };
     const told = { connector: connector.id, status: answer.statusCode };
     const due = this.eventOf(pair, 'poa_reversal_due', ['failed_after_commitment'], told);
-    await written(() => this.ports.owed.owe(jti, connector.id, due));
+    await persistently(WRITE_AGAIN_AFTER_MS, () => this.ports.owed.owe(jti, connector.id, due));
     void this.look();
   }
 
@@ -143,7 +144,7 @@ export class Reversals {
   }
 
   private async end({ jti }: OwedReversal, event: AuditEvent): Promise<void> {
-    await written(() => this.ports.owed.end(jti, event));
+    await persistently(WRITE_AGAIN_AFTER_MS, () => this.ports.owed.end(jti, event));
   }
 
   /** Every check, the mark, the call. Answers the system's status; throws what refused it, or made it fail. */
@@ -237,17 +238,6 @@ interface Pair extends Pick<AuditEvent, 'requestId' | 'tier' | 'action'> {
 
 function pairOf({ jti, rev, req: requestId, act: action, tier }: ReversalClaims): Pair {
   return { jti, reverses: rev.jti, requestId, agent: rev.sub, tier, action };
-}
-
-async function written<Result>(write: () => Promise<Result>): Promise<Result> {
-  for (const waitMs of WRITE_AGAIN_AFTER_MS) {
-    try {
-      return await write();
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-    }
-  }
-  return await write();
 }
 
 /** Nobody refused it: something is away, or broke off, and the system knows a repeat by its Idempotency-Key. */
