@@ -46,8 +46,12 @@ USER 65532:65532
 EXPOSE 9468
 CMD ["node", "dist/apps/log/main.js"]
 
-# Holds the way to production, and no signing key. What it runs, a derived image brings along.
+# Holds the way to production, and no signing key. What it runs beside git, a derived image brings along.
 FROM runtime AS operations
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends git openssh-client ca-certificates \
+  && rm -rf /var/lib/apt/lists/*
+USER 65532:65532
 EXPOSE 9469
 CMD ["node", "dist/apps/operations/main.js"]
 
