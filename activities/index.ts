@@ -31,6 +31,8 @@ export type { ChangePorts } from './change';
 export { createChangeExecution } from './change-execution';
 export { createIncidentActivities } from './incident';
 export { createProposalActivities } from './proposal';
+export { createPolicyActivities, requirePolicyApproval } from './policy-approval';
+export type { PolicyApprovalPorts } from './policy-approval';
 export type { ProposalPorts } from './proposal';
 
 /** The activities over their ports. Failures cross to the workflow by their code alone. */

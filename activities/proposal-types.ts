@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../domain/error';
 import type { EscalationRung } from '../domain/policy';
-import type { ProposalEnd } from '../domain/ports';
+import type { DeliveredPolicy, ProposalEnd } from '../domain/ports';
 import type { Proposed, RecordedSignOff, SignOffStep } from '../domain/proposal';
 
 /** A proposal as it was sent: what is proposed, and the statement by which it is. */
@@ -85,4 +85,9 @@ export interface ProposalActivities {
   recordProposalSignal(input: ProposalSignal): Promise<void>;
   /** Rung 0: tells that the time of what is in force is soon over; rung 1: records that it is. */
   lapseProposal(input: ProposalRung): Promise<void>;
+}
+
+export interface PolicyActivities {
+  /** Throws `policy_not_approved` where Security did not approve exactly this policy. */
+  admitPolicy(delivered: DeliveredPolicy): Promise<void>;
 }

@@ -62,16 +62,13 @@ export function policyConfiguration(environment: Environment): PolicyConfigurati
 export async function openPolicy(
   configuration: PolicyConfiguration,
   registry: Registry,
-  /** Which bundles may decide, for a process that can know. */
-  gate?: PolicyGate,
+  /** Which bundles may decide. */
+  gate: PolicyGate,
 ): Promise<OpenPolicy> {
   return timedPolicy(await engineOf(configuration, gate), registry);
 }
 
-async function engineOf(
-  configuration: PolicyConfiguration,
-  gate: PolicyGate | undefined,
-): Promise<OpenPolicy> {
+async function engineOf(configuration: PolicyConfiguration, gate: PolicyGate): Promise<OpenPolicy> {
   if (configuration.engine === 'wasm') {
     const { recordFile } = configuration;
     const log = new Logger('Policy');

@@ -71,17 +71,16 @@ export type PolicyChange =
     };
 
 /** A policy that somebody wants to decide. */
-export interface CandidatePolicy {
+export interface DeliveredPolicy {
   readonly revision: string;
   /** Base64url SHA-256 over everything in its bundle but the signature. */
   readonly digest: string;
-  readonly itself: PolicyEngine;
 }
 
 /** Says which policy may decide. */
 export interface PolicyGate {
-  /** Throws `policy_not_approved`; `judge` is the policy that decides until then, null at a start. */
-  admit(candidate: CandidatePolicy, judge: PolicyEngine | null): Promise<void>;
+  /** Throws `policy_not_approved`; `judge` is the policy that decides until then, at a start the delivered one itself. */
+  admit(delivered: DeliveredPolicy, judge: PolicyEngine): Promise<void>;
 }
 
 /** An admitted request, as the database remembers it whatever a workflow's history says. */

@@ -28,6 +28,7 @@ export const VELOCITY = 'velocity';
 export const RECOLLECTION = 'recollection';
 export const READINESS = 'readiness';
 export const PROPOSAL = 'proposal';
+export const POLICY_ADMISSION = 'policyAdmission';
 export const STOP = 'stop';
 export const INCIDENT = 'incident';
 export const RETENTION = 'retention';

@@ -11,5 +11,6 @@ export { revocation } from './revocation';
 export { velocity } from './velocity';
 export { tokenExchange } from './token-exchange';
 export { incident } from './incident';
+export { policyAdmission } from './policy-admission';
 export { proposal } from './proposal';
 export { stop, stopListing } from './stop';

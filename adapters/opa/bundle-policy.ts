@@ -192,7 +192,7 @@ async function loaded(
     throw new AtbError('policy_bundle_refused', 'the policy bundle does not answer', { cause });
   }
   const { revision, digest } = bundle;
-  if (revision !== judge?.revision) await gate?.admit({ revision, digest, itself: policy }, judge);
+  if (revision !== judge?.revision) await gate?.admit({ revision, digest }, judge ?? policy);
   return policy;
 }
 

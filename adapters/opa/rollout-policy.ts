@@ -119,7 +119,7 @@ export class RolloutPolicy {
 
   /** A candidate is judged by the policy that decides, from the first on. */
   private gateOf(gate: PolicyGate | undefined): PolicyGate | undefined {
-    return gate && { admit: (candidate) => gate.admit(candidate, this.stable.snapshot()) };
+    return gate && { admit: (delivered) => gate.admit(delivered, this.stable.snapshot()) };
   }
 
   private become(revision: string | null, percent: number, reason?: string): void {

@@ -13,6 +13,7 @@ import { clientConnection } from '../temporal';
 import { startAgentAuth } from './agentauth';
 import { agentAuthProcessConfiguration } from './configuration';
 import { metrics } from './metrics';
+import { policiesOfWorker } from './policy-gate';
 
 /** AgentAuth as a process of its own (the safe shape): no signing key, no decision. */
 async function main(): Promise<void> {
@@ -21,14 +22,14 @@ async function main(): Promise<void> {
   const jwks: unknown = JSON.parse(await readFile(configuration.jwksFile, 'utf8'));
   importMandateJwks(jwks);
   const temporal = await clientConnection(configuration.temporal);
-  const policy = await openPolicy(configuration.policy, metrics.registry);
-  reportPolicy(policy, metrics.registry);
   const client = new Client({
     connection: temporal.connection,
     namespace: configuration.temporal.namespace,
     dataConverter: await sealedDataConverterFrom(configuration.codecKeysFile),
     interceptors: { workflow: [clientTraces] },
   });
+  const policy = await openPolicy(configuration.policy, metrics.registry, policiesOfWorker(client));
+  reportPolicy(policy, metrics.registry);
   const agentauth = await startAgentAuth(configuration, { client, policy, jwks: jwks as MandateJwks });
   process.stdout.write(`AgentAuth listens at ${agentauth.url}\n`);
   await shutdownAsked();

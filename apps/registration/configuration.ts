@@ -1,4 +1,6 @@
 import { Environment } from '../environment';
+import { trustConfiguration } from '../identity';
+import type { TrustConfiguration } from '../identity';
 import { policyConfiguration } from '../policy';
 import type { PolicyConfiguration } from '../policy';
 
@@ -13,6 +15,8 @@ export interface RegistrationConfiguration {
   readonly caKeyFile: string;
   readonly databaseUrlFile: string;
   readonly auditKeysFile: string;
+  /** For the people by whose words policy was approved. */
+  readonly trust: TrustConfiguration;
   readonly policy: PolicyConfiguration;
 }
 
@@ -30,6 +34,7 @@ export function registrationConfiguration(
     caKeyFile: environment.required('ATB_PERSON_CA_KEY_FILE'),
     databaseUrlFile: environment.required('ATB_DATABASE_URL_FILE'),
     auditKeysFile: environment.required('ATB_AUDIT_KEYS_FILE'),
+    trust: trustConfiguration(environment),
     policy: policyConfiguration(environment),
   };
   environment.finish('the registration');

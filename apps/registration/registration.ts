@@ -6,7 +6,10 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { mappedIdentity } from '../../activities/token-exchange';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
+import { openSignOff } from '../../adapters/jose/sign-off-statement';
+import { Svids } from '../../adapters/identity/svids';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
+import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { issuePersonSvid } from '../../adapters/registration/person-ca';
@@ -17,7 +20,9 @@ import { isJsonObject } from '../../domain/json';
 import type { IssuerTokens, Ledger, PolicyEngine } from '../../domain/ports';
 import { parseStrictJson } from '../../domain/strict-json';
 import { problemOf } from '../problem-details';
+import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
+import { signedOffPolicies } from '../policy-gate';
 import { ProcessRecord } from '../process-record';
 import type { RegistrationConfiguration } from './configuration';
 
@@ -106,7 +111,17 @@ export async function startRegistration(configuration: RegistrationConfiguration
   const databaseUrl = (await text(configuration.databaseUrlFile)).trim();
   await requirePrepared(databaseUrl);
   const ledger = new PostgresLedger(databaseUrl, await readCodecKeys(configuration.auditKeysFile));
-  const policy = await openPolicy(configuration.policy, new Registry());
+  const trust = await openTrust(configuration.trust);
+  const proposals = new PostgresProposals(databaseUrl);
+  const policy = await openPolicy(
+    configuration.policy,
+    new Registry(),
+    signedOffPolicies({
+      ...{ clock: () => new Date(), svids: new Svids(trust), proposals, signOffs: { open: openSignOff } },
+      // What was signed off stays so though one of those who signed was suspended later.
+      probes: { suspended: () => Promise.resolve([]) },
+    }),
+  );
   const record = new ProcessRecord(policy, ledger, { process: 'registration', actor: null, configuration });
   const registrar = new Registrar({
     ca: {
@@ -147,6 +162,8 @@ export async function startRegistration(configuration: RegistrationConfiguration
       await new Promise((resolve) => server.close(resolve));
       record.close();
       await policy.close();
+      await proposals.end();
+      trust.close();
       await ledger.end();
     },
   };

@@ -6,9 +6,10 @@ import {
   createActivities,
   createChangeActivities,
   createIncidentActivities,
+  createPolicyActivities,
   createProposalActivities,
 } from '../../activities';
-import type { ActivityPorts, ChangePorts, ProposalPorts } from '../../activities';
+import type { ActivityPorts, ChangePorts, PolicyApprovalPorts, ProposalPorts } from '../../activities';
 import type { PostgresIncidentWatch } from '../../adapters/postgres/incident-watch';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { activityTraces, workflowTraces } from '../../adapters/temporal/traces';
@@ -27,7 +28,10 @@ export interface TemporalWorkerOptions {
   readonly connection: TemporalConnection;
   readonly namespace: string;
   readonly codecKeys: CodecKeys;
-  readonly ports: ActivityPorts & ProposalPorts & ChangePorts & { readonly watched: PostgresIncidentWatch };
+  readonly ports: ActivityPorts &
+    ProposalPorts &
+    ChangePorts &
+    PolicyApprovalPorts & { readonly watched: PostgresIncidentWatch };
   readonly metrics: WorkerMetrics;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
@@ -119,6 +123,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
       activities: {
         ...metrics.measured(createActivities(ports)),
         ...createProposalActivities(ports),
+        ...createPolicyActivities(ports),
         ...createIncidentActivities(ports),
         ...createChangeActivities(ports),
       },

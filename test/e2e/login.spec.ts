@@ -46,6 +46,7 @@ beforeAll(async () => {
       ATB_TLS_CERT_FILE: at('identities/agentauth/cert.pem'),
       ATB_TLS_KEY_FILE: at('identities/agentauth/key.pem'),
       ATB_PERSON_CA_CERT_FILE: at('corp.example.pem'),
+      ATB_TRUST_BUNDLE_FILE: at('corp.example.pem'),
       ATB_PERSON_CA_KEY_FILE: at('ca-key.pem'),
       ATB_DATABASE_URL_FILE: at('database-url'),
       ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),

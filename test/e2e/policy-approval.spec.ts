@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
+import { registrationConfiguration } from '../../apps/registration/configuration';
+import { startRegistration } from '../../apps/registration/registration';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
 import { atbIn } from '../support/atb';
@@ -25,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(() => stack.stop());
 
-const bundleFile = () => join(stack.directory, 'policy', 'bundle.tar.gz');
+const bundleFile = (directory = stack.directory) => join(directory, 'policy', 'bundle.tar.gz');
 
 /** The built policy with other data, signed with the key that all processes trust: as somebody with the repository can. */
 async function aBundle(
@@ -39,9 +41,10 @@ async function aBundle(
   return { bytes: await signBundle(bytes, { privateKey, keyId: 'policy' }), revision, digest };
 }
 
-async function deliver(bytes: Uint8Array): Promise<void> {
-  await writeFile(`${bundleFile()}.next`, bytes);
-  await rename(`${bundleFile()}.next`, bundleFile());
+async function deliver(bytes: Uint8Array, directory = stack.directory): Promise<void> {
+  const file = bundleFile(directory);
+  await writeFile(`${file}.next`, bytes);
+  await rename(`${file}.next`, file);
 }
 
 async function deciding(): Promise<string> {
@@ -170,19 +173,70 @@ describe('a policy bundle (operating model §2.3)', () => {
   }, 180_000);
 });
 
-describe('a process that starts', () => {
-  it('does so with no other policy than the one before, or one that was approved', async () => {
-    const apart = await Apart.start({ ATB_POLICY_APPROVAL: 'required' });
-    try {
-      const { bytes, revision } = await aBundle({ more: 'while it was down' }, apart.directory);
-      await writeFile(join(apart.directory, 'policy', 'bundle.tar.gz'), bytes);
-      const { code, said } = await apart.once('worker');
+describe('a process of its own', () => {
+  it.each(['worker', 'agentauth'] as const)(
+    'starts with no other policy than the one before, or one that was approved: %s',
+    async (name) => {
+      const { bytes, revision } = await aBundle({ more: `while ${name} was down` }, apart.directory);
+      await deliver(bytes, apart.directory);
+      const { code, said } = await apart.once(name);
       expect(code).toBe(1);
       expect(said).toContain(`Security has not approved policy ${revision}`);
-    } finally {
-      await apart.stop();
+    },
+    120_000,
+  );
+
+  it('forecasts by the old policy until Security has approved the new one: AgentAuth, which asks the worker', async () => {
+    const revisionOf = async () =>
+      (await apart.as('agent/crm-assistant').post('/plan', { act: 'crm.contact.read' })).body.policy_revision;
+    expect(await revisionOf()).toBe(genesis);
+    const approved = await aBundle({ more: 'apart' }, apart.directory);
+    const proposed = approval(approved.revision, approved.digest);
+    const id = String(
+      (await new Signer(apart, 'person/heidi', 'team_lead').propose(proposed)).body.proposal_id,
+    );
+    await new Signer(apart, 'person/dave', 'security_lead').signOff(id, proposed, 'security_review');
+    await deliver(approved.bytes, apart.directory);
+    for (let tries = 0; (await revisionOf()) !== approved.revision; tries++) {
+      if (tries === 200) throw new Error('AgentAuth does not forecast by the approved policy');
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  }, 120_000);
+
+  let apart: Apart;
+  beforeAll(async () => {
+    apart = await Apart.start({ ATB_POLICY_APPROVAL: 'required', ATB_POLICY_POLL_SECONDS: '1' });
   }, 180_000);
+  afterAll(() => apart.stop());
+});
+
+describe('the registration', () => {
+  const at = (name: string) => join(stack.directory, name);
+  const starting = () =>
+    startRegistration(
+      registrationConfiguration({
+        ...{ ATB_REGISTRATION_PORT: '0', ATB_TRUST_BUNDLE_FILE: stack.trustBundle },
+        ATB_TLS_CERT_FILE: at('identities/agentauth/cert.pem'),
+        ATB_TLS_KEY_FILE: at('identities/agentauth/key.pem'),
+        ATB_PERSON_CA_CERT_FILE: at('corp.example.pem'),
+        ATB_PERSON_CA_KEY_FILE: at('ca-key.pem'),
+        ATB_DATABASE_URL_FILE: at('database-url'),
+        ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
+        ATB_POLICY_BUNDLE_FILE: bundleFile(),
+        ATB_POLICY_PUBLIC_KEY_FILE: at('policy/public-key.pem'),
+      }),
+    );
+
+  it('starts with a policy that was approved, and with no other', async () => {
+    const { bytes, revision } = await aBundle({ more: 'who is a person' });
+    await deliver(bytes);
+    await expect(starting()).rejects.toMatchObject({
+      code: 'configuration_invalid',
+      message: expect.stringContaining(`Security has not approved policy ${revision}`),
+    });
+    await deliver((await aBundle({})).bytes);
+    await (await starting()).close();
+  });
 });
 
 async function atb(...argv: string[]) {

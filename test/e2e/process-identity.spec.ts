@@ -12,6 +12,7 @@ import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/developme
 import { startAgentAuth } from '../../apps/agentauth/agentauth';
 import { agentAuthConfiguration } from '../../apps/agentauth/configuration';
 import { Environment } from '../../apps/environment';
+import { policiesOfWorker } from '../../apps/agentauth/policy-gate';
 import { openPolicy, policyConfiguration } from '../../apps/policy';
 import { workerConfiguration } from '../../apps/worker/configuration';
 import { openWorkerPorts } from '../../apps/worker/ports';
@@ -363,10 +364,15 @@ async function startAgentAuthAlone(environment: Record<string, string>): Promise
   const configuration = agentAuthConfiguration(variables);
   const { jwks } = await loadMandateKeySet(join(stack.directory, 'keys', 'mandate-keys.json'));
   importMandateJwks(jwks);
-  const policy = await openPolicy(policyConfiguration(new Environment(variables)), new Registry());
+  const client = await stack.sealedClient();
+  const policy = await openPolicy(
+    policyConfiguration(new Environment(variables)),
+    new Registry(),
+    policiesOfWorker(client),
+  );
   try {
     const agentauth = await startAgentAuth(configuration, {
-      client: await stack.sealedClient(),
+      client,
       policy,
       jwks,
     });

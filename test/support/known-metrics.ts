@@ -44,6 +44,7 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
           pollSeconds: 3_600,
         },
         registry,
+        { admit: () => Promise.resolve() },
       );
       reportPolicy(policy, registry);
       await policy.close();

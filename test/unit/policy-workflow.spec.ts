@@ -76,6 +76,8 @@ describe('CODEOWNERS', () => {
     '/tools/policy-build.mjs',
     '/adapters/opa/',
     '/apps/policy-gate.ts',
+    '/activities/policy-approval.ts',
+    '/apps/agentauth/policy-gate.ts',
     '/deploy/gitops/',
     '/.github/',
   ])('demands the Security team for %s', (path) => {
