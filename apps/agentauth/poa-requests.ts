@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import {
   Connection,
+  WorkflowClient,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -82,6 +83,8 @@ export interface RecentRequest {
 export class PoaRequests extends TemporalCalls {
   /** Whether the worker is in this process (the fast shape). */
   private readonly sharesWorker: boolean;
+  /** Lets nobody ask a run that was terminated or failed: it would say for ever where it stood before. */
+  private readonly workflows: WorkflowClient;
 
   constructor(
     client: Client,
@@ -89,6 +92,11 @@ export class PoaRequests extends TemporalCalls {
     decisionTimeoutMs: number,
   ) {
     super(client, decisionTimeoutMs, unknownRequest);
+    this.workflows = new WorkflowClient({
+      ...client.workflow.options,
+      connection: client.connection,
+      queryRejectCondition: 'NOT_COMPLETED_CLEANLY',
+    });
     // An eager start needs the worker's own connection; asked for on any other, it fails.
     this.sharesWorker = !(client.connection instanceof Connection);
   }
@@ -402,19 +410,13 @@ export class PoaRequests extends TemporalCalls {
     }
     const status = await this.standing(requestId);
     if (status.state === 'issued' && 'mandate' in status) return { done: true, status };
-    const goesOn =
-      (status.state === 'pending' || status.state === 'approved') && (await this.isRunning(requestId));
-    if (goesOn) return 'ended under it';
-    const message =
-      status.state === 'pending' || status.state === 'approved'
-        ? 'the workflow of the request was ended'
-        : `the request is ${status.state}`;
-    return { done: false, code: 'request_finished', message, reasons: [] };
-  }
-
-  private async isRunning(requestId: string): Promise<boolean> {
-    const { status } = await this.reaching(() => this.handle(requestId).describe(), requestId);
-    return status.name === 'RUNNING';
+    if (status.state === 'pending' || status.state === 'approved') return 'ended under it';
+    return {
+      done: false,
+      code: 'request_finished',
+      message: `the request is ${status.state}`,
+      reasons: [],
+    };
   }
 
   private async brief<T>(type: string, request: object | string): Promise<T> {
@@ -432,7 +434,7 @@ export class PoaRequests extends TemporalCalls {
 
   private handle(requestId: string): Handle {
     if (!REQUEST_ID.test(requestId)) throw unknownRequest();
-    return this.client.workflow.getHandle<PoaRequestWorkflow>(poaRequestWorkflowId(requestId));
+    return this.workflows.getHandle<PoaRequestWorkflow>(poaRequestWorkflowId(requestId));
   }
 
   private async unlessForgotten<T>(ask: () => Promise<T>): Promise<T | null> {

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { Client, WorkflowUpdateFailedError } from '@temporalio/client';
 import {
   isGrpcServiceError,
+  QueryRejectedError,
   ServiceError,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -164,5 +165,5 @@ function grpcCodeOf(error: unknown): number | undefined {
 
 /** Whether the workflow is over, or never was. */
 export function isGone(error: unknown): boolean {
-  return grpcCodeOf(error) === NOT_FOUND;
+  return error instanceof QueryRejectedError || grpcCodeOf(error) === NOT_FOUND;
 }

@@ -266,7 +266,9 @@ describe('an insider with write access to the namespace', () => {
     const id = await pending();
     await bob.give(id);
     await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
-    expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
+    // At once, and not only when the log says it too.
+    expect(await standing(id)).toMatchObject({ state: 'cancelled', reasons: ['workflow_gone'] });
+    expect(await collect(id)).toMatchObject({ status: 409, body: { code: 'request_finished' } });
     expect(await stack.auditTypes(id)).not.toContain('poa_issued');
   });
 
