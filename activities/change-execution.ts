@@ -3,7 +3,7 @@ import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import type { AuditEvent, AuditEventType } from '../domain/audit-event';
 import { isJsonObject } from '../domain/json';
 import type { Json } from '../domain/json';
-import type { Operations } from '../domain/ports';
+import type { ChangeHolds, HeldChange, Operations } from '../domain/ports';
 import { requireInWindow } from './change';
 import { changeEvent, changeOf, reachedPercent, requireBegun, requireSignedOff } from './change-record';
 import type { ChangeEventName, ChangeRecordPorts, RecordedChange } from './change-record';
@@ -14,15 +14,31 @@ import { refusable } from './proposal';
 /** What carries a change out. */
 export type ExecutionPorts = ChangeRecordPorts & {
   readonly operations: Operations;
+  readonly holds: ChangeHolds;
   /** Aborted where the step under way must stop. */
   readonly interrupted: () => AbortSignal;
 };
+
+/** One of the steps of a change, while nobody else works on it. */
+interface Working extends ExecutionPorts {
+  readonly held: HeldChange;
+  readonly signal: AbortSignal;
+}
 
 /** The activities over their ports. */
 export function createChangeExecution(all: ExecutionPorts): ChangeExecution {
   /** One step asks one revision of policy, from its first question to its last. */
   const step = <T>(work: (ports: ExecutionPorts) => Promise<T>): Promise<T> =>
     byCode(() => work({ ...all, policy: all.policy.snapshot() }));
+  const alone = <T>(id: string, work: (ports: Working) => Promise<T>): Promise<T> =>
+    step(async (ports) => {
+      // Nobody stands in line for what was not proposed.
+      await changeOf(ports, id);
+      const interrupted = ports.interrupted();
+      return ports.holds.holding(id, interrupted, (held) =>
+        work({ ...ports, held, signal: AbortSignal.any([interrupted, held.lost]) }),
+      );
+    });
   return {
     prepareChange: ({ id }) =>
       step((ports) =>
@@ -31,9 +47,9 @@ export function createChangeExecution(all: ExecutionPorts): ChangeExecution {
           return { effect: 'prepared' } as const;
         }),
       ),
-    applyChangeStep: (input) => step((ports) => apply(ports, input)),
-    checkChangeStep: (input) => step((ports) => check(ports, input)),
-    rollBackChange: (input) => step((ports) => rollBack(ports, input)),
+    applyChangeStep: (input) => alone(input.id, (ports) => apply(ports, input)),
+    checkChangeStep: (input) => alone(input.id, (ports) => check(ports, input)),
+    rollBackChange: (input) => alone(input.id, (ports) => rollBack(ports, input)),
   };
 }
 
@@ -41,7 +57,7 @@ export function createChangeExecution(all: ExecutionPorts): ChangeExecution {
  * Applies a canary step, once. What is about to be done is recorded before; where that was done and its outcome was
  * not, the process died in between: what may be repeated is, and anything else has failed.
  */
-async function apply(ports: ExecutionPorts, { id, step }: ChangeStepInput): Promise<StepOutcome> {
+async function apply(ports: Working, { id, step }: ChangeStepInput): Promise<StepOutcome> {
   const recorded = await changeOf(ports, id);
   const { change, event } = recorded;
   const canary = change.canary[step];
@@ -58,17 +74,18 @@ async function apply(ports: ExecutionPorts, { id, step }: ChangeStepInput): Prom
     });
   const refusal = await refusalOf(ports, recorded, step);
   if (refusal) return failed(refusal.detail, refusal.reason);
-  if (event(`step_begun/${step}`) && !ports.operations.isRepeatable(change.apply)) {
+  const isAgain = event(`step_begun/${step}`) !== undefined;
+  if (isAgain && !ports.operations.isRepeatable(change.apply)) {
     return failed('it was cut short, and may not be run twice', 'change_interrupted');
   }
-  await ports.changes.append(
-    changeEvent(ports, recorded, {
-      ...{ type: 'change_step_begun', name: `step_begun/${step}` },
-      data: record,
-    }),
-  );
+  const { fence } = ports.held;
+  await recordBegin(ports, recorded, {
+    type: 'change_step_begun',
+    name: isAgain ? `step_begun/${step}/${fence}` : `step_begun/${step}`,
+    data: { ...record, fence },
+  });
   const { good, detail, outputDigest } = await ports.operations.run(change.apply, {
-    ...{ change: id, percent: canary.percent, signal: ports.interrupted() },
+    ...{ change: id, percent: canary.percent, fence, signal: ports.signal },
   });
   if (!good) return failed(detail, 'change_step_failed', outputDigest);
   return settle(ports, recorded, {
@@ -105,7 +122,7 @@ async function refusalOf(
 }
 
 /** Asks every smoke test and SLO query once. What was said of a step is said of it for good. */
-async function check(ports: ExecutionPorts, { id, step }: ChangeStepInput): Promise<StepOutcome> {
+async function check(ports: Working, { id, step }: ChangeStepInput): Promise<StepOutcome> {
   const recorded = await changeOf(ports, id);
   const { change, event } = recorded;
   const canary = change.canary[step];
@@ -119,7 +136,7 @@ async function check(ports: ExecutionPorts, { id, step }: ChangeStepInput): Prom
   const checks: { readonly check: string; readonly good: boolean; readonly detail: string }[] = [];
   for (const name of change.checks) {
     const { good, detail } = await ports.operations.check(name, {
-      ...{ change: id, percent, signal: ports.interrupted() },
+      ...{ change: id, percent, fence: ports.held.fence, signal: ports.signal },
     });
     checks.push({ check: name, good, detail });
   }
@@ -132,7 +149,7 @@ async function check(ports: ExecutionPorts, { id, step }: ChangeStepInput): Prom
 
 /** Also after the window, and whether or not it is still signed off: back is where everybody knows the way. */
 async function rollBack(
-  ports: ExecutionPorts,
+  ports: Working,
   { id, reason }: { readonly id: string; readonly reason: RollbackReason },
 ): Promise<StepOutcome> {
   const recorded = await changeOf(ports, id);
@@ -142,14 +159,12 @@ async function rollBack(
   if (!event('begun') || event('ended')) throw new AtbError('change_not_due', 'the change is not under way');
   const percent = reachedPercent(recorded);
   const { operation } = change.rollback;
-  if (!event('rollback_begun')) {
-    await ports.changes.append(
-      changeEvent(ports, recorded, {
-        ...{ type: 'change_rollback_begun', name: 'rollback_begun' },
-        data: { percent, code: reason, operation },
-      }),
-    );
-  }
+  const { fence } = ports.held;
+  await recordBegin(ports, recorded, {
+    type: 'change_rollback_begun',
+    name: event('rollback_begun') ? `rollback_begun/${fence}` : 'rollback_begun',
+    data: { percent, code: reason, operation, fence },
+  });
   const { good, detail, outputDigest } =
     percent === 0
       ? { good: true, detail: 'nothing had been applied', outputDigest: null }
@@ -161,7 +176,7 @@ async function rollBack(
 }
 
 /** What is rolled back must be repeatable, so that a crash on the way is no reason to leave it half. */
-async function back(ports: ExecutionPorts, { proposal, change }: RecordedChange) {
+async function back(ports: Working, { proposal, change }: RecordedChange) {
   try {
     ports.operations.require(change);
   } catch (error) {
@@ -169,20 +184,38 @@ async function back(ports: ExecutionPorts, { proposal, change }: RecordedChange)
     return { good: false, detail: error.message, outputDigest: null };
   }
   return ports.operations.run(change.rollback, {
-    ...{ change: proposal.id, percent: 0, signal: ports.interrupted() },
+    ...{ change: proposal.id, percent: 0, fence: ports.held.fence, signal: ports.signal },
   });
+}
+
+/** Nothing is done that was not recorded before, each time that it is done. */
+async function recordBegin(
+  ports: Working,
+  recorded: RecordedChange,
+  begin: Parameters<typeof changeEvent>[2],
+): Promise<void> {
+  const event = changeEvent(ports, recorded, begin);
+  await ports.held.append(event);
+  if (!(await ports.changes.eventsOf([event.id])).has(event.id)) throw notHeld();
+}
+
+function notHeld(): AtbError {
+  return new AtbError(
+    'operation_interrupted',
+    'the change is not held any more: somebody else goes on with it',
+  );
 }
 
 /** Records an outcome, and answers the one that stands: the first that was recorded. */
 async function settle(
-  ports: ExecutionPorts,
+  ports: Working,
   recorded: RecordedChange,
   outcome: Parameters<typeof changeEvent>[2] & { readonly name: ChangeEventName },
 ): Promise<StepOutcome> {
   const event = changeEvent(ports, recorded, outcome);
-  await ports.changes.append(event);
+  await ports.held.append(event);
   const stands = (await ports.changes.eventsOf([event.id])).get(event.id);
-  if (!stands) throw new AtbError('audit_unavailable', 'what came of the step was not recorded');
+  if (!stands) throw notHeld();
   return outcomeOf(stands);
 }
 

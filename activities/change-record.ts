@@ -32,6 +32,9 @@ export type ChangeEventName =
   | `applied/${number}`
   | `checked/${number}`;
 
+/** What may be told more than once, by what tells each time from the others. */
+type RepeatedEventName = `refused/${string}` | `step_begun/${number}/${number}` | `rollback_begun/${number}`;
+
 /** Throws `change_unknown`, `proposal_malformed`. */
 export async function changeOf(ports: ChangeRecordPorts, id: string): Promise<RecordedChange> {
   const { proposal } = await ports.proposals.recordOf(id);
@@ -120,7 +123,7 @@ export function changeEvent(
   }: Pick<AuditEvent, 'data'> &
     Partial<Pick<AuditEvent, 'actor' | 'personal' | 'time' | 'reasons'>> & {
       readonly type: AuditEventType & `change_${string}`;
-      readonly name: ChangeEventName | `refused/${string}`;
+      readonly name: ChangeEventName | RepeatedEventName;
     },
 ): AuditEvent {
   const { id, kind, name: called } = proposal;

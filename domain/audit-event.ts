@@ -475,10 +475,11 @@ export const AUDIT_EVENTS = {
     data: data({ ...PROPOSAL, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
   },
   change_step_begun: {
-    tells: 'A canary step of a change is about to be applied.',
+    tells:
+      'A canary step of a change is about to be applied; again with a higher fence, where it was cut short.',
     outcome: 'success',
     severity: 'low',
-    data: data({ ...CHANGE_STEP, operation: NAME }),
+    data: data({ ...CHANGE_STEP, operation: NAME, fence: COUNT }),
   },
   change_step_applied: {
     tells: 'A canary step of a change was applied.',
@@ -505,10 +506,10 @@ export const AUDIT_EVENTS = {
     data: data({ ...CHANGE_STEP, checks: CHANGE_CHECKS }),
   },
   change_rollback_begun: {
-    tells: 'A change is about to be rolled back.',
+    tells: 'A change is about to be rolled back; again with a higher fence, where that was cut short.',
     outcome: 'success',
     severity: 'high',
-    data: data({ ...PROPOSAL, percent: COUNT, code: NAME, operation: NAME }),
+    data: data({ ...PROPOSAL, percent: COUNT, code: NAME, operation: NAME, fence: COUNT }),
   },
   change_rolled_back: {
     tells: 'A change was rolled back, or nothing of it had been applied.',

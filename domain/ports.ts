@@ -452,10 +452,28 @@ export interface Changes {
   open(limit: number): Promise<readonly OpenChange[]>;
 }
 
+/** A change that nobody else works on meanwhile. */
+export interface HeldChange {
+  /** Higher each time that the change is held: whoever has seen it refuses a lower one. */
+  readonly fence: number;
+  /** Aborted before anybody else may hold it. */
+  readonly lost: AbortSignal;
+  /** Records an event while it is held; afterwards it records nothing. The same id again changes nothing. */
+  append(event: AuditEvent): Promise<void>;
+}
+
+/** Whoever carries a change out, one at a time, across all processes. Throws `audit_unavailable`. */
+export interface ChangeHolds {
+  /** Waits while somebody else holds it. Throws `operation_interrupted` where the signal aborts meanwhile. */
+  holding<T>(id: string, signal: AbortSignal, work: (held: HeldChange) => Promise<T>): Promise<T>;
+}
+
 /** For which change, and at which share. */
 export interface OperationContext {
   readonly change: string;
   readonly percent: number;
+  /** That of whoever holds the change. */
+  readonly fence: number;
   /** Aborted where this process stops or is not believed alive any more: then what runs is killed. */
   readonly signal: AbortSignal;
 }

@@ -25,10 +25,13 @@ export interface CommandOutcome {
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const MOST_LAST_WORDS = 1_500;
 const COULD_NOT_START = 127;
+const BEAT_MS = 1_000;
+const LONGEST_SILENCE_MS = 4_000;
 
 /**
- * Runs the program in a process group of its own and kills that group when its own stdin ends: it ends when we say so,
- * and by itself when we are killed. So nothing goes on that nobody watches, and nothing runs twice at a time.
+ * Runs the program in a process group of its own and kills that group when its own stdin ends, or is silent for too
+ * long: it ends when we say so, and by itself when we are killed or stand still. So nothing goes on that nobody
+ * watches, and nothing runs twice at a time.
  */
 const KEEPER = `
 const { spawn } = require('node:child_process');
@@ -36,7 +39,13 @@ const [program, ...args] = process.argv.slice(1);
 const child = spawn(program, args, { detached: true, stdio: ['ignore', 'inherit', 'inherit'] });
 const killGroup = () => { try { process.kill(-child.pid, 'SIGKILL'); } catch {} };
 const end = () => { killGroup(); process.exit(${COULD_NOT_START}); };
-process.stdin.on('end', end).on('error', end).resume();
+let heard = performance.now();
+process.stdin.on('end', end).on('error', end).on('data', () => { heard = performance.now(); });
+setInterval(() => {
+  if (performance.now() - heard < ${LONGEST_SILENCE_MS}) return;
+  killGroup();
+  process.kill(process.pid, 'SIGKILL');
+}, 500);
 child.on('error', (error) => { process.stderr.write(error.message); process.exit(${COULD_NOT_START}); });
 child.on('exit', (code) => { killGroup(); process.exit(code ?? ${COULD_NOT_START}); });
 `;
@@ -63,6 +72,9 @@ export function runCommand(command: Command): Promise<CommandOutcome> {
     const deadline = setTimeout(() => {
       stop('timed out');
     }, timeoutMs);
+    const beat = setInterval(() => {
+      if (keeper.stdin.writable) keeper.stdin.write('.');
+    }, BEAT_MS);
     signal.addEventListener('abort', interrupted);
     if (signal.aborted) interrupted();
     // It may be gone before its stdin is closed.
@@ -75,14 +87,17 @@ export function runCommand(command: Command): Promise<CommandOutcome> {
     }
     const done = () => {
       clearTimeout(deadline);
+      clearInterval(beat);
       signal.removeEventListener('abort', interrupted);
     };
     keeper.on('error', (error) => {
       done();
       reject(error);
     });
-    keeper.on('close', (code) => {
+    keeper.on('close', (code, killedBy) => {
       done();
+      // Not by us: it gave us up, and killed what it kept.
+      if (why === 'ended' && killedBy !== null) why = 'interrupted';
       const exitCode = why === 'ended' ? code : null;
       resolve({ exitCode, why, lastWords, outputDigest: hash.digest('base64url') });
     });

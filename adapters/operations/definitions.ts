@@ -19,7 +19,7 @@ export interface CommandDefinition {
   /** `{name}` stands for a parameter, `{percent}` for the share. */
   readonly arguments: readonly string[];
   readonly timeout_seconds: number;
-  /** All that the program's environment has, but for PATH, ATB_CHANGE and ATB_PERCENT. */
+  /** All that the program's environment has, but for PATH, ATB_CHANGE, ATB_PERCENT and ATB_FENCE. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 

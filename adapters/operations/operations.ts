@@ -56,11 +56,14 @@ export class ConfiguredOperations implements Operations {
   private command(
     { program, arguments: template, timeout_seconds, environment }: CommandDefinition,
     values: Readonly<Record<string, string>>,
-    { change, percent, signal }: OperationContext,
+    { change, percent, fence, signal }: OperationContext,
   ): Promise<CommandOutcome> {
     return runCommand({
       ...{ program, arguments: template.map((text) => filled(text, values)) },
-      environment: { ...environment, ATB_CHANGE: change, ATB_PERCENT: String(percent) },
+      environment: {
+        ...environment,
+        ...{ ATB_CHANGE: change, ATB_PERCENT: String(percent), ATB_FENCE: String(fence) },
+      },
       ...{ timeoutMs: timeout_seconds * 1000, signal },
     });
   }

@@ -7,6 +7,7 @@ import { Svids } from '../../adapters/identity/svids';
 import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { readOperations } from '../../adapters/operations/definitions';
 import { ConfiguredOperations } from '../../adapters/operations/operations';
+import { PostgresChangeHolds } from '../../adapters/postgres/change-holds';
 import { PostgresChanges } from '../../adapters/postgres/changes';
 import { PostgresProbes } from '../../adapters/postgres/probes';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
@@ -25,7 +26,6 @@ import type { OperationsConfiguration } from './configuration';
 const HEARTBEAT_MS = 2_000;
 // A command that is under way is given some time to end by itself; then it is killed, and the step done again.
 const SHUTDOWN_GRACE = '10 seconds';
-// One change after the other is how people can tell what did what.
 const STEPS_AT_ONCE = 4;
 
 /** What carries changes out, and its metrics. */
@@ -50,6 +50,7 @@ export async function startOperations(
   const proposals = new PostgresProposals(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
   const changes = new PostgresChanges(databaseUrl, auditKeys);
+  const holds = new PostgresChangeHolds(databaseUrl, auditKeys);
   const judging = {
     clock: () => new Date(),
     ...{ svids: new Svids(trust), signOffs: { open: openSignOff }, proposals, probes },
@@ -62,7 +63,7 @@ export async function startOperations(
   });
   const execution = createChangeExecution({
     ...judging,
-    ...{ policy, changes },
+    ...{ policy, changes, holds },
     operations: new ConfiguredOperations(definitions),
     interrupted: () => Context.current().cancellationSignal,
   });
@@ -94,35 +95,23 @@ export async function startOperations(
       await probes.end();
       await proposals.end();
       await changes.end();
+      await holds.end();
     },
   };
 }
 
-/**
- * The same steps, which say all the while that they are alive: whoever dies is noticed within seconds. Of one change one
- * runs at a time, whoever else is told that the one before has ended.
- */
+/** The same steps, which say all the while that they are alive: whoever dies is noticed within seconds. */
 function beating<Steps extends object>(steps: Steps): Steps {
-  const running = new Map<string, Promise<unknown>>();
-  const oneAtATime = async (id: string, work: () => Promise<unknown>): Promise<unknown> => {
-    const mine = (running.get(id) ?? Promise.resolve()).then(work, work);
-    running.set(id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (running.get(id) === mine) running.delete(id);
-    }
-  };
   return Object.fromEntries(
     Object.entries(steps).map(([name, step]) => [
       name,
-      async (input: { readonly id: string }): Promise<unknown> => {
+      async (input: unknown): Promise<unknown> => {
         const context = Context.current();
         const beat = setInterval(() => {
           context.heartbeat();
         }, HEARTBEAT_MS);
         try {
-          return await oneAtATime(input.id, () => (step as (input: unknown) => Promise<unknown>)(input));
+          return await (step as (input: unknown) => Promise<unknown>)(input);
         } finally {
           clearInterval(beat);
         }

@@ -1,6 +1,6 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { Apart } from '../support/apart';
-import type { Killable } from '../support/apart';
+import type { Killable, Supervised } from '../support/apart';
 import { anRfc, ChangePeople, Platform } from '../support/change';
 import type { JsonObject } from '../../domain/json';
 
@@ -105,4 +105,71 @@ describe('a change whose processes are killed', () => {
     await people.reaches(id, 'completed');
     expect((await platform.done()).filter((line) => line === 'begin 1.4.0 50')).toHaveLength(1);
   }, 120_000);
+});
+
+/** Those of a type that were told of a change, in order. */
+async function told(type: string, id: string) {
+  const events = await apart.withLedger((ledger) => ledger.events({ type, limit: 1_000 }));
+  return events.filter(({ data }) => data.proposal === id);
+}
+
+async function isCarryingOut({ pid }: Supervised): Promise<boolean> {
+  return (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim() !== '';
+}
+
+/** Two processes that carry changes out: which of them does it is for the database to say. */
+describe('a change that two processes could carry out', () => {
+  let second: Supervised;
+  beforeAll(() => {
+    second = apart.another('operations');
+  });
+  afterAll(() => second.stop());
+
+  /** A change of which one process applies a step: the process. */
+  async function held(): Promise<{ readonly id: string; readonly holder: Supervised }> {
+    const id = await running('deploy');
+    await isDone('begin 1.4.0 50');
+    const carrying = await Promise.all([apart.operations, second].map(isCarryingOut));
+    expect(carrying.filter(Boolean)).toHaveLength(1);
+    return { id, holder: carrying[0] ? apart.operations : second };
+  }
+
+  async function isBegunAgain(): Promise<void> {
+    const isSecond = async () =>
+      (await platform.done()).filter((line) => line === 'begin 1.4.0 50').length === 2;
+    for (let tries = 0; !(await isSecond()); tries++) {
+      if (tries === 600) throw new Error(`nobody took over: ${apart.lastWords()}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** The command of before would have written its own line. */
+  async function isDoneOnce(id: string): Promise<void> {
+    await goOn('deploy');
+    expect(await people.reaches(id, 'completed')).toMatchObject({ percent: 100 });
+    expect((await platform.done()).filter((line) => line === 'deploy 1.4.0 50')).toHaveLength(1);
+    const fences = (await told('change_step_begun', id)).map(({ data }) => [data.step, data.fence]);
+    expect(fences).toEqual([
+      [0, 1],
+      [0, 2],
+      [1, expect.any(Number)],
+    ]);
+    expect(await told('change_step_applied', id)).toHaveLength(2);
+  }
+
+  it('goes on in the other where the one that holds it is killed, and nothing runs twice at a time', async () => {
+    const { id, holder } = await held();
+    await holder.kill();
+    await isBegunAgain();
+    await isDoneOnce(id);
+  }, 180_000);
+
+  it('goes on in the other where the one that holds it stands still, and what that says later counts for nothing', async () => {
+    const { id, holder } = await held();
+    holder.freeze();
+    await isBegunAgain();
+    holder.thaw();
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await isDoneOnce(id);
+  }, 180_000);
 });

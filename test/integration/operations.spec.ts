@@ -28,7 +28,9 @@ async function operations(document: JsonObject): Promise<ConfiguredOperations> {
   return new ConfiguredOperations(await readOperations(file));
 }
 
-const context = (percent = 10) => ({ change: 'change.x', percent, signal: new AbortController().signal });
+const context = (percent = 10) => ({
+  ...{ change: 'change.x', percent, fence: 7, signal: new AbortController().signal },
+});
 const sh = (script: string, more: JsonObject = {}): JsonObject => ({
   ...{ kind: 'command', program: '/bin/sh', arguments: ['-c', script, 'sh', '{text}'], timeout_seconds: 20 },
   ...{ parameters: { text: '.*' }, repeatable: true, ...more },
@@ -42,10 +44,13 @@ describe('a command', () => {
   it('gets its parameters as they are, and nothing of our environment', async () => {
     process.env.ATB_SECRET_OF_OURS = 'secret';
     const all = await operations({
-      operations: { say: sh('echo "$1|$ATB_CHANGE|$ATB_PERCENT|$ATB_SECRET_OF_OURS"') },
+      operations: { say: sh('echo "$1|$ATB_CHANGE|$ATB_PERCENT|$ATB_FENCE|$ATB_SECRET_OF_OURS"') },
     });
     const said = await all.run(action('say', { text: '$(id); `id` "; rm -rf / #' }), context());
-    expect(said).toMatchObject({ good: true, detail: 'exit code 0: $(id); `id` "; rm -rf / #|change.x|10|' });
+    expect(said).toMatchObject({
+      good: true,
+      detail: 'exit code 0: $(id); `id` "; rm -rf / #|change.x|10|7|',
+    });
     delete process.env.ATB_SECRET_OF_OURS;
   });
 

@@ -42,7 +42,7 @@ export interface Killable {
 }
 
 /** A process of ours, started again whenever it ends. */
-class Supervised implements Killable {
+export class Supervised implements Killable {
   private child: ChildProcess | undefined;
   private wanted = false;
   private ended: Promise<void> = Promise.resolve();
@@ -64,6 +64,19 @@ class Supervised implements Killable {
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  /** Stands still, as a machine that is paused, until it is thawed. */
+  freeze(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child?.kill('SIGCONT');
   }
 
   /** Ends in good order, and stays ended. Answers its exit code. */
@@ -246,6 +259,13 @@ export class Apart {
     return { code, said };
   }
 
+  /** One more of this program beside the first, until it is stopped. */
+  another(name: 'operations'): Supervised {
+    const more = new Supervised(programOf(name), this.environment, join(this.directory, `${name}-2.log`));
+    more.start();
+    return more;
+  }
+
   /** A caller with an identity of the example company that asks until it is answered. */
   as(name: string): HttpCaller {
     const known = this.callers.get(name);
@@ -304,7 +324,9 @@ export class Apart {
 
   /** The end of what both said, for whoever wonders why a test failed. */
   lastWords(): string {
-    return `${this.worker.lastWords()}\n${this.agentauth.lastWords()}`;
+    return [this.worker, this.agentauth, this.operations]
+      .map((process) => (process.pid === undefined ? '' : process.lastWords()))
+      .join('\n');
   }
 }
 

@@ -16,6 +16,7 @@ import { toldNotification } from './0096-told-notification';
 import { reversal } from './0100-reversal';
 import { stoppedTier } from './0110-stopped-tier';
 import { incidentWatch } from './0111-incident-watch';
+import { changeHold } from './0128-change-hold';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -38,4 +39,5 @@ export const MIGRATIONS: readonly Migration[] = [
   reversal,
   stoppedTier,
   incidentWatch,
+  changeHold,
 ];
