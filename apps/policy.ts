@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Logger } from '@nestjs/common';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
+import { handBundleOver } from '../adapters/opa/bundle-handoff';
 import { BundlePolicy } from '../adapters/opa/bundle-policy';
 import { PolicyRecorder } from '../adapters/opa/policy-recorder';
 import { SidecarPolicy } from '../adapters/opa/sidecar-policy';
@@ -9,52 +10,54 @@ import type { PolicyChange, PolicyEngine, PolicyGate } from '../domain/ports';
 import type { Environment } from './environment';
 
 /** Where policy comes from. Without a signed bundle, or a sidecar that demands one, nothing starts (attack 2). */
-export type PolicyConfiguration =
-  | {
-      readonly engine: 'wasm';
-      readonly bundleFile: string;
-      readonly publicKeyFile: string;
-      /** Where what is asked is recorded, to try a changed policy on it; undefined where nothing is. */
-      readonly recordFile: string | undefined;
-      /** Beside the first, to be compared with it, and to decide a share; of the worker. */
-      readonly candidateFile: string | undefined;
-      /** Where what the two decide otherwise is listed. */
-      readonly shadowFile: string | undefined;
-      /** Whether a bundle decides only by Security's approval. */
-      readonly approval: 'required' | 'none';
-      readonly pollSeconds: number;
-    }
-  | {
-      readonly engine: 'opa';
-      readonly url: string;
-      readonly tokenFile: string;
-      readonly timeoutMs: number;
-      readonly pollSeconds: number;
-    };
+export interface PolicyConfiguration {
+  readonly bundleFile: string;
+  readonly publicKeyFile: string;
+  /** Where what is asked is recorded, to try a changed policy on it; undefined where nothing is. */
+  readonly recordFile: string | undefined;
+  /** Beside the first, to be compared with it, and to decide a share; of worker and broker. */
+  readonly candidateFile: string | undefined;
+  /** Where what the two decide otherwise is listed. */
+  readonly shadowFile: string | undefined;
+  readonly pollSeconds: number;
+  /** Who evaluates it in place of the process. */
+  readonly sidecar: SidecarConfiguration | undefined;
+}
+
+interface SidecarConfiguration {
+  readonly url: string;
+  readonly tokenFile: string;
+  readonly timeoutMs: number;
+  /** Where it is given its bundle, on loopback. */
+  readonly bundlePort: number;
+}
+
+// OPA asks for its bundle every second or two, and may have to be started yet.
+const SIDECAR_STARTS_WITHIN_MS = 30_000;
+const SIDECAR_POLL_SECONDS = 1;
 
 /** A policy that can be let go of. */
 export type OpenPolicy = PolicyEngine & { close(): void | Promise<void> };
 
 export function policyConfiguration(environment: Environment): PolicyConfiguration {
-  const pollSeconds = environment.integer('ATB_POLICY_POLL_SECONDS', 10, { min: 1, max: 3_600 });
-  if (environment.oneOf('ATB_POLICY', ['wasm', 'opa'], 'wasm') === 'wasm') {
-    return {
-      engine: 'wasm',
-      bundleFile: environment.required('ATB_POLICY_BUNDLE_FILE'),
-      publicKeyFile: environment.required('ATB_POLICY_PUBLIC_KEY_FILE'),
-      recordFile: environment.optional('ATB_POLICY_RECORD_FILE'),
-      candidateFile: environment.optional('ATB_POLICY_CANDIDATE_FILE'),
-      shadowFile: environment.optional('ATB_POLICY_SHADOW_FILE'),
-      approval: environment.oneOf('ATB_POLICY_APPROVAL', ['required', 'none'], 'required'),
-      pollSeconds,
-    };
-  }
+  const isAsked = environment.oneOf('ATB_POLICY', ['wasm', 'opa'], 'wasm') === 'opa';
   return {
-    engine: 'opa',
+    bundleFile: environment.required('ATB_POLICY_BUNDLE_FILE'),
+    publicKeyFile: environment.required('ATB_POLICY_PUBLIC_KEY_FILE'),
+    recordFile: environment.optional('ATB_POLICY_RECORD_FILE'),
+    candidateFile: environment.optional('ATB_POLICY_CANDIDATE_FILE'),
+    shadowFile: environment.optional('ATB_POLICY_SHADOW_FILE'),
+    pollSeconds: environment.integer('ATB_POLICY_POLL_SECONDS', 10, { min: 1, max: 3_600 }),
+    sidecar: isAsked ? sidecarConfiguration(environment) : undefined,
+  };
+}
+
+function sidecarConfiguration(environment: Environment): SidecarConfiguration {
+  return {
     url: environment.required('ATB_OPA_URL'),
     tokenFile: environment.required('ATB_OPA_TOKEN_FILE'),
     timeoutMs: environment.integer('ATB_OPA_TIMEOUT_MS', 500, { min: 10, max: 5_000 }),
-    pollSeconds,
+    bundlePort: environment.port('ATB_OPA_BUNDLE_PORT', 8182),
   };
 }
 
@@ -69,24 +72,50 @@ export async function openPolicy(
 }
 
 async function engineOf(configuration: PolicyConfiguration, gate: PolicyGate): Promise<OpenPolicy> {
-  if (configuration.engine === 'wasm') {
-    const { recordFile } = configuration;
-    const log = new Logger('Policy');
-    const recorder =
-      recordFile === undefined
-        ? undefined
-        : new PolicyRecorder(recordFile, (error) => {
-            log.error(`what policy is asked cannot be recorded: ${error.message}`);
-          });
-    const { approval } = configuration;
-    return BundlePolicy.open({
-      ...configuration,
-      recorder,
-      gate: approval === 'required' ? gate : undefined,
+  const { sidecar, recordFile } = configuration;
+  if (sidecar !== undefined) return besideOpa(await BundlePolicy.open({ ...configuration, gate }), sidecar);
+  const log = new Logger('Policy');
+  const recorder =
+    recordFile === undefined
+      ? undefined
+      : new PolicyRecorder(recordFile, (error) => {
+          log.error(`what policy is asked cannot be recorded: ${error.message}`);
+        });
+  return BundlePolicy.open({ ...configuration, recorder, gate });
+}
+
+/**
+ * The policy in an OPA sidecar, which is given the bundles that this process took, and no other: each was approved, and the
+ * one before decides until then. What else the sidecar may answer by counts for nothing.
+ */
+async function besideOpa(
+  bundles: BundlePolicy,
+  { url, tokenFile, timeoutMs, bundlePort }: SidecarConfiguration,
+): Promise<OpenPolicy> {
+  const undo: (() => void | Promise<void>)[] = [() => bundles.close()];
+  const close = async () => {
+    for (const step of undo.reverse()) await step();
+  };
+  try {
+    const token = (await readFile(tokenFile, 'utf8')).trim();
+    const handoff = await handBundleOver({ port: bundlePort, token, bundle: () => bundles.bundle });
+    undo.push(() => handoff.close());
+    const opa = await SidecarPolicy.connect({
+      ...{ url, token, timeoutMs, pollSeconds: SIDECAR_POLL_SECONDS },
+      mayDecide: (revision) => bundles.hasTaken(revision),
+      startsWithinMs: SIDECAR_STARTS_WITHIN_MS,
     });
+    const closeOpa = opa.close.bind(opa);
+    undo.push(closeOpa);
+    bundles.onChange((change) => {
+      // What was taken decides when OPA has it, which tells so itself.
+      if (change.change === 'refused') opa.tell(change);
+    });
+    return Object.assign(opa, { close });
+  } catch (error) {
+    await close();
+    throw error;
   }
-  const token = (await readFile(configuration.tokenFile, 'utf8')).trim();
-  return SidecarPolicy.connect({ ...configuration, token });
 }
 
 /** The same policy, with the time that each question takes measured. */

@@ -41,15 +41,19 @@ export class BundlePolicy implements PolicyEngine {
   private watcher: FSWatcher | undefined;
   private poll: NodeJS.Timeout | undefined;
   private refusal = '';
+  private readonly taken = new Set<string>();
   private looking: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly files: BundleFiles,
     private readonly publicKeyPem: string,
     private current: WasmPolicy,
+    private bytes: Uint8Array,
     /** Of the bytes that were looked at last, good or not: what does not change is told once. */
     private seen: string,
-  ) {}
+  ) {
+    this.taken.add(current.revision);
+  }
 
   /** Throws `configuration_invalid` where the first bundle is not good: there is no start without policy. */
   static async open(files: BundleFiles): Promise<BundlePolicy> {
@@ -58,7 +62,7 @@ export class BundlePolicy implements PolicyEngine {
       const publicKeyPem = await readFile(files.publicKeyFile, 'utf8');
       const bytes = await readFile(files.bundleFile);
       const policy = await loaded(bytes, publicKeyPem, files, null);
-      const engine = new BundlePolicy(files, publicKeyPem, policy, digest(bytes));
+      const engine = new BundlePolicy(files, publicKeyPem, policy, bytes, digest(bytes));
       engine.watch();
       return engine;
     } catch (cause) {
@@ -69,6 +73,16 @@ export class BundlePolicy implements PolicyEngine {
 
   get revision(): string {
     return this.current.revision;
+  }
+
+  /** The signed bundle that decides. */
+  get bundle(): Uint8Array {
+    return this.bytes;
+  }
+
+  /** Whether a bundle of this revision decides, or did. */
+  hasTaken(revision: string): boolean {
+    return this.taken.has(revision);
   }
 
   snapshot(): PolicyEngine {
@@ -162,6 +176,8 @@ export class BundlePolicy implements PolicyEngine {
       if (policy.revision === previous) return;
       this.refusal = '';
       this.current = policy;
+      this.bytes = bytes;
+      this.taken.add(policy.revision);
       this.listeners.tell({ change: 'loaded', revision: policy.revision, previous });
     } catch (error) {
       const code = isAtbError(error) ? error.code : undefined;

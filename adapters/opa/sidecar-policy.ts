@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { circuitBreaker, ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
 import type { CircuitBreakerPolicy } from 'cockatiel';
 import { parseChangePlan } from '../../domain/change';
@@ -7,6 +8,7 @@ import type { DigestPlan } from '../../domain/digest-plan';
 import { parseReviewDecision } from '../../domain/break-glass-review';
 import type { ReviewDecision, ReviewQuestion } from '../../domain/break-glass-review';
 import { AtbError } from '../../domain/error';
+import { visible } from '../../domain/foreign-text';
 import { parseIdentityAnswer } from '../../domain/identity-mapping';
 import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-mapping';
 import { isJsonObject } from '../../domain/json';
@@ -38,11 +40,16 @@ export interface SidecarOptions {
   readonly token: string;
   readonly timeoutMs: number;
   readonly pollSeconds: number;
+  /** Whether a policy of this revision may decide. */
+  readonly mayDecide: (revision: string) => boolean;
+  /** How long a sidecar that is given its first bundle is waited for; not at all unless told. */
+  readonly startsWithinMs?: number;
 }
 
 // A sidecar that failed five times in a row is not asked for a second: nobody waits for its timeout meanwhile.
 const FAILURES_THAT_OPEN = 5;
 const OPEN_MS = 1_000;
+const ASK_AGAIN_MS = 100;
 
 interface Answered {
   readonly result: unknown;
@@ -149,6 +156,9 @@ export class SidecarPolicy extends Asking implements PolicyEngine {
     pollSeconds: number,
   ) {
     super();
+    sidecar.onRefused = (reason) => {
+      this.tell({ change: 'refused', revision: this.known, code: 'policy_not_approved', reason });
+    };
     this.poll = setInterval(() => {
       // Out of reach: each decision says so, and there is nothing to tell of a change.
       this.ask('revision', {}).catch(() => undefined);
@@ -160,8 +170,16 @@ export class SidecarPolicy extends Asking implements PolicyEngine {
   static async connect(options: SidecarOptions): Promise<SidecarPolicy> {
     requirePrivate(options.url);
     const sidecar = new Sidecar(options);
-    const { revision } = await sidecar.ask('revision', {});
-    return new SidecarPolicy(sidecar, revision, options.pollSeconds);
+    const until = Date.now() + (options.startsWithinMs ?? 0);
+    for (;;) {
+      try {
+        const { revision } = await sidecar.ask('revision', {});
+        return new SidecarPolicy(sidecar, revision, options.pollSeconds);
+      } catch (error) {
+        if (Date.now() >= until) throw error;
+        await sleep(ASK_AGAIN_MS);
+      }
+    }
   }
 
   get revision(): string {
@@ -174,6 +192,11 @@ export class SidecarPolicy extends Asking implements PolicyEngine {
 
   onChange(listener: (change: PolicyChange) => void): () => void {
     return this.listeners.add(listener);
+  }
+
+  /** Tells those who want to hear of changes of one that the sidecar knows nothing of. */
+  tell(change: PolicyChange): void {
+    this.listeners.tell(change);
   }
 
   close(): void {
@@ -231,9 +254,24 @@ class Sidecar {
     breaker: new ConsecutiveBreaker(FAILURES_THAT_OPEN),
   });
 
+  private refused = '';
+  /** Told once of each policy that answers and may not decide. */
+  onRefused: (reason: string) => void = () => undefined;
+
   constructor(private readonly options: SidecarOptions) {}
 
+  /** Throws `policy_unavailable`, also where another policy answers than one that may decide. */
   async ask(path: string, input: unknown): Promise<Answered> {
+    const answered = await this.reach(path, input);
+    const { revision } = answered;
+    if (this.options.mayDecide(revision)) return answered;
+    const reason = `OPA answers by policy ${visible(revision)}, which was not approved`;
+    if (revision !== this.refused) this.onRefused(reason);
+    this.refused = revision;
+    throw new AtbError('policy_unavailable', reason);
+  }
+
+  private async reach(path: string, input: unknown): Promise<Answered> {
     try {
       return await this.breaker.execute(() => this.send(path, input));
     } catch (cause) {

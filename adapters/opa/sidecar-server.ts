@@ -6,7 +6,9 @@ export interface SidecarServerOptions {
   /** An `opa`. */
   readonly executable: string;
   /** Where the bundle is: OPA reads a file once, and asks a server for a newer one every few seconds. */
-  readonly bundle: { readonly file: string } | { readonly server: string; readonly path: string };
+  readonly bundle:
+    | { readonly file: string }
+    | { readonly server: string; readonly path: string; readonly tokenFile?: string };
   readonly publicKeyFile: string;
   /** What the bundle's signature calls its key. */
   readonly keyId: string;
@@ -15,11 +17,16 @@ export interface SidecarServerOptions {
   /** Its log is written here. */
   readonly folder: string;
   readonly healthyWithinMs?: number;
+  /** Resolve as soon as it listens: who gives it its bundle may come later. */
+  readonly withoutBundle?: boolean;
 }
 
 /** How an OPA is started that takes its policy from a signed bundle alone, and answers to the token's holder alone. */
 export function sidecarArguments(
-  options: Omit<SidecarServerOptions, 'executable' | 'token' | 'folder' | 'healthyWithinMs'>,
+  options: Omit<
+    SidecarServerOptions,
+    'executable' | 'token' | 'folder' | 'healthyWithinMs' | 'withoutBundle'
+  >,
 ): string[] {
   const { bundle, publicKeyFile, keyId, port } = options;
   const settings = {
@@ -28,6 +35,9 @@ export function sidecarArguments(
       ? { 'bundles.atb.resource': `file://${bundle.file}` }
       : {
           'services.atb.url': bundle.server,
+          ...(bundle.tokenFile !== undefined && {
+            'services.atb.credentials.bearer.token_path': bundle.tokenFile,
+          }),
           'bundles.atb.service': 'atb',
           'bundles.atb.resource': bundle.path,
         }),
@@ -43,7 +53,7 @@ export function sidecarArguments(
   ];
 }
 
-/** Starts an OPA sidecar on loopback, and waits until its bundle is active. */
+/** Starts an OPA sidecar on loopback, and waits until its bundle is active, unless told otherwise. */
 export function startSidecar(options: SidecarServerOptions): Promise<ServerProcess> {
   return startServerProcess({
     title: 'OPA',
@@ -56,7 +66,8 @@ export function startSidecar(options: SidecarServerOptions): Promise<ServerProce
     async isHealthy() {
       const answer = await fetch(`http://127.0.0.1:${options.port}/health?bundles`);
       await answer.body?.cancel();
-      if (!answer.ok) throw new Error(`OPA answered ${answer.status}`);
+      // Without a bundle it refuses whatever it is asked, this too.
+      if (!answer.ok && options.withoutBundle !== true) throw new Error(`OPA answered ${answer.status}`);
     },
   });
 }

@@ -22,7 +22,7 @@ export async function withCandidate(
   ports: CandidatePorts,
   metrics: WorkerMetrics,
 ): Promise<OpenPolicy> {
-  if (configuration.engine !== 'wasm' || configuration.candidateFile === undefined) return stable;
+  if (configuration.candidateFile === undefined) return stable;
   const log = new Logger('Policy');
   const { candidateFile: bundleFile, publicKeyFile, pollSeconds, shadowFile } = configuration;
   const list =

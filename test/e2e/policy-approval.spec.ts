@@ -6,12 +6,16 @@ import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa
 import { registrationConfiguration } from '../../apps/registration/configuration';
 import { startRegistration } from '../../apps/registration/registration';
 import type { JsonObject } from '../../domain/json';
-import type { Proposed } from '../../domain/proposal';
+import { portsFrom } from '../../apps/atb/dev/ports';
+import { SILENT } from '../../apps/atb/dev/progress';
+import { startStack } from '../../apps/atb/dev/stack';
 import { atbIn } from '../support/atb';
 import { Apart } from '../support/apart';
 import { builtPolicy } from '../support/policy-bundle';
+import { approvePolicy, policyProposal } from '../support/policy-approval';
 import { Signer } from '../support/signer';
-import { TestStack } from '../support/stack';
+import { changedPolicy } from '../support/policy';
+import { freePortBase, TestStack } from '../support/stack';
 
 let stack: TestStack;
 let heidi: Signer;
@@ -19,7 +23,7 @@ let dave: Signer;
 let genesis: string;
 
 beforeAll(async () => {
-  stack = await TestStack.start({ ATB_POLICY_POLL_SECONDS: '1', ATB_POLICY_APPROVAL: 'required' });
+  stack = await TestStack.start({ ATB_POLICY_POLL_SECONDS: '1' });
   heidi = new Signer(stack, 'person/heidi', 'team_lead');
   dave = new Signer(stack, 'person/dave', 'security_lead');
   genesis = await deciding();
@@ -73,16 +77,6 @@ async function isRefused(revision: string): Promise<void> {
   }
 }
 
-const approval = (
-  revision: string,
-  digest: string,
-  tests: JsonObject = { passed: 262, failed: 0 },
-): Proposed => ({
-  kind: 'policy_bundle',
-  name: revision,
-  content: { revision, bundle_digest: digest, tests },
-});
-
 describe('a policy bundle (operating model §2.3)', () => {
   it('that Security has not approved decides nothing, whoever signed it: the old one stays, and log and metrics say so', async () => {
     const { bytes, revision } = await aBundle({ more: 'unapproved' });
@@ -102,7 +96,7 @@ describe('a policy bundle (operating model §2.3)', () => {
     const { bytes, revision, digest } = await aBundle({ more: 'approved' });
     await deliver(bytes);
     await isRefused(revision);
-    const proposed = approval(revision, digest);
+    const proposed = policyProposal({ revision, digest });
     const id = String((await heidi.propose(proposed)).body.proposal_id);
     expect(await heidi.signOff(id, proposed, 'security_review')).toMatchObject({ status: 403 });
     expect(await deciding()).toBe(genesis);
@@ -118,7 +112,7 @@ describe('a policy bundle (operating model §2.3)', () => {
 
   it('that was changed by one byte after its approval decides nothing', async () => {
     const { bytes, revision, digest } = await aBundle({ more: 'reviewed' });
-    const proposed = approval(revision, digest);
+    const proposed = policyProposal({ revision, digest });
     const id = String((await heidi.propose(proposed)).body.proposal_id);
     await dave.signOff(id, proposed, 'security_review');
     const changed = await aBundle({ more: 'reviewee' });
@@ -126,7 +120,7 @@ describe('a policy bundle (operating model §2.3)', () => {
     await isRefused(changed.revision);
     // And one whose revision was approved with another digest.
     const other = await aBundle({ more: 'digest' });
-    const wrong = approval(other.revision, digest);
+    const wrong = policyProposal({ revision: other.revision, digest });
     const wrongId = String((await heidi.propose(wrong)).body.proposal_id);
     await dave.signOff(wrongId, wrong, 'security_review');
     await deliver(other.bytes);
@@ -141,7 +135,7 @@ describe('a policy bundle (operating model §2.3)', () => {
   it('is proposed with green tests only', async () => {
     const { revision, digest } = await aBundle({ more: 'red' });
     for (const tests of [{ passed: 261, failed: 1 }, { passed: 0, failed: 0 }, {}]) {
-      expect(await heidi.propose(approval(revision, digest, tests))).toMatchObject({
+      expect(await heidi.propose(policyProposal({ revision, digest }, tests))).toMatchObject({
         status: 400,
         body: { code: 'proposal_malformed' },
       });
@@ -191,11 +185,7 @@ describe('a process of its own', () => {
       (await apart.as('agent/crm-assistant').post('/plan', { act: 'crm.contact.read' })).body.policy_revision;
     expect(await revisionOf()).toBe(genesis);
     const approved = await aBundle({ more: 'apart' }, apart.directory);
-    const proposed = approval(approved.revision, approved.digest);
-    const id = String(
-      (await new Signer(apart, 'person/heidi', 'team_lead').propose(proposed)).body.proposal_id,
-    );
-    await new Signer(apart, 'person/dave', 'security_lead').signOff(id, proposed, 'security_review');
+    await approvePolicy(apart, approved);
     await deliver(approved.bytes, apart.directory);
     for (let tries = 0; (await revisionOf()) !== approved.revision; tries++) {
       if (tries === 200) throw new Error('AgentAuth does not forecast by the approved policy');
@@ -205,7 +195,7 @@ describe('a process of its own', () => {
 
   let apart: Apart;
   beforeAll(async () => {
-    apart = await Apart.start({ ATB_POLICY_APPROVAL: 'required', ATB_POLICY_POLL_SECONDS: '1' });
+    apart = await Apart.start({ ATB_POLICY_POLL_SECONDS: '1' });
   }, 180_000);
   afterAll(() => apart.stop());
 });
@@ -237,6 +227,34 @@ describe('the registration', () => {
     await deliver((await aBundle({})).bytes);
     await (await starting()).close();
   });
+});
+
+describe('a development stack that finds another policy than the one that decides', () => {
+  it('has its own people approve it, and starts with it then', async () => {
+    await stack.stack.stop();
+    const policy = await changedPolicy((data) => {
+      data.requests.poll.interval_seconds += 1;
+    });
+    const again = await startStack({
+      stateDirectory: stack.directory,
+      ports: portsFrom(await freePortBase()),
+      progress: SILENT,
+      environment: { ATB_POLICY_DIR: policy },
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+    try {
+      const { revision } = openUnverifiedBundle(await readFile(bundleFile()));
+      expect(revision).not.toBe(genesis);
+      const metrics = await (await fetch(`${again.agentauthAdminUrl}/metrics`)).text();
+      expect(metrics).toContain(`atb_policy_revision{revision="${revision}"} 1`);
+      const events = await (await stack.ledger()).events({ type: 'proposal_approved', limit: 100 });
+      expect(events.map(({ data }) => data.name)).toContain(revision);
+    } finally {
+      await again.stop();
+    }
+  }, 180_000);
 });
 
 async function atb(...argv: string[]) {

@@ -2,16 +2,18 @@ import { createPrivateKey } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { packBundle, signBundle } from '../../adapters/opa/bundle';
+import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
 import { AGENTAUTH_ID } from '../../apps/atb/dev/example-company';
 import type { JsonObject } from '../../domain/json';
 import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
+import { approvePolicy } from '../support/policy-approval';
 import { aPolicyKey, builtPolicy } from '../support/policy-bundle';
 import { TestStack } from '../support/stack';
 
 const HOUR = 3_600_000;
 let stack: TestStack;
+const approved = new Set<string>();
 
 beforeAll(async () => {
   stack = await TestStack.start({ ATB_POLICY_POLL_SECONDS: '1' });
@@ -28,6 +30,9 @@ async function deliver(velocity: JsonObject[], key = 'policy/signing-key.pem'): 
       ? aPolicyKey().privateKey
       : createPrivateKey(await readFile(join(stack.directory, key)));
   const bundle = join(stack.directory, 'policy', 'bundle.tar.gz');
+  const opened = openUnverifiedBundle(bytes);
+  if (key !== 'another' && !approved.has(revision)) await approvePolicy(stack, opened);
+  if (key !== 'another') approved.add(revision);
   await writeFile(`${bundle}.next`, await signBundle(bytes, { privateKey, keyId: 'policy' }));
   await rename(`${bundle}.next`, bundle);
   return revision;

@@ -4,12 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
 import type { JsonObject } from '../../domain/json';
-import type { Proposed } from '../../domain/proposal';
 import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
 import { LEG } from '../support/http';
 import { builtPolicy } from '../support/policy-bundle';
-import { Signer } from '../support/signer';
+import { approvePolicy } from '../support/policy-approval';
 import { TestStack } from '../support/stack';
 
 let stack: TestStack;
@@ -83,13 +82,7 @@ describe('a candidate policy (operating model §2.3)', () => {
   });
 
   it('is asked beside the one that decides once it is approved: differences are counted and listed', async () => {
-    const proposed: Proposed = {
-      ...{ kind: 'policy_bundle', name: candidate },
-      content: { revision: candidate, bundle_digest: digest, tests: { passed: 262, failed: 0 } },
-    };
-    const made = await new Signer(stack, 'person/heidi', 'team_lead').propose(proposed);
-    const dave = new Signer(stack, 'person/dave', 'security_lead');
-    await dave.signOff(String(made.body.proposal_id), proposed, 'security_review');
+    await approvePolicy(stack, { revision: candidate, digest });
     await until(async () => {
       expect((await low()).status).toBe(201);
       return (await metric(DIFFERENT)) > 0;

@@ -4,31 +4,41 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
+import { HANDOFF_PATH } from '../../adapters/opa/bundle-handoff';
 import { startSidecar } from '../../adapters/opa/sidecar-server';
 import { obtainExecutable } from '../../adapters/process/executable';
 import type { ServerProcess } from '../../adapters/process/server-process';
 import { Approver } from '../support/approver';
-import { aDelivery, aPolicyKey, signedBundle } from '../support/policy-bundle';
+import { approvePolicy } from '../support/policy-approval';
+import { aDelivery, aPolicyKey, builtPolicy, signedBundle } from '../support/policy-bundle';
 import { TestStack } from '../support/stack';
 
 const key = aPolicyKey();
 const token = randomBytes(24).toString('hex');
 let delivery: Awaited<ReturnType<typeof aDelivery>>;
 let server: ServerProcess;
-let start: () => Promise<ServerProcess>;
+let start: (withoutBundle?: boolean) => Promise<ServerProcess>;
+let handoff: string;
 let stack: TestStack;
 
 beforeAll(async () => {
   const executable = await obtainExecutable('opa');
   delivery = await aDelivery(key, await signedBundle(key));
-  const bundle = { file: delivery.bundleFile };
-  const port = await freePort();
-  start = () => startSidecar({ ...delivery, bundle, executable, keyId: 'policy', token, port });
-  server = await start();
+  const [port, bundlePort] = [await freePort(), await freePort()];
   const tokenFile = join(delivery.folder, 'token');
   await writeFile(tokenFile, token);
+  // It gets its bundle from the worker, which starts after it.
+  handoff = `http://127.0.0.1:${bundlePort}`;
+  const bundle = { server: handoff, path: HANDOFF_PATH, tokenFile };
+  start = (withoutBundle = false) =>
+    startSidecar({ ...delivery, bundle, executable, keyId: 'policy', token, port, withoutBundle });
+  server = await start(true);
   stack = await TestStack.start({
     ...{ ATB_POLICY: 'opa', ATB_OPA_URL: `http://127.0.0.1:${port}`, ATB_OPA_TOKEN_FILE: tokenFile },
+    ...{ ATB_OPA_BUNDLE_PORT: String(bundlePort), ATB_POLICY_POLL_SECONDS: '1' },
+    ...{ ATB_POLICY_BUNDLE_FILE: delivery.bundleFile, ATB_POLICY_PUBLIC_KEY_FILE: delivery.publicKeyFile },
   });
 }, 120_000);
 
@@ -84,6 +94,70 @@ describe('the whole path with policy in an OPA sidecar', () => {
     expect((await low()).status).toBe(201);
     expect((await finance.post(`/requests/${id}/collect`)).status).toBe(200);
     expect((await stack.auditTypes(id)).filter((type) => type.startsWith('poa_issued'))).toHaveLength(1);
+  });
+});
+
+describe('a bundle for the sidecar', () => {
+  const revision = async () =>
+    String(
+      (await stack.as('agent/crm-assistant').post('/plan', { act: 'crm.contact.read' })).body.policy_revision,
+    );
+  const refusals = async () => (await stack.ledger()).events({ type: 'policy_refused', limit: 100 });
+
+  it('that Security has not approved is not given to it: the old one decides, and the log says so', async () => {
+    const before = await revision();
+    const bytes = await signedBundle(key, { more: 'unapproved' });
+    await delivery.deliver(bytes);
+    const unapproved = openUnverifiedBundle(bytes).revision;
+    for (let tries = 0; (await refusals()).length < 2; tries++) {
+      if (tries === 100) throw new Error('it was not refused');
+      await sleep(100);
+    }
+    expect((await refusals())[0]).toMatchObject({
+      reasons: ['policy_not_approved'],
+      data: { stays: before },
+    });
+    await sleep(3_000);
+    expect(await revision()).toBe(before);
+    expect((await low()).status).toBe(201);
+
+    await approvePolicy(stack, openUnverifiedBundle(bytes));
+    for (let tries = 0; (await revision()) !== unapproved; tries++) {
+      if (tries === 100) throw new Error('it was approved, and does not decide');
+      await sleep(100);
+    }
+    expect((await low()).status).toBe(201);
+  });
+
+  it('with the name of an approved one and other content is refused (attack: a forged revision)', async () => {
+    const before = await revision();
+    const { bytes } = packBundle({ ...(await builtPolicy()), rego: {} });
+    const forged = Buffer.from(
+      gunzipSync(bytes).toString('latin1').replaceAll(openUnverifiedBundle(bytes).revision, before),
+      'latin1',
+    );
+    await delivery.deliver(
+      await signBundle(gzipSync(forged), { privateKey: key.privateKey, keyId: 'policy' }),
+    );
+    for (
+      let tries = 0;
+      !(await refusals()).some(({ reasons }) => reasons[0] === 'policy_bundle_refused');
+      tries++
+    ) {
+      if (tries === 100) throw new Error('it was not refused');
+      await sleep(100);
+    }
+    expect(await revision()).toBe(before);
+  });
+
+  it('is given to the holder of the token alone', async () => {
+    for (const headers of [{}, { authorization: 'Bearer ' }, { authorization: `Bearer ${token}x` }]) {
+      expect((await fetch(`${handoff}/${HANDOFF_PATH}`, { headers })).status).toBe(401);
+    }
+    const authorization = `Bearer ${token}`;
+    expect((await fetch(`${handoff}/other`, { headers: { authorization } })).status).toBe(404);
+    const given = await fetch(`${handoff}/${HANDOFF_PATH}`, { headers: { authorization } });
+    expect(openUnverifiedBundle(new Uint8Array(await given.arrayBuffer())).revision).toBe(await revision());
   });
 });
 

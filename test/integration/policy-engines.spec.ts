@@ -31,7 +31,10 @@ const url = () => `http://127.0.0.1:${port}`;
 const started = () =>
   startSidecar({ ...delivery, bundle: delivery.served, executable, keyId: 'policy', token, port });
 const connected = (settings: Partial<Parameters<typeof SidecarPolicy.connect>[0]> = {}) =>
-  SidecarPolicy.connect({ url: url(), token, timeoutMs: 1_000, pollSeconds: 1, ...settings });
+  SidecarPolicy.connect({
+    ...{ url: url(), token, timeoutMs: 1_000, pollSeconds: 1, mayDecide: () => true },
+    ...settings,
+  });
 
 beforeAll(async () => {
   executable = await obtainExecutable('opa');
@@ -180,6 +183,29 @@ describe('a sidecar that changes, or goes away', () => {
     expect(sidecar.revision).toBe(before);
     await delivery.deliver(await signedBundle(key));
     await until(() => sidecar.revision !== before);
+  }, 30_000);
+
+  it('decides nothing by a policy that may not decide, and says so once', async () => {
+    const ours = sidecar.revision;
+    const guarded = await connected({ mayDecide: (revision) => revision === ours });
+    const changes: PolicyChange[] = [];
+    guarded.onChange((change) => changes.push(change));
+    expect((await guarded.principal(BOB)).known).toBe(true);
+    await delivery.deliver(await signedBundle(key, { collect_within_seconds: 903 }));
+    await until(() => changes.length > 0);
+    const step = guarded.snapshot();
+    await expect(guarded.principal(BOB)).rejects.toMatchObject({ code: 'policy_unavailable' });
+    await expect(step.principal(BOB)).rejects.toMatchObject({ code: 'policy_unavailable' });
+    expect(changes).toEqual([
+      {
+        ...{ change: 'refused', revision: ours, code: 'policy_not_approved' },
+        reason: `OPA answers by policy ${sidecar.revision}, which was not approved`,
+      },
+    ]);
+    await expect(connected({ mayDecide: () => false })).rejects.toMatchObject({ code: 'policy_unavailable' });
+    await delivery.deliver(await signedBundle(key));
+    await until(async () => (await guarded.principal(BOB)).known);
+    guarded.close();
   }, 30_000);
 
   it('gives no decision while it is away, fails fast after a few, and recovers by itself', async () => {

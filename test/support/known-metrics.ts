@@ -34,14 +34,13 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
     for (const registry of [metrics.registry, broker, worker.registry]) {
       const policy = await openPolicy(
         {
-          engine: 'wasm',
           bundleFile: files.policy.bundle,
           publicKeyFile: files.policy.publicKey,
           recordFile: undefined,
           candidateFile: undefined,
           shadowFile: undefined,
-          approval: 'none',
           pollSeconds: 3_600,
+          sidecar: undefined,
         },
         registry,
         { admit: () => Promise.resolve() },

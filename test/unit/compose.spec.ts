@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { HANDOFF_PATH } from '../../adapters/opa/bundle-handoff';
+import { sidecarArguments } from '../../adapters/opa/sidecar-server';
 import { readOperations } from '../../adapters/operations/definitions';
 import { agentAuthConfiguration } from '../../apps/agentauth/configuration';
 import { brokerConfiguration } from '../../apps/broker/configuration';
@@ -15,6 +17,7 @@ interface Service {
   readonly networks?: readonly string[];
   readonly tmpfs?: readonly string[];
   readonly read_only?: boolean;
+  readonly command?: readonly string[];
   readonly healthcheck?: { readonly test: readonly string[] };
 }
 
@@ -86,6 +89,25 @@ describe('the secrets of the compose file', () => {
       secrets.some((secret) => secret.startsWith('signing_key')),
     );
     expect(holders.map(([name]) => name)).toEqual(['worker']);
+  });
+});
+
+describe('the OPA sidecar of the compose file', () => {
+  it('gets its bundle from its worker alone, with the token, and verifies the signature', () => {
+    const { sidecar } = workerConfiguration(environmentOf('worker')).policy;
+    const { command = [], secrets } = service('opa');
+    const bundle = {
+      ...{ server: `http://127.0.0.1:${sidecar?.bundlePort}`, path: HANDOFF_PATH },
+      tokenFile: sidecar?.tokenFile ?? '',
+    };
+    const wanted = sidecarArguments({
+      ...{ bundle, keyId: 'policy', port: 8181, publicKeyFile: '/run/secrets/policy_public_key' },
+    }).filter((argument) => !argument.startsWith('--log-level'));
+    expect([...command].filter((argument) => !argument.startsWith('--log-level')).sort()).toEqual(
+      wanted.sort(),
+    );
+    expect(secrets).toEqual(['opa_token', 'policy_public_key']);
+    expect(sidecar?.url).toBe('http://127.0.0.1:8181');
   });
 });
 

@@ -79,7 +79,7 @@ export function registerPolicy(program: Command, surroundings: Surroundings): vo
       `
 Examples:
   atb policy sign --key policy-key.pem --new-key --out bundle.tar.gz
-  atb policy sign --key .atb/policy/signing-key.pem --out .atb/policy/bundle.tar.gz     (a running atb dev takes it)`,
+  atb policy sign --key .atb/policy/signing-key.pem --out next.tar.gz     (for a running atb dev: propose it then)`,
     )
     .action(async (options: SignOptions) => {
       const { privateKey, publicFile } = await signingKey(options);

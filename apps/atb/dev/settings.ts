@@ -8,6 +8,7 @@ import { AGENTAUTH_ID, BROKER_ID, EXAMPLE_TICKETS } from './example-company';
 import { developmentIdentities } from './identities';
 import type { DevelopmentIdentities } from './identities';
 import { signedPolicy } from './policy';
+import type { BuiltPolicy } from './policy';
 import type { StackPorts } from './ports';
 import { readOrCreate, writePrivate } from './state';
 import type { StateFiles } from './state';
@@ -15,14 +16,17 @@ import type { StateFiles } from './state';
 // The name of the example company's log, in each of its checkpoints.
 const LOG_NAME = 'audit.corp.example';
 
-/** Every key, identity, ticket and policy of the example company: made once. `policyDir` stands for policy/dist. */
+/**
+ * Every key, identity, ticket and policy of the example company: made once. `nextPolicy` waits for Security's approval.
+ * `policyDir` stands for policy/dist.
+ */
 export async function developmentSettings(
   files: StateFiles,
   policyDir: string | undefined,
-): Promise<DevelopmentIdentities> {
+): Promise<DevelopmentIdentities & { readonly nextPolicy: BuiltPolicy | null }> {
   await secrets(files);
-  await signedPolicy(files, policyDir);
-  return developmentIdentities(files);
+  const nextPolicy = await signedPolicy(files, policyDir);
+  return { ...(await developmentIdentities(files)), nextPolicy };
 }
 
 /** The settings of AgentAuth, the worker and the log on this machine, by their ATB_* names. */
@@ -46,8 +50,6 @@ export function developmentEnvironment(
     ATB_SIGNING_KEYS_FILE: mandateKeySetFile(files),
     ATB_POLICY_BUNDLE_FILE: files.policy.bundle,
     ATB_POLICY_PUBLIC_KEY_FILE: files.policy.publicKey,
-    // A development stack signs a policy of its own at each start.
-    ATB_POLICY_APPROVAL: 'none',
     ATB_TICKETS_FILE: files.tickets,
     ATB_NOTIFICATIONS_FILE: files.notifications,
     ATB_ACCESS_LOG_STDOUT: 'false',

@@ -34,8 +34,10 @@ import type { DevelopmentIdentities } from './identities';
 import { requireFree } from './ports';
 import type { StackPorts } from './ports';
 import type { Progress } from './progress';
+import { signOffPolicy } from './policy-sign-off';
 import { selfCheck } from './self-check';
 import { developmentEnvironment, developmentSettings } from './settings';
+import { ExamplePeople } from './sign-off';
 import { readOrCreate, removeQuietly, stateFiles, writePrivate } from './state';
 import type { StateFiles } from './state';
 
@@ -79,6 +81,9 @@ interface Stoppable {
   stop(): Promise<void>;
 }
 
+// An OPA sidecar is one process's own: where there is one, it is the worker's.
+const EMBEDDED_POLICY = { ATB_POLICY: 'wasm' };
+
 /** A part from the way to start it. */
 function partOf(starting: () => Promise<Stoppable>): Part {
   let running: Stoppable | undefined;
@@ -104,7 +109,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await requireFree(ports);
     const files = await stateFiles(options.stateDirectory);
     await removeQuietly(files.devJson);
-    const { identities, server, broker, systems } = await progress.step(
+    const { identities, server, broker, systems, nextPolicy } = await progress.step(
       'keys and identities of the example company',
       () => developmentSettings(files, options.environment?.ATB_POLICY_DIR ?? process.env.ATB_POLICY_DIR),
     );
@@ -171,7 +176,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       environment.ATB_OPERATIONS_FILE !== undefined && environment.ATB_OPERATIONS_FILE !== '';
     if (mayOperate) {
       const operations = await progress.step('what carries changes out', () =>
-        startOperations(operationsConfiguration(environment), options.onFatal),
+        startOperations(operationsConfiguration({ ...environment, ...EMBEDDED_POLICY }), options.onFatal),
       );
       undo.push(() => operations.stop());
     }
@@ -193,13 +198,24 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     );
     undo.push(() => agentauth.close());
 
+    const people = new ExamplePeople(agentauth.url, identities, files.caCertificate);
+    undo.push(() => {
+      people.close();
+      return Promise.resolve();
+    });
+    if (nextPolicy) {
+      await progress.step(`policy ${nextPolicy.revision}: tests, and Security's approval`, () =>
+        signOffPolicy(people, nextPolicy, { bundleFile: files.policy.bundle, policy: workerPorts.policy }),
+      );
+    }
+
     const brokerUrl = await progress.step(
       'two example systems, and the broker in front of them',
       async () => {
         await writeConnectors(ports, files);
-        await signOffConnectors(agentauth.url, identities, files);
+        await signOffConnectors(people, files.connectors);
         undo.push(await startExampleSystems(ports, files, systems));
-        const started = await startBroker(brokerConfiguration(environment), {
+        const started = await startBroker(brokerConfiguration({ ...environment, ...EMBEDDED_POLICY }), {
           environment,
           onDefect: (error) => {
             process.stderr.write(`broker: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
