@@ -17,7 +17,6 @@ import { recordRejectedSignal } from './signal-rejection';
 import { listStops, orderStop } from './stop';
 import type { Activities } from './types';
 import { exchangeToken } from './token-exchange';
-import { traced } from './trace';
 import { roomOf } from './velocity';
 import { recordVerdict } from './verdict';
 
@@ -40,15 +39,8 @@ export function createActivities(all: ActivityPorts): Activities {
   /** One step asks one revision of policy, from its first question to its last. */
   const step = <T>(
     work: (ports: ActivityPorts) => Promise<T>,
-    request?: Partial<Pick<PoaRequest, 'requestId' | 'traceId'>>,
-  ): Promise<T> =>
-    byCode(() =>
-      work({
-        ...all,
-        policy: all.policy.snapshot(request?.requestId),
-        ledger: traced(all.ledger, request?.traceId),
-      }),
-    );
+    request?: Pick<PoaRequest, 'requestId'>,
+  ): Promise<T> => byCode(() => work({ ...all, policy: all.policy.snapshot(request?.requestId) }));
   return {
     admitRequest: (request) => step((ports) => admitRequest(ports, request), request),
     issueAtOnce: (request) => step((ports) => issueAtOnce(ports, request), request),
@@ -61,7 +53,7 @@ export function createActivities(all: ActivityPorts): Activities {
     reassess: (input) => step((ports) => reassess(ports, input), input.request),
     recordRejectedSignal: (input) => step((ports) => recordRejectedSignal(ports, input), input.request),
     confirmCaller: (input) => step((ports) => confirmCaller(ports, input)),
-    revokeMandate: (input) => step((ports) => revokeMandate(ports, input), input),
+    revokeMandate: (input) => step((ports) => revokeMandate(ports, input)),
     digestPeriodSeconds: () => step((ports) => digestPeriodSeconds(ports)),
     tellInformed: (input) => step((ports) => tellInformed(ports, input)),
     listStops: (input) => step((ports) => listStops(ports, input)),

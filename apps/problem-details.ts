@@ -15,10 +15,10 @@ export interface Problem {
   /** What a mandate for the call would have to name: the `act` and `con` of POST /issue. */
   readonly needed?: { readonly act: string; readonly con: { readonly params: JsonObject } };
   /** The same as in the audit event and the access log (W3C Trace Context §3.2.2.3). */
-  readonly trace_id?: string;
+  readonly trace_id: string;
 }
 
-export function problemOf(error: AtbError, traceId?: string): Problem {
+export function problemOf(error: AtbError, traceId: string): Problem {
   return {
     type: `urn:atb:problem:${error.code}`,
     title: error.code.replaceAll('_', ' '),
@@ -29,6 +29,6 @@ export function problemOf(error: AtbError, traceId?: string): Problem {
     ...(error.errors.length > 0 && { errors: error.errors }),
     ...(error.needed && { needed: { act: error.needed.act, con: { params: error.needed.params } } }),
     ...(error.requestId !== undefined && { request_id: error.requestId }),
-    ...(traceId !== undefined && { trace_id: traceId }),
+    trace_id: traceId,
   };
 }

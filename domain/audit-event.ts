@@ -16,6 +16,8 @@ interface EventKind {
   readonly outcome: 'success' | 'refused' | 'failure';
   /** How much it should worry whoever watches. */
   readonly severity: 'informational' | 'low' | 'medium' | 'high' | 'critical';
+  /** Whether it also comes about without anybody's call, by a process, a schedule or an operator: then it has no trace. */
+  readonly uncalled?: true;
   readonly data: DataSchema;
 }
 
@@ -220,6 +222,7 @@ export const AUDIT_EVENTS = {
       'Somebody reset the workflow of the request to an earlier point, or ended it and started it again (`reasons`).',
     outcome: 'success',
     severity: 'high',
+    uncalled: true,
     data: data({ run: NAME }),
   },
   poa_escalated: {
@@ -307,6 +310,7 @@ export const AUDIT_EVENTS = {
     tells: 'The workflow of the request was cancelled, terminated or removed.',
     outcome: 'failure',
     severity: 'medium',
+    uncalled: true,
     data: ENDED,
   },
   probe_begun: {
@@ -354,6 +358,7 @@ export const AUDIT_EVENTS = {
     tells: 'A person stopped an agent, a connector, a request, a tier or everything.',
     outcome: 'success',
     severity: 'high',
+    uncalled: true,
     data: STOP,
   },
   poa_lift_proposed: {
@@ -537,18 +542,21 @@ export const AUDIT_EVENTS = {
     tells: 'A change stood on the agenda of a CAB.',
     outcome: 'success',
     severity: 'informational',
+    uncalled: true,
     data: data({ ...PROPOSAL, digest: DIGEST, cab: NAME }),
   },
   cab_held: {
     tells: 'The agenda of a CAB was told to its teams.',
     outcome: 'success',
     severity: 'informational',
+    uncalled: true,
     data: data({ cab: NAME, changes: COUNT, reviews: COUNT }),
   },
   incident_opened: {
     tells: 'An incident was opened: by an alert, the signed word of a person, or events of this log.',
     outcome: 'success',
     severity: 'high',
+    uncalled: true,
     data: data({
       ...INCIDENT,
       cause: TEXT,
@@ -562,6 +570,7 @@ export const AUDIT_EVENTS = {
     tells: 'Somebody who may not wanted to open an incident.',
     outcome: 'refused',
     severity: 'medium',
+    uncalled: true,
     data: data({
       ...INCIDENT,
       source: { enum: ['alert', 'hand', 'audit'] },
@@ -573,6 +582,7 @@ export const AUDIT_EVENTS = {
     tells: 'The ladder of an incident told people of a rung: the first, the next, or the last again.',
     outcome: 'success',
     severity: 'medium',
+    uncalled: true,
     data: data({ ...INCIDENT, rung: COUNT, roles: NAMES }),
   },
   incident_word_recorded: {
@@ -637,30 +647,35 @@ export const AUDIT_EVENTS = {
     tells: 'A policy bundle was verified and decides from now on.',
     outcome: 'success',
     severity: 'low',
+    uncalled: true,
     data: data({ revision: NAME, previous: orNull(NAME) }),
   },
   policy_refused: {
     tells: 'A policy bundle was refused; the one before still decides.',
     outcome: 'refused',
     severity: 'high',
+    uncalled: true,
     data: data({ stays: orNull(NAME), detail: TEXT }),
   },
   personal_data_erased: {
     tells: 'The key of a person was erased: what the log knew of them can be read by nobody any more.',
     outcome: 'success',
     severity: 'medium',
+    uncalled: true,
     data: data({ handle: DIGEST }),
   },
   configuration_loaded: {
     tells: 'A process began to work with this configuration: another digest, another configuration.',
     outcome: 'success',
     severity: 'low',
+    uncalled: true,
     data: data({ process: NAME, digest: DIGEST }),
   },
   signing_keys_loaded: {
     tells: 'A worker signs mandates with this key from now on; the others only verify.',
     outcome: 'success',
     severity: 'medium',
+    uncalled: true,
     data: data({ active: NAME, verifying: NAMES }),
   },
   retention_applied: {
@@ -668,6 +683,7 @@ export const AUDIT_EVENTS = {
       'What its store keeps no longer is about to be removed: recorded before it is. Never anything of this log.',
     outcome: 'success',
     severity: 'informational',
+    uncalled: true,
     data: data({
       stores: {
         type: 'array',
@@ -735,12 +751,14 @@ export const AUDIT_EVENTS = {
       'The broker uses a reversal mandate; after a crash it sends the same again, with the same Idempotency-Key.',
     outcome: 'success',
     severity: 'low',
+    uncalled: true,
     data: data({ ...REVERSED, ...USE }),
   },
   poa_reversed: {
     tells: 'The system took back what it had committed.',
     outcome: 'success',
     severity: 'low',
+    uncalled: true,
     data: data({ ...REVERSED, connector: NAME, status: COUNT }),
   },
   poa_reversal_failed: {
@@ -748,6 +766,7 @@ export const AUDIT_EVENTS = {
       'What was committed was not taken back, or nobody knows whether it was committed: people must look.',
     outcome: 'failure',
     severity: 'high',
+    uncalled: true,
     data: data({ ...REVERSED, connector: NAME, status: orNull(COUNT), code: NAME }),
   },
   poa_given_back: {

@@ -4,8 +4,6 @@ import type { MandateClaims } from './mandate';
 
 /** Asks the worker to revoke a mandate (RFC 7009 §2.1). */
 export interface RevocationRequest {
-  /** The trace of the call that asked for it (W3C Trace Context). */
-  readonly traceId?: string;
   readonly token: string;
   readonly evidence: IdentityEvidence;
 }

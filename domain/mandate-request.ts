@@ -125,8 +125,6 @@ export interface PoaRequest {
   readonly evidence: IdentityEvidence;
   /** What AgentAuth expects policy to say. It binds nobody: it only chooses between the short path and the long one. */
   readonly forecast: 'issue' | 'require' | 'deny';
-  /** The trace that the call belongs to (W3C Trace Context); absent in what was recorded before there was one. */
-  readonly traceId?: string;
 }
 
 /**

@@ -23,18 +23,12 @@ export function traceparentOf({ traceId, spanId, flags }: TraceContext): string 
   return `00-${traceId}-${spanId}-${flags}`;
 }
 
-/** The trace that a `traceparent` header names; undefined where it names none. */
-export function traceIdOf(traceparent: string | undefined): string | undefined {
-  return parseTraceparent(traceparent)?.traceId;
-}
-
 /** A span of a workflow, told when it has ended: only then is it known whole, and by whoever runs the workflow then. */
 export interface WorkflowSpan {
   readonly name: string;
   /** The `traceparent` of what it is a part of. */
   readonly parent: string;
-  /** Its own id, where others are part of it. */
-  readonly spanId: string | null;
+  readonly spanId: string;
   /** The `traceparent` of what it has to do with, in another trace. */
   readonly link: string | null;
   /** Epoch milliseconds, by the workflow's clock. */

@@ -50,8 +50,8 @@ function generated() {
   const { AUDIT_EVENTS, LEAF_SCHEMA } = compiled('audit-event.ts');
   const { ocsfClassOf } = compiled('ocsf-class.ts');
   const rows = Object.entries(AUDIT_EVENTS).map(
-    ([type, { tells, outcome, severity, data }]) =>
-      `| \`${type}\` | ${tells} | ${outcome} | ${severity} | ${ocsf(ocsfClassOf(type))} | ${members(data)} |`,
+    ([type, { tells, outcome, severity, uncalled, data }]) =>
+      `| \`${type}\` | ${tells} | ${outcome} | ${severity} | ${uncalled ? 'if called' : 'yes'} | ${ocsf(ocsfClassOf(type))} | ${members(data)} |`,
   );
   const schemas = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
@@ -63,10 +63,11 @@ function generated() {
     $defs: Object.fromEntries(Object.entries(AUDIT_EVENTS).map(([type, { data }]) => [type, data])),
   };
   const table = [
-    'A `?` marks what may be missing; what has no kind is text.',
+    'A `?` marks what may be missing; what has no kind is text. Under "trace": whether each has the `trace_id` of the call that led',
+    'to it, or only those that a call led to, and no process, schedule or operator by itself.',
     '',
-    '| type | tells | outcome | severity | OCSF class, activity | data |',
-    '| --- | --- | --- | --- | --- | --- |',
+    '| type | tells | outcome | severity | trace | OCSF class, activity | data |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows,
     '',
     'The JSON Schema of each is in [audit-events.schema.json](audit-events.schema.json).',

@@ -1,11 +1,12 @@
 import { defaultPayloadConverter } from '@temporalio/common';
-import { ContinueAsNew, proxySinks, workflowInfo } from '@temporalio/workflow';
+import { ContinueAsNew, currentUpdateInfo, proxySinks, workflowInfo } from '@temporalio/workflow';
 import type {
   ActivityInput,
   ContinueAsNewInput,
   Headers,
   LocalActivityInput,
   Next,
+  StartChildWorkflowExecutionInput,
   UpdateInput,
   WorkflowExecuteInput,
   WorkflowInboundCallsInterceptor,
@@ -23,6 +24,8 @@ import type { TraceContext, TraceSinks, WorkflowSpan } from '../domain/trace-con
 class RunTrace implements WorkflowInboundCallsInterceptor, WorkflowOutboundCallsInterceptor {
   private header: Headers = {};
   private own: string | null = null;
+  /** Of updates that are under way, by their ids. */
+  private readonly updates = new Map<string, Headers>();
 
   execute(
     input: WorkflowExecuteInput,
@@ -34,38 +37,51 @@ class RunTrace implements WorkflowInboundCallsInterceptor, WorkflowOutboundCalls
     // The run's id again, so that every worker that ever runs it knows it; random enough, and never used up.
     const spanId = runId.replaceAll('-', '').slice(-16);
     this.own = traceparentOf({ ...caller, spanId });
-    this.header = { [TRACE_HEADER]: defaultPayloadConverter.toPayload(this.own) };
+    this.header = headerOf({ ...caller, spanId });
     return told(next(input), {
       ...{ name: `RunWorkflow:${workflowType}`, parent: traceparentOf(caller), spanId, link: null },
       startedAt: runStartTime.getTime(),
     });
   }
 
-  /** A part of the trace of whoever asks; what it has done is a part of the run's. */
+  /** A part of the trace of whoever asks, with all that is done for it. */
   handleUpdate(
     input: UpdateInput,
     next: Next<WorkflowInboundCallsInterceptor, 'handleUpdate'>,
   ): Promise<unknown> {
     const caller = callerIn(input.headers);
     if (!caller) return next(input);
-    return told(next(input), {
-      ...{ name: `HandleUpdate:${input.name}`, parent: traceparentOf(caller), spanId: null, link: this.own },
-      startedAt: Date.now(),
-    });
+    const spanId = hash(`${workflowInfo().runId}/${input.updateId}`);
+    this.updates.set(input.updateId, headerOf({ ...caller, spanId }));
+    return told(
+      next(input),
+      {
+        ...{ name: `HandleUpdate:${input.name}`, parent: traceparentOf(caller), spanId, link: this.own },
+        startedAt: Date.now(),
+      },
+      () => this.updates.delete(input.updateId),
+    );
   }
 
   scheduleActivity(
     input: ActivityInput,
     next: Next<WorkflowOutboundCallsInterceptor, 'scheduleActivity'>,
   ): Promise<unknown> {
-    return next({ ...input, headers: { ...input.headers, ...this.header } });
+    return next({ ...input, headers: { ...input.headers, ...this.asked() } });
   }
 
   scheduleLocalActivity(
     input: LocalActivityInput,
     next: Next<WorkflowOutboundCallsInterceptor, 'scheduleLocalActivity'>,
   ): Promise<unknown> {
-    return next({ ...input, headers: { ...input.headers, ...this.header } });
+    return next({ ...input, headers: { ...input.headers, ...this.asked() } });
+  }
+
+  startChildWorkflowExecution(
+    input: StartChildWorkflowExecutionInput,
+    next: Next<WorkflowOutboundCallsInterceptor, 'startChildWorkflowExecution'>,
+  ): Promise<[Promise<string>, Promise<unknown>]> {
+    return next({ ...input, headers: { ...input.headers, ...this.asked() } });
   }
 
   continueAsNew(
@@ -74,6 +90,25 @@ class RunTrace implements WorkflowInboundCallsInterceptor, WorkflowOutboundCalls
   ): Promise<never> {
     return next({ ...input, headers: { ...input.headers, ...this.header } });
   }
+
+  /** The trace of the update that is being handled; outside of any, the run's. */
+  private asked(): Headers {
+    return this.updates.get(currentUpdateInfo()?.id ?? '') ?? this.header;
+  }
+}
+
+function headerOf(context: TraceContext): Headers {
+  return { [TRACE_HEADER]: defaultPayloadConverter.toPayload(traceparentOf(context)) };
+}
+
+const FNV_OFFSET = 0xcbf29ce484222325n;
+const FNV_PRIME = 0x100000001b3n;
+
+/** 64 bits as hexadecimal (FNV-1a): the same on every worker, and nothing of the workflow's randomness used up. */
+function hash(text: string): string {
+  let bits = FNV_OFFSET;
+  for (const letter of text) bits = BigInt.asUintN(64, (bits ^ BigInt(letter.charCodeAt(0))) * FNV_PRIME);
+  return bits.toString(16).padStart(16, '0');
 }
 
 /** What Temporal loads for each run. */
@@ -83,8 +118,13 @@ export function interceptors(): WorkflowInterceptors {
 }
 
 /** The same promise: one that waits for it would end a moment later, and that is another order. */
-function told(ending: Promise<unknown>, span: Omit<WorkflowSpan, 'endedAt' | 'failure'>): Promise<unknown> {
+function told(
+  ending: Promise<unknown>,
+  span: Omit<WorkflowSpan, 'endedAt' | 'failure'>,
+  onEnd: () => void = () => undefined,
+): Promise<unknown> {
   const tell = (failure: string | null) => {
+    onEnd();
     proxySinks<TraceSinks>().traces.ended({ ...span, endedAt: Date.now(), failure });
   };
   ending.then(

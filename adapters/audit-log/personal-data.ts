@@ -6,6 +6,7 @@ import { committed, withDisclosed } from '../../domain/commitment';
 import type { Disclosure } from '../../domain/commitment';
 import { AtbError } from '../../domain/error';
 import type { Json } from '../../domain/json';
+import { activeTraceId } from '../tracing/span';
 import { requireInVocabulary } from './event-schema';
 import { seal, unseal } from './seal';
 
@@ -46,9 +47,13 @@ export class PersonalData {
   /** Without keys no event with anything personal is taken, and what is personal stays unread. */
   constructor(private readonly keys: SubjectKeys | null) {}
 
-  /** Throws `internal` for an event that is not in the vocabulary, or too long. */
+  /**
+   * What is kept of an event, in the trace that is under way where it names none. Throws `internal` for an event that is
+   * not in the vocabulary, or too long.
+   */
   async kept(event: AuditEvent): Promise<KeptEvent> {
-    const leaf = leafOf(event);
+    const traceId = event.traceId ?? activeTraceId();
+    const leaf = leafOf({ ...event, ...(traceId !== undefined && { traceId }) });
     requireInVocabulary(leaf);
     const subjects = event.personal ?? {};
     const names = Object.keys(subjects);

@@ -22,6 +22,10 @@ export const clientTraces: WorkflowClientInterceptor = {
     asked(`StartWorkflow:${input.workflowType}`, input.options.workflowId, () =>
       next({ ...input, headers: carrying(input.headers) }),
     ),
+  signalWithStart: (input, next) =>
+    asked(`SignalWithStartWorkflow:${input.workflowType}`, input.options.workflowId, () =>
+      next({ ...input, headers: carrying(input.headers) }),
+    ),
   signal: (input, next) =>
     asked(`SignalWorkflow:${input.signalName}`, input.workflowExecution.workflowId, () => next(input)),
   query: (input, next) =>

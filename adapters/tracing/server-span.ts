@@ -1,40 +1,55 @@
-import { context, isSpanContextValid, propagation, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
+import { randomBytes } from 'node:crypto';
+import { context, isSpanContextValid, SpanKind, trace, TraceFlags } from '@opentelemetry/api';
 import type { Context, Span } from '@opentelemetry/api';
-import type { IncomingHttpHeaders } from 'node:http';
-import { fail, startSpan } from './span';
+import { callerContext, fail, startSpan } from './span';
+import type { IncomingTrace, SpanAttributes } from './span';
 
 // What OpenTelemetry's conventions for HTTP know; anything else is of the caller's own making.
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
 
-/** One call that came in over HTTP: a part of its caller's trace, or the beginning of one. */
+// W3C Trace Context §3.2.2.3, §3.2.2.4.
+const TRACE_ID_BYTES = 16;
+const SPAN_ID_BYTES = 8;
+
+/** One call that came in: a part of its caller's trace, or the beginning of one. Where no spans are made it has its id. */
 export class ServerSpan {
-  private readonly method: string;
   private readonly span: Span;
   private readonly within: Context;
 
-  constructor(method: string | undefined, { traceparent, tracestate }: IncomingHttpHeaders) {
-    this.method = METHODS.has(method ?? '') ? (method ?? '') : '_OTHER';
-    const caller = propagation.extract(ROOT_CONTEXT, { traceparent, tracestate });
-    const attributes = { 'http.request.method': this.method };
-    this.span = startSpan(this.method, { kind: SpanKind.SERVER, attributes }, caller);
+  private constructor(
+    private readonly name: string,
+    incoming: IncomingTrace,
+    attributes: SpanAttributes,
+  ) {
+    const caller = callerContext(incoming);
+    const span = startSpan(name, { kind: SpanKind.SERVER, attributes }, caller);
+    this.span = isSpanContextValid(span.spanContext()) ? span : untold();
     this.within = trace.setSpan(caller, this.span);
   }
 
-  /** Undefined where nothing is traced. */
-  get traceId(): string | undefined {
-    const own = this.span.spanContext();
-    return isSpanContextValid(own) ? own.traceId : undefined;
+  static ofHttp(method: string | undefined, incoming: IncomingTrace): ServerSpan {
+    const known = METHODS.has(method ?? '') ? (method ?? '') : '_OTHER';
+    return new ServerSpan(known, incoming, { 'http.request.method': known });
+  }
+
+  /** `method`: the full name, `package.Service/Method`. */
+  static ofGrpc(method: string, incoming: IncomingTrace): ServerSpan {
+    return new ServerSpan(method, incoming, { 'rpc.system.name': 'grpc', 'rpc.method': method });
+  }
+
+  get traceId(): string {
+    return this.span.spanContext().traceId;
   }
 
   /** Runs a part of the call. */
   run<T>(work: () => T): T {
-    return this.traceId === undefined ? work() : context.with(this.within, work);
+    return context.with(this.within, work);
   }
 
   /** `route`: the pattern, never the path; `status`: null where no answer was given. */
   end(route: string | null, status: number | null, code: string | null): void {
     if (route !== null) {
-      this.span.updateName(`${this.method} ${route}`);
+      this.span.updateName(`${this.name} ${route}`);
       this.span.setAttribute('http.route', route);
     }
     if (status !== null) this.span.setAttribute('http.response.status_code', status);
@@ -43,4 +58,12 @@ export class ServerSpan {
       fail(this.span, code ?? (status === null ? 'aborted' : String(status)));
     this.span.end();
   }
+}
+
+function untold(): Span {
+  return trace.wrapSpanContext({
+    traceId: randomBytes(TRACE_ID_BYTES).toString('hex'),
+    spanId: randomBytes(SPAN_ID_BYTES).toString('hex'),
+    traceFlags: TraceFlags.NONE,
+  });
 }

@@ -1,24 +1,28 @@
 import {
   context,
   createContextKey,
-  propagation,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
+  ROOT_CONTEXT,
   SpanKind,
   SpanStatusCode,
   trace,
   TraceFlags,
 } from '@opentelemetry/api';
 import type { Context, Link, Span } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { isAtbError } from '../../domain/error';
 import { parseTraceparent } from '../../domain/trace-context';
 
 /**
- * All that spans ever say, besides names made of constants: no parameter, token, path, query or person. HTTP and database
- * by OpenTelemetry's semantic conventions, the workflow's ids as Temporal's SDK names them.
+ * All that spans ever say, besides names made of constants: no parameter, token, path, query or person. HTTP, gRPC and
+ * database by OpenTelemetry's semantic conventions, the workflow's ids as Temporal's SDK names them.
  */
 export const SPAN_ATTRIBUTES = [
   ...(['http.request.method', 'http.route', 'http.response.status_code', 'url.template'] as const),
   ...(['server.address', 'server.port', 'error.type'] as const),
-  ...(['db.system.name', 'db.query.summary'] as const),
+  ...(['rpc.system.name', 'rpc.method', 'db.system.name', 'db.query.summary'] as const),
   ...(['temporalWorkflowId', 'temporalActivityId', 'run_id'] as const),
   /** The code of the problem that was answered. */
   'atb.code',
@@ -31,7 +35,13 @@ export const OWN_SPAN_ID = createContextKey('the id of a span that is known befo
 
 const SCOPE = 'agent-trust-broker';
 
-/** Without a tracer provider, or outside a trace, nothing is. */
+// The trace of a call goes with it, and into its audit events, whether or not spans are made and sent.
+context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+
+// Of what a caller may send along, the trace alone: never baggage.
+const W3C = new W3CTraceContextPropagator();
+
+/** Outside a trace nothing is. */
 export function isTraced(): boolean {
   return trace.getActiveSpan() !== undefined;
 }
@@ -88,8 +98,13 @@ function errorType(error: unknown): string {
 /** `traceparent` (and `tracestate`) of the span that is active; nothing where none is. */
 export function traceHeaders(): Record<string, string> {
   const headers: Record<string, string> = {};
-  if (isTraced()) propagation.inject(context.active(), headers);
+  if (isTraced()) W3C.inject(context.active(), headers, defaultTextMapSetter);
   return headers;
+}
+
+/** The trace of whoever sent these headers; none where they name none. */
+export function callerContext({ traceparent, tracestate }: IncomingTrace): Context {
+  return W3C.extract(ROOT_CONTEXT, { traceparent, tracestate }, defaultTextMapGetter);
 }
 
 /** The trace that a `traceparent` names; the active one where it names none. */
@@ -106,5 +121,8 @@ export function contextFrom(traceparent: unknown): Context | undefined {
 export function activeTraceId(): string | undefined {
   return trace.getActiveSpan()?.spanContext().traceId;
 }
+
+/** Headers as they came, `traceparent` and `tracestate` (W3C Trace Context) among them. */
+export type IncomingTrace = Readonly<Record<string, string | string[] | undefined>>;
 
 export { SpanKind };

@@ -1,6 +1,4 @@
-import { context, diag, DiagLogLevel, propagation, trace } from '@opentelemetry/api';
-import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
+import { context, diag, DiagLogLevel, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import {
   defaultResource,
@@ -47,16 +45,11 @@ export function startTracerProvider(
     idGenerator: new SpanIds(),
     spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
   });
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  // Of what a caller may send along, the trace alone: never baggage.
-  propagation.setGlobalPropagator(new W3CTraceContextPropagator());
   trace.setGlobalTracerProvider(provider);
   return async () => {
     const late = new Promise<void>((resolve) => setTimeout(resolve, LAST_FLUSH_MS).unref());
     await Promise.race([provider.shutdown().catch(silent), late]);
     trace.disable();
-    context.disable();
-    propagation.disable();
     diag.disable();
   };
 }

@@ -4,7 +4,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AccessLog } from '../../adapters/access-log/access-log';
 import { loggableRequestId } from '../../domain/access';
 import { ServerSpan } from '../../adapters/tracing/server-span';
-import { traceIdOf } from '../../domain/trace-context';
 import { provenCaller } from './caller';
 
 interface AccessFacts {
@@ -17,21 +16,17 @@ interface AccessFacts {
 
 const facts = new WeakMap<IncomingMessage, AccessFacts>();
 
-// W3C Trace Context §3.2.2.3; and enough for a line's id.
+// Enough for a line's id.
 const ID_BYTES = 16;
 
 /** What the access log tells of a call, from its first byte on. */
 export function accessOf({ raw }: Pick<FastifyRequest, 'raw'>): AccessFacts {
   const known = facts.get(raw);
   if (known) return known;
-  const { traceparent } = raw.headers;
-  const span = new ServerSpan(raw.method, raw.headers);
+  const span = ServerSpan.ofHttp(raw.method, raw.headers);
   const begun: AccessFacts = {
     span,
-    traceId:
-      span.traceId ??
-      traceIdOf(typeof traceparent === 'string' ? traceparent : undefined) ??
-      randomBytes(ID_BYTES).toString('hex'),
+    traceId: span.traceId,
     time: new Date(),
     bytes: 0,
     code: null,

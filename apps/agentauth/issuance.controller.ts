@@ -2,7 +2,6 @@ import { Body, Controller, Headers, HttpCode, Post, Req, Res, UseGuards } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AtbError } from '../../domain/error';
 import { ISSUE_PATH } from '../../domain/signed-request';
-import { accessOf } from './access';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
 import { metrics } from './metrics';
@@ -31,12 +30,7 @@ export class IssuanceController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Record<string, unknown>> {
     const asking = this.signed.open(caller, body, ISSUE_PATH);
-    const status = await this.requests.issue(
-      asking.caller,
-      askedMandateOf(asking.body),
-      idempotencyKey,
-      accessOf(request).traceId,
-    );
+    const status = await this.requests.issue(asking.caller, askedMandateOf(asking.body), idempotencyKey);
     metrics.requests.inc({ state: status.state, tier: ('tier' in status && status.tier) || 'none' });
     void reply.header('location', `/requests/${status.requestId}`);
     switch (status.state) {

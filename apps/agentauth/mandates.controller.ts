@@ -1,7 +1,5 @@
-import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { AtbError } from '../../domain/error';
-import { accessOf } from './access';
 import { tokenOf } from './body';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
@@ -15,13 +13,8 @@ export class MandatesController {
   /** RFC 7009 §2.2: 200 for a token that was revoked, and for one that never was any good. */
   @Post('revoke')
   @HttpCode(200)
-  async revoke(
-    @Caller() caller: CallerIdentity,
-    @Body() form: unknown,
-    @Req() request: FastifyRequest,
-  ): Promise<Record<string, never>> {
-    const { traceId } = accessOf(request);
-    const revocation = await this.requests.revoke(tokenOf(form), caller, traceId);
+  async revoke(@Caller() caller: CallerIdentity, @Body() form: unknown): Promise<Record<string, never>> {
+    const revocation = await this.requests.revoke(tokenOf(form), caller);
     if (!revocation.done) throw new AtbError(revocation.code, revocation.message);
     return {};
   }

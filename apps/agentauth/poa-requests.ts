@@ -122,14 +122,13 @@ export class PoaRequests extends TemporalCalls {
     caller: CallerIdentity,
     asked: AskedMandate,
     idempotencyKey: string | undefined,
-    traceId: string,
   ): Promise<RequestStatus> {
     const requestId = requestIdFor(caller.spiffeId, idempotencyKey);
     const forecast = await this.forecast(caller, asked);
     const bodyDigest = sha256Base64url(canonicalJson(asked));
     const handle = await this.start(
       {
-        ...{ requestId, traceId, asked, evidence: caller.evidence, forecast: forecast.effect },
+        ...{ requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
       },
       caller,
       forecast,
@@ -257,8 +256,8 @@ export class PoaRequests extends TemporalCalls {
     });
   }
 
-  revoke(token: string, caller: CallerIdentity, traceId: string): Promise<Revocation> {
-    return this.brief<Revocation>(REVOCATION, { token, evidence: caller.evidence, traceId });
+  revoke(token: string, caller: CallerIdentity): Promise<Revocation> {
+    return this.brief<Revocation>(REVOCATION, { token, evidence: caller.evidence });
   }
 
   /** Stops or lifts over the caller's signature. */

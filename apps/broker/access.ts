@@ -23,9 +23,8 @@ export function followCall(
   request: IncomingMessage,
   response: ServerResponse,
 ): { readonly access: CallAccess; readonly span: ServerSpan } {
-  const { traceparent } = request.headers;
-  const span = new ServerSpan(request.method, request.headers);
-  const access = span.run(() => callAccess(typeof traceparent === 'string' ? traceparent : undefined));
+  const span = ServerSpan.ofHttp(request.method, request.headers);
+  const access = callAccess(span.traceId);
   const time = new Date();
   const startedAt = performance.now();
   response.once('close', () => {
@@ -58,8 +57,8 @@ export function logCheck(
   writeCall(log, access, { time: new Date(Date.now() - durationMs), durationMs, status, method });
 }
 
-export function callAccess(traceparent: string | undefined): CallAccess {
-  return { known: nothingKnown(traceparent), entry: null, bytes: 0, code: null };
+export function callAccess(traceId: string): CallAccess {
+  return { known: nothingKnown(traceId), entry: null, bytes: 0, code: null };
 }
 
 function writeCall(

@@ -8,6 +8,7 @@ import type { Credentials } from '../../adapters/credential/credentials';
 import { PresentedChains, rotateServerCertificate, serverTlsOptions } from '../../adapters/spiffe';
 import type { OwnIdentity } from '../../adapters/spiffe';
 import { clientSpan } from '../../adapters/tracing/client-span';
+import { ServerSpan } from '../../adapters/tracing/server-span';
 import { traceHeaders } from '../../adapters/tracing/span';
 import { NeverConnected } from '../../adapters/upstream/upstream';
 import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
@@ -215,12 +216,7 @@ export class Proxy {
   }
 
   /** Checks the call and makes it, whoever brought it. Throws what refused it or made it fail. */
-  async perform(
-    call: Call,
-    chain: readonly string[],
-    sink: AnswerSink,
-    access = callAccess(call.headers.get('traceparent')),
-  ): Promise<void> {
+  async perform(call: Call, chain: readonly string[], sink: AnswerSink, access: CallAccess): Promise<void> {
     const startedAt = performance.now();
     const permission = await this.parts.redemptions.permit(call, chain, access.known);
     this.parts.metrics.decided(call.connector, 'allowed');
@@ -391,10 +387,13 @@ export class Proxy {
     return known;
   }
 
-  private async recordUnreadable(error: AtbError, socket: Socket): Promise<void> {
-    const access = callAccess(undefined);
-    await this.parts.redemptions.recordUnreadable(error, this.chains.of(socket as TLSSocket), access.known);
-    logUnreadable(this.parts.accessLog, access, error.code, statusOf(error.code));
+  private async recordUnreadable(error: AtbError, socket: Socket, span: ServerSpan): Promise<void> {
+    const access = callAccess(span.traceId);
+    const chain = this.chains.of(socket as TLSSocket);
+    await span.run(() => this.parts.redemptions.recordUnreadable(error, chain, access.known));
+    const status = statusOf(error.code);
+    logUnreadable(this.parts.accessLog, access, error.code, status);
+    span.end(null, status, error.code);
   }
 
   private async refuseRaw(
@@ -405,8 +404,9 @@ export class Proxy {
     socket.on('error', () => undefined);
     const error = new AtbError(code, message);
     this.parts.metrics.decided(null, code);
-    await this.recordUnreadable(error, socket);
-    socket.end(rawProblem(error));
+    const span = ServerSpan.ofHttp(undefined, {});
+    await this.recordUnreadable(error, socket, span);
+    socket.end(rawProblem(error, span.traceId));
   }
 
   /** What Node's parser refuses: smuggling, folded headers, control characters, too slow, too large. */
@@ -423,12 +423,14 @@ export class Proxy {
             cause,
           });
     this.parts.metrics.decided(null, error.code);
-    void this.recordUnreadable(error, socket);
+    const span = ServerSpan.ofHttp(undefined, {});
+    void this.recordUnreadable(error, socket, span);
+    const problem = rawProblem(error, span.traceId);
     const last = this.underWay.get(socket);
     // What came whole before is answered first: whoever called must learn what became of it.
     if (last?.request.complete === true && !last.response.destroyed) {
-      last.response.once('close', () => socket.end(rawProblem(error)));
-    } else socket.end(rawProblem(error));
+      last.response.once('close', () => socket.end(problem));
+    } else socket.end(problem);
   }
 }
 
@@ -486,8 +488,8 @@ function refuse(
   });
 }
 
-function rawProblem(error: AtbError): string {
-  const body = JSON.stringify(problemOf(error));
+function rawProblem(error: AtbError, traceId: string): string {
+  const body = JSON.stringify(problemOf(error, traceId));
   const status = statusOf(error.code);
   return (
     `HTTP/1.1 ${status} Refused\r\ncontent-type: application/problem+json\r\ncontent-length: ` +

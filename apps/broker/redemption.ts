@@ -3,8 +3,6 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { RouteMatch, RouteTable } from '../../adapters/connector/route-table';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { cutShort } from '../../domain/foreign-text';
-import { activeTraceId } from '../../adapters/tracing/span';
-import { traceIdOf } from '../../domain/trace-context';
 import type { Classification, Connector, Route } from '../../domain/connector';
 import { AtbError, isAtbError } from '../../domain/error';
 import type { ErrorCode } from '../../domain/error';
@@ -116,8 +114,6 @@ export interface Known {
 
 // 128 bits: unique whatever the number of brokers.
 const USE_ID_BYTES = 16;
-// W3C Trace Context §3.2.2.3.
-const TRACE_ID_BYTES = 16;
 // A call can be made of findings; its record has an end.
 const FINDINGS_TOLD = 32;
 const REASONS_TOLD = 64;
@@ -133,11 +129,7 @@ export class Redemptions {
    * Every check, then the mark and its event, durably: from here on the mandate is used. Throws with the code of what
    * failed, after recording the refusal (attacks 39, 40).
    */
-  async permit(
-    call: Call,
-    chain: readonly string[],
-    known = nothingKnown(call.headers.get('traceparent')),
-  ): Promise<Permission> {
+  async permit(call: Call, chain: readonly string[], known: Known): Promise<Permission> {
     try {
       return await this.mark(await this.checked(call, chain, known));
     } catch (error) {
@@ -147,11 +139,7 @@ export class Redemptions {
   }
 
   /** As permit, and marks nothing: for who only wants to know. Refusals are recorded all the same. */
-  async assess(
-    call: Call,
-    chain: readonly string[],
-    known = nothingKnown(call.headers.get('traceparent')),
-  ): Promise<Assessed> {
+  async assess(call: Call, chain: readonly string[], known: Known): Promise<Assessed> {
     try {
       return await this.checked(call, chain, known);
     } catch (error) {
@@ -216,11 +204,7 @@ export class Redemptions {
    * Records a call that was refused before it could be read as one, and whose it was, where that can be known. What was
    * recorded already is not told twice.
    */
-  async recordUnreadable(
-    error: AtbError,
-    chain: readonly string[],
-    known = nothingKnown(undefined),
-  ): Promise<void> {
+  async recordUnreadable(error: AtbError, chain: readonly string[], known: Known): Promise<void> {
     if (this.recorded.has(error)) return;
     known.agent = this.callerOf(chain);
     await this.recordRefusal(known, error);
@@ -479,9 +463,7 @@ export class Redemptions {
   }
 }
 
-/** `traceparent`: as the call names it; where calls are traced, the trace that is under way counts. */
-export function nothingKnown(traceparent: string | undefined): Known {
-  const traceId = activeTraceId() ?? traceIdOf(traceparent) ?? randomBytes(TRACE_ID_BYTES).toString('hex');
+export function nothingKnown(traceId: string): Known {
   return { isInjection: false, agent: null, mandate: null, match: null, use: {}, traceId };
 }
 

@@ -3,12 +3,14 @@ import { collectDefaultMetrics } from 'prom-client';
 import { startAdminServer } from '../admin-server';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
+import { openTracing } from '../tracing';
 import { operationsConfiguration } from './configuration';
 import { startOperations } from './operations';
 
 /** What carries changes out, as a process of its own: it holds the way to production, and no signing key. */
 async function main(): Promise<void> {
   const configuration = operationsConfiguration(process.env);
+  const tracing = await openTracing('operations');
   Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
   const operations = await startOperations(configuration, () => {
     process.exitCode = 1;
@@ -25,6 +27,7 @@ async function main(): Promise<void> {
   await shutdownAsked();
   await admin.close();
   await operations.stop();
+  await tracing.close();
 }
 
 runProcess('operations', main);

@@ -14,6 +14,7 @@ import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
+import { activityTraces } from '../../adapters/temporal/traces';
 import { OPERATIONS_TASK_QUEUE } from '../../workflows/contract';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
@@ -77,6 +78,7 @@ export async function startOperations(
         taskQueue: OPERATIONS_TASK_QUEUE,
         activities: beating(execution),
         dataConverter: sealedDataConverter(codecKeys, 'mark'),
+        interceptors: { activity: [activityTraces] },
         maxConcurrentActivityTaskExecutions: STEPS_AT_ONCE,
         shutdownGraceTime: SHUTDOWN_GRACE,
       }),

@@ -12,6 +12,7 @@ import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { requirePrepared } from '../../adapters/postgres/schema';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
+import { ServerSpan } from '../../adapters/tracing/server-span';
 import { issuePersonSvid } from '../../adapters/registration/person-ca';
 import type { PersonCa } from '../../adapters/registration/person-ca';
 import { sha256Base64url } from '../../domain/digest';
@@ -41,6 +42,8 @@ export interface Registration {
 }
 
 const BODY_LIMIT_BYTES = 32 * 1024;
+const SVID_PATH = '/svid';
+const HEALTH_PATH = '/healthz';
 
 /** Gives people of the directory a short-lived X.509-SVID for an ID token of the company's identity provider. */
 export class Registrar {
@@ -140,7 +143,9 @@ export async function startRegistration(configuration: RegistrationConfiguration
       ...{ requestTimeout: 15_000, headersTimeout: 10_000, maxHeaderSize: 16_384 },
     },
     (request, response) => {
-      respond(registrar, request).then(
+      const span = ServerSpan.ofHttp(request.method, request.headers);
+      const responding = span.run(() => respond(registrar, request, span));
+      responding.then(
         ({ status, type, body }) => {
           response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
           response.end(JSON.stringify(body));
@@ -169,24 +174,27 @@ export async function startRegistration(configuration: RegistrationConfiguration
   };
 }
 
-async function respond(registrar: Registrar, request: IncomingMessage) {
+async function respond(registrar: Registrar, request: IncomingMessage, span: ServerSpan) {
+  const route = [SVID_PATH, HEALTH_PATH].find((path) => path === request.url) ?? null;
   try {
-    if (request.url === '/healthz' && request.method === 'GET') {
+    if (request.url === HEALTH_PATH && request.method === 'GET') {
       return { status: 200, type: 'application/json', body: { status: 'ok' } };
     }
-    if (request.url !== '/svid') throw new AtbError('not_found', 'there is no such call');
+    if (request.url !== SVID_PATH) throw new AtbError('not_found', 'there is no such call');
     if (request.method !== 'POST') throw new AtbError('method_not_allowed', 'this call is a POST');
     if (request.headers['content-type'] !== 'application/json') {
       throw new AtbError('media_type_unsupported', 'the body must be application/json');
     }
     const body = await registrar.register(parseStrictJson(await bytesOf(request)));
+    span.end(route, 201, null);
     return { status: 201, type: 'application/json', body };
   } catch (error) {
     const known = isAtbError(error)
       ? error
       : new AtbError('internal', 'something went wrong on our side; it was logged');
     if (!isAtbError(error)) process.stderr.write(`registration: ${String((error as Error).stack)}\n`);
-    const problem = problemOf(known);
+    const problem = problemOf(known, span.traceId);
+    span.end(route, problem.status, known.code);
     return { status: problem.status, type: 'application/problem+json', body: problem };
   }
 }

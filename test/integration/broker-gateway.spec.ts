@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { ChannelCredentials, Client as GrpcClient } from '@grpc/grpc-js';
+import { ChannelCredentials, Client as GrpcClient, Metadata } from '@grpc/grpc-js';
 import { calculateJwkThumbprint } from 'jose';
 import { signDpopProof } from '../../adapters/jose/dpop';
 import { CHECK } from '../../apps/broker/gateway/ext-authz-grpc';
@@ -77,7 +77,11 @@ async function grpcClient(spiffeId: string): Promise<GrpcClient> {
   return client;
 }
 
-async function check(attributes: object | undefined, by = GATEWAY): Promise<Record<string, never>> {
+async function check(
+  attributes: object | undefined,
+  by = GATEWAY,
+  metadata = new Metadata(),
+): Promise<Record<string, never>> {
   const client = await grpcClient(by);
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(
@@ -85,6 +89,7 @@ async function check(attributes: object | undefined, by = GATEWAY): Promise<Reco
       CHECK.requestSerialize,
       CHECK.responseDeserialize,
       { ...(attributes && { attributes }) } as never,
+      metadata,
       (error, response) => {
         if (error) reject(error);
         else resolve(response as Record<string, never>);
@@ -254,6 +259,24 @@ describe('Envoy', () => {
     });
     expect(await check(undefined)).toMatchObject({ status: { message: 'call_malformed' } });
     expect(await overHttp({ mandate })).toBeUndefined();
+  });
+
+  it('is followed by its trace: of the check, else of the call (issue 9)', async () => {
+    const call = { request: { http: { method: 'POST', path: '/payments', headers: {} } } };
+    const ofCall = 'a'.repeat(32);
+    const ofCheck = 'b'.repeat(32);
+    const metadata = new Metadata();
+    metadata.set('traceparent', `00-${ofCheck}-00f067aa0ba902b7-01`);
+    const named = { traceparent: `00-${ofCall}-00f067aa0ba902b7-01` };
+    const attributes = { request: { http: { ...call.request.http, headers: named } } };
+    for (const [traceId, told] of [
+      [ofCall, new Metadata()],
+      [ofCheck, metadata],
+    ] as const) {
+      const answer: Record<string, Record<string, unknown>> = await check(attributes, GATEWAY, told);
+      expect(JSON.parse(String(answer.deniedResponse?.body))).toMatchObject({ trace_id: traceId });
+      expect((await test.events()).at(-1)).toMatchObject({ type: 'poa_redemption_refused', traceId });
+    }
   });
 
   it('may bring an agent with a mandate that is bound to a key, over the URL that the agent called', async () => {

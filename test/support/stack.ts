@@ -17,6 +17,7 @@ import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { HttpCaller } from './http';
+import { untracedEvents } from './untraced-events';
 
 let runtimeInstalled = false;
 
@@ -24,6 +25,7 @@ let runtimeInstalled = false;
 export class TestStack {
   private readonly callers = new Map<string, HttpCaller>();
   private readonly cleanUp: (() => Promise<void>)[] = [];
+  private hasInsider = false;
 
   private constructor(
     readonly stack: Stack,
@@ -105,6 +107,7 @@ export class TestStack {
 
   /** What an insider with write access to the namespace has: a plain client, no keys. */
   async insider(): Promise<Client> {
+    this.hasInsider = true;
     const connection = await Connection.connect({ address: this.stack.temporalAddress });
     this.cleanUp.push(() => connection.close());
     return new Client({ connection, namespace: NAMESPACE });
@@ -112,9 +115,12 @@ export class TestStack {
 
   async stop(): Promise<void> {
     for (const caller of this.callers.values()) caller.close();
+    const untraced = this.hasInsider ? [] : await untracedEvents(join(this.directory, 'database-url'));
     for (const step of this.cleanUp.reverse()) await step();
     await this.stack.stop();
     await rm(this.directory, { recursive: true, force: true });
+    // Whatever was tested: what a call led to is found by the trace in its answer.
+    if (untraced.length > 0) throw new Error(`of a call, and without its trace: ${untraced.join(', ')}`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { traceIdOf } from '../../domain/trace-context';
+import { parseTraceparent } from '../../domain/trace-context';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const PARENT = '00f067aa0ba902b7';
@@ -7,7 +7,7 @@ describe('the trace of a call', () => {
   it.each([`00-${TRACE}-${PARENT}-01`, `00-${TRACE}-${PARENT}-00`, `cc-${TRACE}-${PARENT}-01-later`])(
     'is read from %s',
     (header) => {
-      expect(traceIdOf(header)).toBe(TRACE);
+      expect(parseTraceparent(header)?.traceId).toBe(TRACE);
     },
   );
 
@@ -22,6 +22,6 @@ describe('the trace of a call', () => {
     ` 00-${TRACE}-${PARENT}-01`,
     TRACE,
   ])('is not read from %s', (header) => {
-    expect(traceIdOf(header)).toBeUndefined();
+    expect(parseTraceparent(header)).toBeUndefined();
   });
 });

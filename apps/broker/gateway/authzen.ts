@@ -61,7 +61,10 @@ export class AuthzenEntry implements Entry {
       if (!isAtbError(error) || isRetryable(error.code) || error.code === 'internal') throw error;
       access.code = error.code;
       await this.parts.redemptions.recordUnreadable(error, chain, access.known);
-      send(response, { decision: false, context: problemOf(error) as unknown as JsonObject });
+      send(response, {
+        decision: false,
+        context: problemOf(error, access.known.traceId) as unknown as JsonObject,
+      });
     }
   }
 

@@ -5,6 +5,8 @@ import type { MethodDefinition, sendUnaryData, ServerUnaryCall } from '@grpc/grp
 import * as protobuf from 'protobufjs';
 import { PresentedChains, rotateServerCertificate, serverTlsOptions } from '../../../adapters/spiffe';
 import type { OwnIdentity } from '../../../adapters/spiffe';
+import { ServerSpan } from '../../../adapters/tracing/server-span';
+import type { IncomingTrace } from '../../../adapters/tracing/span';
 import { AtbError, isAtbError, isRetryable, statusOf } from '../../../domain/error';
 import type { AccessLog } from '../../../adapters/access-log/access-log';
 import { problemOf } from '../../problem-details';
@@ -39,9 +41,11 @@ const { root } = protobuf.parse(EXT_AUTHZ_PROTO);
 const REQUEST = root.lookupType('envoy.service.auth.v3.CheckRequest');
 const RESPONSE = root.lookupType('envoy.service.auth.v3.CheckResponse');
 
+const METHOD = 'envoy.service.auth.v3.Authorization/Check';
+
 /** The one method of envoy.service.auth.v3.Authorization, for a client or a server of grpc-js. */
 export const CHECK: MethodDefinition<CheckRequest, CheckResponse> = {
-  path: '/envoy.service.auth.v3.Authorization/Check',
+  path: `/${METHOD}`,
   requestStream: false,
   responseStream: false,
   requestSerialize: (message) => Buffer.from(REQUEST.encode(REQUEST.fromObject(message)).finish()),
@@ -130,24 +134,31 @@ export class GrpcExtAuthz {
     const socket = this.sockets.get(call.getPeer());
     const chain = socket ? this.chains.of(socket) : [];
     const http = call.request.attributes?.request?.http;
-    const access = callAccess(http?.headers.traceparent);
+    const span = ServerSpan.ofGrpc(METHOD, traceOf(call));
+    const access = callAccess(span.traceId);
     access.entry = '/ext_authz';
     const startedAt = performance.now();
-    const log = (status: number) => {
+    const told = (status: number) => {
       logCheck(this.parts.accessLog, access, { startedAt, status, method: methodOf(http?.method) });
+      span.end(null, status, access.code);
     };
-    try {
-      this.parts.gateways.require(chain);
-      await this.permit(call.request, access);
-      log(OK_HTTP);
-      return { status: { code: OK }, okResponse: { headersToRemove: [...NOT_FOR_UPSTREAM] } };
-    } catch (error) {
-      if (!isAtbError(error)) throw error;
-      await this.parts.redemptions.recordUnreadable(error, chain, access.known);
-      access.code = error.code;
-      log(statusOf(error.code));
-      return denied(error);
-    }
+    return span.run(async () => {
+      try {
+        this.parts.gateways.require(chain);
+        await this.permit(call.request, access);
+        told(OK_HTTP);
+        return { status: { code: OK }, okResponse: { headersToRemove: [...NOT_FOR_UPSTREAM] } };
+      } catch (error) {
+        if (!isAtbError(error)) {
+          span.end(null, null, 'internal');
+          throw error;
+        }
+        await this.parts.redemptions.recordUnreadable(error, chain, access.known);
+        access.code = error.code;
+        told(statusOf(error.code));
+        return denied(error, access.known.traceId);
+      }
+    });
   }
 
   private async permit({ attributes }: CheckRequest, { known }: CallAccess): Promise<void> {
@@ -191,7 +202,17 @@ function methodOf(method = ''): string {
   return CALL_METHODS.has(method) ? method : 'none';
 }
 
-function denied(error: AtbError): CheckResponse {
+/** The trace of the check, as Envoy names it, or else the one of the call that it is about. */
+function traceOf({ metadata, request }: ServerUnaryCall<CheckRequest, CheckResponse>): IncomingTrace {
+  const [traceparent] = metadata.get('traceparent');
+  const [tracestate] = metadata.get('tracestate');
+  if (traceparent !== undefined)
+    return { traceparent: String(traceparent), ...(tracestate && { tracestate: String(tracestate) }) };
+  const { traceparent: named, tracestate: state } = request.attributes?.request?.http?.headers ?? {};
+  return { traceparent: named, tracestate: state };
+}
+
+function denied(error: AtbError, traceId: string): CheckResponse {
   const headers = [{ header: { key: 'content-type', value: 'application/problem+json' } }];
   if (isRetryable(error.code)) {
     headers.push({ header: { key: 'retry-after', value: String(error.retryAfterSeconds ?? 1) } });
@@ -201,7 +222,7 @@ function denied(error: AtbError): CheckResponse {
     deniedResponse: {
       status: { code: statusOf(error.code) },
       headers,
-      body: JSON.stringify(problemOf(error)),
+      body: JSON.stringify(problemOf(error, traceId)),
     },
   };
 }

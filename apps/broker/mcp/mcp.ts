@@ -135,7 +135,10 @@ export class McpEntry implements Entry {
           : new AtbError('internal', 'something went wrong on our side');
         caller.access.code = known.code;
         await this.parts.record(known, caller.chain, caller.access);
-        return { ...resultOf(problemOf(known) as unknown as JsonObject), isError: true };
+        return {
+          ...resultOf(problemOf(known, caller.access.known.traceId) as unknown as JsonObject),
+          isError: true,
+        };
       }
     });
     return server;
