@@ -1,19 +1,33 @@
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
+import { onMessage } from './http-message';
 
-/** A system that answers at once, over mTLS: `node broker-upstream.js CERT KEY CA`; says its port. */
-const [cert = '', key = '', ca = ''] = process.argv.slice(2).map((file) => readFileSync(file, 'utf8'));
-const server = createServer(
-  { cert, key, ca, requestCert: true, rejectUnauthorized: true, keepAliveTimeout: 72_000 },
-  (request, response) => {
-    request.resume();
-    request.on('end', () => {
-      response.writeHead(201, { 'content-type': 'application/json' });
-      response.end('{"payment_id":"p-1","amount":100,"state":"paid"}');
-    });
-  },
-);
-server.listen(0, '127.0.0.1', () => {
-  process.stdout.write(`${(server.address() as AddressInfo).port}\n`);
+/**
+ * A system that answers at once, over mTLS: `node broker-upstream.js PORT CERT KEY CA`. `GET /cpu` tells how many
+ * milliseconds it has computed.
+ */
+const [port, ...files] = process.argv.slice(2);
+const [cert, key, ca] = files.map((file) => readFileSync(file, 'utf8'));
+const PAID = answer(201, 'Created', '{"payment_id":"p-1","amount":100,"state":"paid"}');
+const server = createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true }, (socket) => {
+  socket.setNoDelay(true);
+  socket.on('error', () => {
+    socket.destroy();
+  });
+  onMessage(socket, (head) => {
+    if (head.startsWith('POST ')) {
+      socket.write(PAID);
+      return;
+    }
+    const { user, system } = process.cpuUsage();
+    socket.write(answer(200, 'OK', String((user + system) / 1000)));
+  });
 });
+server.listen(Number(port), '127.0.0.1');
+
+function answer(status: number, reason: string, body: string): Buffer {
+  return Buffer.from(
+    `HTTP/1.1 ${status} ${reason}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

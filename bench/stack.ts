@@ -1,15 +1,11 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { obtainExecutable } from '../adapters/process/executable';
 import { projectRoot } from '../adapters/process/project-root';
+import { startServerProcess } from '../adapters/process/server-process';
 import { startDevServer } from '../adapters/temporal/dev-server';
 import { startPostgresTemporal } from '../adapters/temporal/postgres-server';
 import { loadIdentities } from './agent';
-import type { Identities } from './agent';
 import { freePort } from './free-port';
 import { say } from './report';
 import type { ServerName } from './report';
@@ -21,6 +17,8 @@ interface TemporalServer {
   readonly pid?: number;
   stop(): Promise<void>;
 }
+
+const READY_WITHIN_MS = 120_000;
 
 /** A Temporal server of its own. */
 export async function startTemporal(server: ServerName, directory: string): Promise<TemporalServer> {
@@ -36,50 +34,31 @@ export async function startStackProcess(temporalAddress: string, stateDirectory:
   const port = await freePort();
   // Ten in a row are needed; near the top there may be none.
   const portBase = port > 60_000 ? port - 10_000 : port;
-  const child = spawn(
-    process.execPath,
-    [
+  const devJson = join(stateDirectory, 'dev.json');
+  await mkdir(stateDirectory, { recursive: true });
+  const server = await startServerProcess({
+    title: 'the stack',
+    command: process.execPath,
+    args: [
       join(projectRoot(), 'dist', 'apps', 'atb', 'main.js'),
-      ...[
-        'dev',
-        '--temporal',
-        temporalAddress,
-        '--state-dir',
-        stateDirectory,
-        '--port-base',
-        String(portBase),
-      ],
+      ...['dev', '--temporal', temporalAddress],
+      ...['--state-dir', stateDirectory, '--port-base', String(portBase)],
     ],
-    {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: {
-        ...process.env,
-        ATB_REQUESTS_PER_MINUTE: '10000000',
-        ATB_PENDING_PER_AGENT: '100000',
-        ATB_PENDING_TOTAL: '100000',
-        ATB_POLICY_DIR: await roomyPolicy(join(stateDirectory, 'policy')),
-        ATB_LOG_LEVEL: 'error',
-      },
+    env: {
+      ...process.env,
+      ATB_REQUESTS_PER_MINUTE: '10000000',
+      ATB_PENDING_PER_AGENT: '100000',
+      ATB_PENDING_TOTAL: '100000',
+      ATB_POLICY_DIR: await roomyPolicy(join(stateDirectory, 'policy')),
+      ATB_LOG_LEVEL: 'error',
     },
-  );
-  const identities = await ready(child, join(stateDirectory, 'dev.json'));
-  return { identities, pid: child.pid ?? 0, stop: () => ended(child) };
-}
-
-async function ready(child: ChildProcess, devJson: string): Promise<Identities> {
-  for (let tries = 0; tries < 600; tries++) {
-    if (child.exitCode !== null)
-      throw new Error(`the stack ended with ${child.exitCode} before it was ready`);
-    const text = await readFile(devJson, 'utf8').catch(() => undefined);
-    if (text !== undefined) return loadIdentities(text);
-    await sleep(200);
-  }
-  await ended(child);
-  throw new Error('the stack was not ready within two minutes');
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  child.kill('SIGTERM');
-  await once(child, 'exit');
+    logFile: join(stateDirectory, 'stack.log'),
+    stopSignal: 'SIGTERM',
+    isHealthy: async () => {
+      await readFile(devJson);
+    },
+    healthyWithinMs: READY_WITHIN_MS,
+  });
+  const identities = loadIdentities(await readFile(devJson, 'utf8'));
+  return { identities, pid: server.pid, stop: () => server.stop() };
 }
