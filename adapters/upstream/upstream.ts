@@ -2,12 +2,13 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate } from 'node:tls';
 import { buildConnector, Pool } from 'undici';
-import type { Dispatcher } from 'undici';
 import type { Connector } from '../../domain/connector';
 import type { OwnIdentity } from '../spiffe';
 import { AtbError } from '../../domain/error';
 import { Egress } from './egress';
 import type { Resolver } from './egress';
+import { ReceivedAnswer } from './received-answer';
+import type { UpstreamAnswer } from './received-answer';
 
 /** Nothing of the call was sent: no connection came about. */
 export class NeverConnected extends Error {
@@ -22,8 +23,6 @@ export interface OutgoingCall {
   readonly body: Uint8Array | null;
   readonly signal: AbortSignal;
 }
-
-export type UpstreamAnswer = Dispatcher.ResponseData;
 
 export interface UpstreamOptions {
   /** The broker's own SVID, for connectors that show it. */
@@ -99,12 +98,12 @@ export class Upstream {
 
   /** Sends the call. Throws NeverConnected where nothing was sent; redirects are answers, nobody follows them. */
   send({ method, path, headers, body, signal }: OutgoingCall): Promise<UpstreamAnswer> {
-    return this.pool.request({
-      method: method,
-      path: `${this.base}${path}`,
-      headers: { ...headers, host: this.connector.upstream.url.host },
-      body: body,
-      signal,
+    const { host } = this.connector.upstream.url;
+    return new Promise((resolve, reject) => {
+      this.pool.dispatch(
+        { method: method, path: `${this.base}${path}`, headers: { ...headers, host }, body },
+        new ReceivedAnswer(signal, resolve, reject),
+      );
     });
   }
 

@@ -11,7 +11,8 @@ import { clientSpan } from '../../adapters/tracing/client-span';
 import { ServerSpan } from '../../adapters/tracing/server-span';
 import { traceHeaders } from '../../adapters/tracing/span';
 import { NeverConnected } from '../../adapters/upstream/upstream';
-import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
+import type { UpstreamAnswer } from '../../adapters/upstream/received-answer';
+import type { Upstream } from '../../adapters/upstream/upstream';
 import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
 import type { AccessLog } from '../../adapters/access-log/access-log';
 import { problemOf } from '../problem-details';
@@ -64,6 +65,7 @@ export class Proxy {
   readonly server: Server;
   /** The other ways in, each with its paths. */
   private entries: readonly Entry[] = [];
+  private port = 0;
   private readonly chains = new PresentedChains();
   /** Outcomes that are being written: a shutdown waits for them. */
   private readonly recording = new Set<Promise<void>>();
@@ -123,9 +125,7 @@ export class Proxy {
 
   /** What DPoP proofs must be for: never the `Host` that a call names. */
   get publicUrl(): string {
-    const address = this.server.address();
-    const port = typeof address === 'object' && address !== null ? address.port : 0;
-    return this.options.publicUrl ?? `https://localhost:${port}`;
+    return this.options.publicUrl ?? `https://localhost:${this.port}`;
   }
 
   /** Before it listens. */
@@ -138,6 +138,8 @@ export class Proxy {
       this.server.once('error', reject);
       this.server.listen(port, host, () => {
         this.server.off('error', reject);
+        const address = this.server.address();
+        this.port = typeof address === 'object' && address !== null ? address.port : port;
         resolve();
       });
     });
@@ -262,8 +264,7 @@ export class Proxy {
       this.record(permission, { ...handed, findings, code: null, startedAt, status: answer.statusCode });
     } catch (error) {
       const failure = upstreamFailure(error, abort.signal);
-      // What it says of being cut off is no news, and would end the process if nobody heard it.
-      answer?.body.on('error', () => undefined).destroy();
+      answer?.discard();
       if (!answer && isUnsent(error)) await this.giveBack(permission, failure);
       if (inspection && failure.code === 'guardrail_blocked') {
         await this.parts.redemptions.recordBlockedAnswer(permission, inspection.findings);
@@ -320,7 +321,7 @@ export class Proxy {
       hash.update(chunk);
       if (chunk.length > 0) await sink.write(chunk);
     };
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+    for await (const chunk of answer.body) {
       bytes += chunk.length;
       if (bytes > most) throw tooLarge();
       access.bytes = bytes;

@@ -1,7 +1,8 @@
 import type { RouteTable } from '../../adapters/connector/route-table';
 import type { Credentials } from '../../adapters/credential/credentials';
 import { NeverConnected } from '../../adapters/upstream/upstream';
-import type { Upstream, UpstreamAnswer } from '../../adapters/upstream/upstream';
+import type { UpstreamAnswer } from '../../adapters/upstream/received-answer';
+import type { Upstream } from '../../adapters/upstream/upstream';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import type { Connector } from '../../domain/connector';
 import { AtbError, isAtbError, isRetryable } from '../../domain/error';
@@ -182,7 +183,7 @@ export class Reversals {
       signal: AbortSignal.timeout(Math.min(connector.timeouts.totalMs, CALL_WITHIN_MS)),
     });
     // Its status is all that counts.
-    answer.body.on('error', () => undefined).destroy();
+    answer.discard();
     return answer.statusCode;
   }
 
