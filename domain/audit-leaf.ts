@@ -54,6 +54,8 @@ export function leafOf(event: AuditEvent): Leaf {
 /** The RFC 8785 form of a leaf: the text that the log is about. Throws `internal` where it is too long. */
 export function leafText(leaf: JsonObject): string {
   const text = canonicalJson(leaf);
+  // UTF-8 takes three bytes at most for a unit of UTF-16: most are surely short enough.
+  if (text.length * 3 <= LEAF_BYTES_MOST) return text;
   const length = new TextEncoder().encode(text).byteLength;
   if (length > LEAF_BYTES_MOST) {
     throw new AtbError('internal', `a leaf of ${length} bytes is more than the log takes`);

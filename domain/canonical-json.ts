@@ -15,8 +15,8 @@ export function canonicalJson(value: unknown): string {
   return write(value, []);
 }
 
-/** `around` are the containers that hold the value, outermost first. */
-function write(value: unknown, around: readonly object[]): string {
+/** `around` are the containers that hold the value, outermost first; as it was when it returns. */
+function write(value: unknown, around: object[]): string {
   if (value === null) return 'null';
   if (typeof value === 'object') return writeContainer(value, around);
   if (typeof value === 'string') return writeString(value);
@@ -26,18 +26,29 @@ function write(value: unknown, around: readonly object[]): string {
   return JSON.stringify(value);
 }
 
-function writeContainer(value: object, around: readonly object[]): string {
+function writeContainer(value: object, around: object[]): string {
   if (around.includes(value)) throw notJson('a cycle');
-  const within = [...around, value];
-  if (Array.isArray(value)) {
-    // Array.from, for map would skip the holes of a sparse array.
-    return `[${Array.from(value, (element: unknown) => write(element, within)).join(',')}]`;
-  }
+  around.push(value);
+  const text = Array.isArray(value) ? writeArray(value, around) : writeObject(value, around);
+  around.pop();
+  return text;
+}
+
+function writeArray(array: readonly unknown[], around: object[]): string {
+  let elements = '';
+  // By index, so that the holes of a sparse array are seen.
+  for (let at = 0; at < array.length; at++) elements += (at === 0 ? '' : ',') + write(array[at], around);
+  return `[${elements}]`;
+}
+
+function writeObject(value: object, around: object[]): string {
   if (!isPlain(value)) throw notJson('an instance of a class');
-  const members = Object.entries(value)
-    .sort(([left], [right]) => (left < right ? -1 : 1))
-    .map(([name, member]) => `${writeString(name)}:${write(member, within)}`);
-  return `{${members.join(',')}}`;
+  const object = value as Readonly<Record<string, unknown>>;
+  let members = '';
+  for (const name of Object.keys(object).sort()) {
+    members += `${members === '' ? '' : ','}${writeString(name)}:${write(object[name], around)}`;
+  }
+  return `{${members}}`;
 }
 
 function writeString(text: string): string {

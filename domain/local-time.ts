@@ -2,6 +2,12 @@ import type { JsonObject } from './json';
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
+let last: {
+  readonly epochSeconds: number;
+  readonly timeZone: string | null;
+  readonly shown: JsonObject | null;
+} = { epochSeconds: Number.NaN, timeZone: null, shown: null };
+
 const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
 
 /**
@@ -10,6 +16,14 @@ const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
  * midnight as the clock shows it. Null for a zone that nobody knows: then no business hours are open.
  */
 export function localTimeJson(epochSeconds: number, timeZone: string | null): JsonObject | null {
+  // Asked again and again within one second.
+  if (last.epochSeconds !== epochSeconds || last.timeZone !== timeZone) {
+    last = { epochSeconds, timeZone, shown: shownAt(epochSeconds, timeZone) };
+  }
+  return last.shown;
+}
+
+function shownAt(epochSeconds: number, timeZone: string | null): JsonObject | null {
   const format = timeZone === null ? undefined : formatOf(timeZone);
   if (!format || !Number.isFinite(epochSeconds)) return null;
   const parts = Object.fromEntries(

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessLog } from '../../adapters/access-log/access-log';
 import { ServerSpan } from '../../adapters/tracing/server-span';
 import { loggableRequestId } from '../../domain/access';
+import { randomId } from './random-id';
 import { nothingKnown } from './redemption';
 import type { Known } from './redemption';
 
@@ -14,8 +14,6 @@ export interface CallAccess {
   bytes: number;
   code: string | null;
 }
-
-const ID_BYTES = 16;
 
 /** Follows a call until its answer has ended, or broken off, and writes its line then; its span ends there too. */
 export function followCall(
@@ -73,7 +71,7 @@ function writeCall(
 ): void {
   const { agent, mandate, traceId } = known;
   log.write({
-    id: randomBytes(ID_BYTES).toString('base64url'),
+    id: randomId('base64url'),
     process: 'broker',
     client: agent,
     route: routeOf({ known, entry }) ?? 'none',

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RouteMatch, RouteTable } from '../../adapters/connector/route-table';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
@@ -15,6 +14,7 @@ import type { Clock, Svid, SvidValidator } from '../../domain/ports';
 import type { Claim, RedemptionStore, StandingOrders } from '../../domain/redemption';
 import { AnswerInspection } from './answer-inspection';
 import type { Call } from './call';
+import { randomId } from './random-id';
 import { checkAction } from './checks/action';
 import { checkBinding } from './checks/binding';
 import { readBody } from './checks/body';
@@ -112,8 +112,6 @@ export interface Known {
   readonly traceId: string;
 }
 
-// 128 bits: unique whatever the number of brokers.
-const USE_ID_BYTES = 16;
 // A call can be made of findings; its record has an end.
 const FINDINGS_TOLD = 32;
 const REASONS_TOLD = 64;
@@ -346,7 +344,7 @@ export class Redemptions {
 
   private async mark(assessed: Assessed): Promise<Permission> {
     const { mandate, agent, connector } = assessed;
-    const useId = randomBytes(USE_ID_BYTES).toString('base64url');
+    const useId = randomId('base64url');
     if (mandate === null) {
       const permission: Permission = { ...assessed, useId, claim: null };
       await this.ports.store.append(
@@ -409,7 +407,7 @@ export class Redemptions {
     const told = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
     const reasons = [...new Set(told)].slice(0, REASONS_TOLD);
     const event: AuditEvent = {
-      id: `redemption/${randomBytes(USE_ID_BYTES).toString('base64url')}/refused`,
+      id: `redemption/${randomId('base64url')}/refused`,
       type: refusalType(code),
       time: this.ports.clock(),
       requestId: known.mandate?.req ?? null,

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 // The high-level server takes no JSON Schemas: the "advanced use" that this one is for.
 /* eslint-disable @typescript-eslint/no-deprecated */
@@ -25,6 +24,7 @@ import { bodyOf } from '../body';
 import { parseCallHeaders, parseCallTarget } from '../call';
 import type { Call } from '../call';
 import type { Entry } from '../entry';
+import { randomId } from '../random-id';
 import type { AgentAuthCarrier } from './agentauth';
 import { callOfTool, toolsOf } from './tools';
 import type { RouteTool } from './tools';
@@ -325,5 +325,5 @@ function newSession(params: Json | undefined): string {
   const capabilities = isJsonObject(params) ? params.capabilities : undefined;
   const elicitation = isJsonObject(capabilities) ? capabilities.elicitation : undefined;
   const canOpenUrls = isJsonObject(elicitation) && isJsonObject(elicitation.url);
-  return `${canOpenUrls ? 'url' : 'none'}-${randomBytes(16).toString('base64url')}`;
+  return `${canOpenUrls ? 'url' : 'none'}-${randomId('base64url')}`;
 }
