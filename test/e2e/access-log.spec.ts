@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { segmentName, segmentsOf } from '../../adapters/access-log/segments';
 import { RETENTION_SCHEDULE } from '../../workflows/contract';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 
@@ -21,15 +22,12 @@ async function text(): Promise<string> {
 
 /** The lines of a trace, once there are so many. */
 async function linesOf(traceId: string, many = 1): Promise<readonly Record<string, unknown>[]> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const lines = (await text())
-      .split('\n')
-      .filter((line) => line.includes(traceId))
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-    if (lines.length >= many) return lines;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error('the lines were not written');
+  const lines = await eventually(
+    async () => (await text()).split('\n').filter((line) => line.includes(traceId)),
+    ({ length }) => length >= many,
+    20,
+  );
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 describe('AgentAuth’s access log', () => {
@@ -111,19 +109,18 @@ describe('the retention', () => {
     expect(described.spec.calendars).toHaveLength(1);
     await schedule.trigger();
     const ledger = await test.ledger();
-    let applied: Awaited<ReturnType<typeof ledger.events>> = [];
-    for (let tries = 0; tries < 200 && applied.length === 0; tries += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      applied = await ledger.events({ type: 'retention_applied', limit: 10 });
-    }
+    const applied = await eventually(
+      () => ledger.events({ type: 'retention_applied', limit: 10 }),
+      ({ length }) => length > 0,
+    );
     // The second is younger than 90 days in its last line: the third was begun 80 days ago.
     expect(applied[0]?.data.stores).toMatchObject([
       { kind: 'access_log', days: 90, removed: [`agentauth/${names[0] ?? ''}`], bytes: 3 },
     ]);
-    for (let tries = 0; tries < 100 && (await readdir(folder)).includes(names[0] ?? ''); tries += 1)
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    const left = await readdir(folder);
-    expect(left).not.toContain(names[0]);
+    const left = await eventually(
+      () => readdir(folder),
+      (files) => !files.includes(names[0] ?? ''),
+    );
     expect(left).toEqual(expect.arrayContaining([names[1], names[2]]));
   });
 });

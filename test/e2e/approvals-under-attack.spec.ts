@@ -15,6 +15,7 @@ import {
 import { Approver } from '../support/approver';
 import type { Answer } from '../support/http';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const JUNK = 10_000;
 const AT_ONCE = 100;
@@ -130,14 +131,8 @@ it('a verdict that arrives while the run is handed over is not lost, and nobody 
  * The first answer that is final: what cannot be answered now (503), or because of the noise around it (429: the server
  * calls a workflow busy), is asked again.
  */
-async function answered(send: () => Promise<Answer>): Promise<Answer> {
-  for (let tries = 0; tries < 30; tries++) {
-    const answer = await send();
-    if (answer.status !== 503 && answer.status !== 429) return answer;
-    await sleep(200);
-  }
-  throw new Error('nobody answered');
-}
+const answered = (send: () => Promise<Answer>) =>
+  eventually(send, ({ status }) => status !== 503 && status !== 429, 200);
 
 it('10,000 signals that come while no worker runs do not keep it from starting', async () => {
   const asked = await finance().post('/issue', { act: 'erp.order.create' });
@@ -369,10 +364,4 @@ describe('a rogue worker that takes every step and reports what it likes', () =>
   }, 90_000);
 });
 
-async function until(done: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 150; tries++) {
-    if (await done()) return;
-    await sleep(200);
-  }
-  throw new Error('it did not come to pass');
-}
+const until = (done: () => Promise<boolean>) => eventually(done, (isDone) => isDone, 200);

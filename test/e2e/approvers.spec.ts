@@ -4,6 +4,7 @@ import { answerJson, HttpsServer } from '../support/https-server';
 import { Approver } from '../support/approver';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
 const POLLS = 40;
@@ -49,14 +50,11 @@ const finance = () => stack.as('agent/finance-bot');
 const pending = async (act = 'erp.order.create', more: Record<string, unknown> = {}) =>
   String((await finance().post('/issue', { act, ...more })).body.request_id);
 
-async function received(url: string, requestId: string) {
-  for (let tries = 0; tries < 100; tries++) {
-    const found = outside.received.filter((call) => call.url === url && call.body.includes(requestId));
-    if (found.length > 0) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${url} was not told of ${requestId}`);
-}
+const received = (url: string, requestId: string) =>
+  eventually(
+    () => outside.received.filter((call) => call.url === url && call.body.includes(requestId)),
+    ({ length }) => length > 0,
+  );
 
 describe('a pending request (attack 13)', () => {
   it('is shown to its agent and to those who may decide, with what came of the agent’s last requests', async () => {
@@ -243,10 +241,5 @@ function atTerminal(argv: readonly string[], replies: readonly (readonly [string
 }
 
 /** Visibility follows within a moment: asks until the answer speaks of this. */
-async function untilSeen<T>(ask: () => Promise<T>, what: string): Promise<T> {
-  for (let tries = 0; ; tries++) {
-    const answer = await ask();
-    if (JSON.stringify(answer).includes(what) || tries === 40) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const untilSeen = <T>(ask: () => Promise<T>, what: string) =>
+  eventually(ask, (answer) => JSON.stringify(answer).includes(what));

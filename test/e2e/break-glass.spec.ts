@@ -4,6 +4,7 @@ import { runAtb } from '../support/atb';
 import { Approver } from '../support/approver';
 import { policyWithClocks, withBreakGlass } from '../support/policy';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const RESPONSE_SECONDS = 3;
 
@@ -37,11 +38,10 @@ it('lets two people of its role act when nobody answered, tells everyone Account
   const carol = new Approver(stack, 'person/carol', 'break_glass');
   // Not before the request waited in vain, and then for those who may.
   expect((await carol.give(id)).body).toMatchObject({ code: 'verdict_role_not_eligible' });
-  const waitsForGrace = async () =>
-    JSON.stringify((await stack.as('person/grace').get('/approvals')).body).includes(id);
-  for (let tries = 0; tries < 60 && !(await waitsForGrace()); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  await eventually(
+    () => stack.as('person/grace').get('/approvals'),
+    ({ body }) => JSON.stringify(body).includes(id),
+  );
   expect((await grace.give(id, { reason: 'the supplier stops at noon' })).body).toMatchObject({
     state: 'pending',
     outstanding: { approvals: 1 },

@@ -5,6 +5,7 @@ import type { Proposed } from '../../domain/proposal';
 import { CAB_SCHEDULE, CHANGE, TASK_QUEUE } from '../../workflows/contract';
 import { anRfc, ChangePeople, Platform } from '../support/change';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let platform: Platform;
@@ -172,10 +173,9 @@ describe('a change that goes wrong', () => {
     expect(page?.roles).toEqual(expect.arrayContaining(['on_call', 'platform_ops', 'security_lead']));
     expect(page?.text).toMatch(/stands at 100 percent and its rollback FAILED/);
     const incidents = async () => (await stack.as('person/carol').get('/incidents')).body.incidents;
-    for (let tries = 0; JSON.stringify(await incidents()) === '[]' && tries < 200; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    expect(await incidents()).toContainEqual(
+    // Until its severity was judged.
+    const seen = await eventually(incidents, (all) => JSON.stringify(all).includes('"severity":"P'));
+    expect(seen).toContainEqual(
       expect.objectContaining({ kind: 'change_rollback_failed', severity: 'P1', state: 'open' }),
     );
   });
@@ -188,9 +188,10 @@ describe('a change that goes wrong', () => {
       ],
     });
     const id = await run(change);
-    for (let tries = 0; (await people.status(id)).percent !== 10 && tries < 100; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await eventually(
+      () => people.status(id),
+      ({ percent }) => percent === 10,
+    );
     expect(await people.say(people.heidi, id, change, 'abort')).toMatchObject(
       refusedAs(403, 'verdict_role_not_eligible'),
     );
@@ -201,9 +202,10 @@ describe('a change that goes wrong', () => {
 
   it('is rolled back where an operator cancels its workflow', async () => {
     const id = await run(aChange({ canary: [{ percent: 100, soak_seconds: 600 }] }));
-    for (let tries = 0; (await people.status(id)).percent !== 100 && tries < 100; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await eventually(
+      () => people.status(id),
+      ({ percent }) => percent === 100,
+    );
     await (await stack.insider()).workflow.getHandle(`change/${id}`).cancel();
     expect(await people.reaches(id, 'rolled_back')).toMatchObject({
       percent: 0,
@@ -385,11 +387,8 @@ describe('somebody who starts workflows by hand, or completes the steps of other
     const client = await stack.sealedClient();
     const handle = client.workflow.getHandle(`change/${id}`);
     const pending = async () => (await handle.describe()).raw.pendingActivities?.[0];
-    for (let tries = 0; (await pending())?.activityType?.name !== 'applyChangeStep' && tries < 100; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    const { activityId } = (await pending()) ?? {};
-    if (activityId == null) throw new Error('no step is under way');
+    const step = await eventually(pending, (one) => one?.activityType?.name === 'applyChangeStep');
+    const activityId = step?.activityId ?? '';
     const forged = { good: true, detail: 'done', reason: null };
     await client.activity.complete({ workflowId: `change/${id}`, activityId }, forged);
     expect(await people.reaches(id, 'rolled_back')).toMatchObject({
@@ -408,11 +407,8 @@ describe('somebody who starts workflows by hand, or completes the steps of other
     const client = await stack.sealedClient();
     const handle = client.workflow.getHandle(`change/${id}`);
     const pending = async () => (await handle.describe()).raw.pendingActivities?.[0];
-    for (let tries = 0; (await pending())?.activityType?.name !== 'rollBackChange' && tries < 100; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    const { activityId } = (await pending()) ?? {};
-    if (activityId == null) throw new Error('no step is under way');
+    const step = await eventually(pending, (one) => one?.activityType?.name === 'rollBackChange');
+    const activityId = step?.activityId ?? '';
     const forged = { good: true, detail: 'done', reason: null };
     await client.activity.complete({ workflowId: `change/${id}`, activityId }, forged);
     await new Promise((resolve) => setTimeout(resolve, 2_000));

@@ -6,6 +6,7 @@ import type { Proposed } from '../../domain/proposal';
 import { atbIn } from '../support/atb';
 import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let grace: Signer;
@@ -44,8 +45,7 @@ async function call(): Promise<string> {
 }
 
 async function becomes(expected: string): Promise<void> {
-  for (let tries = 0; tries < 40 && (await call()) !== expected; tries++) await sleep(100);
-  expect(await call()).toBe(expected);
+  await eventually(call, (answer) => answer === expected);
 }
 
 async function signedOff(proposed: Proposed): Promise<void> {

@@ -10,6 +10,7 @@ import type { Answer } from '../support/http';
 import { incidentWord, openingWord } from '../support/incident-word';
 import type { Speaker } from '../support/incident-word';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let alertmanager: HttpCaller;
@@ -186,7 +187,7 @@ describe('what the audit log tells', () => {
     expect(codes).toEqual([undefined, ...Array.from({ length: 6 }, () => 'poa_single_use_replay_blocked')]);
 
     const id = incidentId(CAUSE);
-    const shown = await until(
+    const shown = await eventually(
       () => stack.as('person/carol').get(`/incidents/${id}`),
       ({ body }) => body.count === 6 && body.severity !== null,
     );
@@ -217,7 +218,7 @@ describe('what the audit log tells', () => {
       { matter, reporter: { source: 'audit', events: ['redemption/a/refused', 'redemption/b/refused'] } },
       ['a'],
     );
-    const shown = await until(
+    const shown = await eventually(
       () => stack.as('person/carol').get(`/incidents/${id}`),
       ({ body }) => body.state === 'refused',
     );
@@ -225,11 +226,3 @@ describe('what the audit log tells', () => {
     expect((await issue('agent/hr-helper')).code).not.toBe('stopped');
   });
 });
-
-async function until(ask: () => Promise<Answer>, isSo: (answer: Answer) => boolean): Promise<Answer> {
-  for (const deadline = Date.now() + 20_000; ;) {
-    const answer = await ask();
-    if (isSo(answer) || Date.now() > deadline) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}

@@ -28,6 +28,7 @@ import {
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const NOT_AGAIN = temporal.api.enums.v1.ResetReapplyExcludeType;
 
@@ -35,7 +36,10 @@ let stack: TestStack;
 let bob: Approver;
 
 beforeAll(async () => {
-  stack = await TestStack.start({ ATB_REQUESTS_PER_MINUTE: '100000' });
+  stack = await TestStack.start({
+    ATB_REQUESTS_PER_MINUTE: '100000',
+    ATB_DECISION_TIMEOUT_MS: '5000',
+  });
   bob = new Approver(stack, 'person/bob', 'compliance');
 }, 120_000);
 
@@ -63,12 +67,10 @@ function handmade(requestId: string, name: string, act: string): PoaRequest {
 }
 
 async function until(id: string, type: string): Promise<string[]> {
-  for (let tries = 0; tries < 100; tries++) {
-    const types = await stack.auditTypes(id);
-    if (types.includes(type)) return types;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  throw new Error(`${type} was not recorded`);
+  return eventually(
+    () => stack.auditTypes(id),
+    (types) => types.includes(type),
+  );
 }
 
 /** What a worker does each minute, at once, and what it tells. */
@@ -178,11 +180,10 @@ describe('an insider with write access to the namespace', () => {
       start(PROPOSAL, proposalWorkflowId('probe.theirs.AAAAAAAAAAAAAAAAAAAAAA'), { startDelay: '1 hour' }),
       start(INCIDENT, incidentWorkflowId('manual.AAAAAAAAAAAAAAAAAAAAAA'), { startDelay: '1 hour' }),
     ]);
-    for (let tries = 0; tries < 50; tries++) {
-      if ((await client.workflow.count("AtbState = 'pending' AND WorkflowType = 'poaRequest'")).count > 3)
-        break;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await eventually(
+      () => client.workflow.count("AtbState = 'pending' AND WorkflowType = 'poaRequest'"),
+      ({ count }) => count > 3,
+    );
     const { status, body } = await stack.as('person/bob').get('/approvals');
     expect(status).toBe(200);
     expect((body.approvals as { request_id: string }[]).map((one) => one.request_id)).toContain(id);
@@ -198,9 +199,10 @@ describe('an insider with write access to the namespace', () => {
     const connection = { current: client.connection } as unknown as TemporalConnection;
     const moves = new PolicyMoves(policy, connection, NAMESPACE, keys);
     moves.start();
-    for (let tries = 0; tries < 50 && !told.mock.calls.flat().join().includes('policy another:'); tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await eventually(
+      () => told.mock.calls.flat().join(),
+      (text) => text.includes('policy another:'),
+    );
     await moves.close();
     const { events } = await sealed.fetchHistory();
     const heard = (events ?? []).map((event) => event.workflowExecutionSignaledEventAttributes?.signalName);
@@ -285,10 +287,13 @@ describe('an insider with write access to the namespace', () => {
       (await ports.ledger.events({ requestId: id, type: 'poa_cancelled', limit: 2 })).map(
         (event) => event.reasons,
       );
-    for (let tries = 0; tries < 50 && (await reasons(removed)).length === 0; tries++) {
-      await lost.look();
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
+    await eventually(
+      async () => {
+        await lost.look();
+        return reasons(removed);
+      },
+      ({ length }) => length > 0,
+    );
     expect(await reasons(terminated)).toEqual([['workflow_terminated']]);
     expect(await reasons(removed)).toEqual([['workflow_removed']]);
     expect(await reasons(untouched)).toEqual([]);
@@ -338,11 +343,13 @@ describe('an insider with write access to the namespace', () => {
       (await ports.ledger.events({ requestId: id, type: 'poa_workflow_reset', limit: 5 })).map(
         ({ reasons, data }) => [...reasons, data.run],
       );
-    for (let tries = 0; tries < 50; tries++) {
-      await lost.look();
-      if ((await Promise.all([waiting, issued, again].map(told))).every(({ length }) => length > 0)) break;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
+    await eventually(
+      async () => {
+        await lost.look();
+        return Promise.all([waiting, issued, again].map(told));
+      },
+      (resets) => resets.every(({ length }) => length > 0),
+    );
     await lost.look();
     expect(await told(waiting)).toEqual([['reset', runs.get(waiting)]]);
     expect(await told(issued)).toEqual([['reset', runs.get(issued)]]);
@@ -415,12 +422,7 @@ describe('with Temporal down', () => {
     expect(refused.status).toBe(503);
     expect(refused.headers['retry-after']).toBeDefined();
     await stack.stack.parts.temporal.start();
-    let answer = await ask();
-    for (let tries = 0; answer.status !== 201 && tries < 20; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      answer = await ask();
-    }
-    expect(answer.status).toBe(201);
+    await eventually(ask, ({ status }) => status === 201, 500);
     await bob.give(id);
     expect((await collect(id)).status).toBe(200);
   }, 120_000);

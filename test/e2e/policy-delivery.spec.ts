@@ -10,6 +10,7 @@ import { Approver } from '../support/approver';
 import { approvePolicy } from '../support/policy-approval';
 import { aPolicyKey, builtPolicy } from '../support/policy-bundle';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const HOUR = 3_600_000;
 let stack: TestStack;
@@ -41,13 +42,10 @@ async function deliver(velocity: JsonObject[], key = 'policy/signing-key.pem'): 
 /** What the worker tells; the broker loads the same bundle, and tells it too. */
 async function policyEvents(type: string, count: number) {
   const ledger = await stack.ledger();
-  for (let tries = 0; tries < 100; tries++) {
-    const told = await ledger.events({ type, limit: 100 });
-    const events = told.filter(({ actor }) => actor === AGENTAUTH_ID);
-    if (events.length >= count) return events;
-    await sleep(100);
-  }
-  throw new Error(`there are not ${count} ${type}`);
+  return eventually(
+    async () => (await ledger.events({ type, limit: 100 })).filter(({ actor }) => actor === AGENTAUTH_ID),
+    ({ length }) => length >= count,
+  );
 }
 
 const rule = (id: string, per: JsonObject, more: JsonObject = {}): JsonObject => ({
@@ -228,11 +226,10 @@ it('classifies what waits again when another bundle is loaded, and keeps the ver
   const id = String((await finance.post('/issue', asked)).body.request_id);
   await new Approver(stack, 'person/bob', 'compliance').give(id);
   const revision = await deliver([rule('classified-again', { hour: 1_000_000 })]);
-  let { body } = await finance.get(`/requests/${id}`);
-  for (let tries = 0; body.policy_revision !== revision && tries < 60; tries++) {
-    await sleep(250);
-    ({ body } = await finance.get(`/requests/${id}`));
-  }
+  const { body } = await eventually(
+    () => finance.get(`/requests/${id}`),
+    (answer) => answer.body.policy_revision === revision,
+  );
   expect(body).toMatchObject({ policy_revision: revision, state: 'pending', outstanding: { approvals: 1 } });
   expect(await stack.auditTypes(id)).toContain('poa_reclassified');
 }, 60_000);

@@ -10,6 +10,7 @@ import { LEG } from '../support/http';
 import { builtPolicy } from '../support/policy-bundle';
 import { approvePolicy } from '../support/policy-approval';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let candidateFile: string;
@@ -53,12 +54,7 @@ async function metric(name: string): Promise<number> {
 
 const DIFFERENT = 'atb_policy_shadow_total{outcome="different"}';
 
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await isSo()); tries++) {
-    if (tries === 100) throw new Error('it did not come about');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const until = (isSo: () => Promise<boolean>) => eventually(isSo, (so) => so);
 
 async function atb(...argv: string[]) {
   const { exit: code, ...said } = await atbIn(stack.directory, argv);

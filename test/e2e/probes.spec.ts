@@ -14,6 +14,7 @@ import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 import { LEG } from '../support/http';
 import type { JsonObject } from '../../domain/json';
+import { found } from '../support/eventually';
 
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
 const person = (name: string) => `spiffe://corp.example/person/${name}`;
@@ -64,14 +65,8 @@ async function probe(more: JsonObject = {}): Promise<{ proposal: string; id: str
 }
 
 /** The request that waits now and did not before. */
-async function newcomer(known: readonly string[]): Promise<string> {
-  for (let tries = 0; tries < 100; tries++) {
-    const fresh = (await waiting()).find((id) => !known.includes(id));
-    if (fresh !== undefined) return fresh;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error('no probe came');
-}
+const newcomer = (known: readonly string[]) =>
+  found(async () => (await waiting()).find((id) => !known.includes(id)));
 
 async function waiting(): Promise<string[]> {
   const { body } = await stack.as('person/bob').get('/approvals');

@@ -4,6 +4,7 @@ import { segmentsOf } from '../../adapters/access-log/segments';
 import { ChannelCredentials, Client as GrpcClient } from '@grpc/grpc-js';
 import { CHECK } from '../../apps/broker/gateway/ext-authz-grpc';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
+import { eventually } from '../support/eventually';
 
 const GATEWAY = 'spiffe://corp.example/gateway/envoy';
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -62,12 +63,12 @@ async function overGrpc({
 async function lineOf(call: () => Promise<unknown>): Promise<Record<string, unknown>> {
   const before = (await logText()).split('\n').length;
   await call();
-  for (let tries = 0; tries < 100; tries += 1) {
-    const lines = (await logText()).split('\n');
-    if (lines.length > before) return JSON.parse(lines[before - 1] ?? '') as Record<string, unknown>;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error('no line was written');
+  const lines = await eventually(
+    async () => (await logText()).split('\n'),
+    ({ length }) => length > before,
+    20,
+  );
+  return JSON.parse(lines[before - 1] ?? '') as Record<string, unknown>;
 }
 
 async function mandate(): Promise<string> {

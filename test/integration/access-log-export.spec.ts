@@ -8,6 +8,7 @@ import { segmentsOf } from '../../adapters/access-log/segments';
 import { anAccess } from '../support/access';
 import { answerJson, HttpsServer } from '../support/https-server';
 import type { Received } from '../support/https-server';
+import { eventually } from '../support/eventually';
 
 /** A Splunk HTTP Event Collector, as far as its answers go. */
 class Collector {
@@ -337,9 +338,4 @@ function aWatch() {
   };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 15_000; !condition();) {
-    if (Date.now() > end) throw new Error('it did not come to that');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+const until = (condition: () => boolean) => eventually(condition, (holds) => holds, 10);

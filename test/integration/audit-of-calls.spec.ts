@@ -5,6 +5,7 @@ import type { StoredAuditEvent } from '../../domain/audit-event';
 import { TestBroker } from '../support/broker';
 import type { Json } from '../../domain/json';
 import type { HttpCaller } from '../support/http';
+import { eventually } from '../support/eventually';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
@@ -28,12 +29,11 @@ afterAll(() => test.stop());
 async function eventsOf(work: () => Promise<unknown>, until: string): Promise<readonly StoredAuditEvent[]> {
   const before = (await test.events()).length;
   await work();
-  for (let tries = 0; tries < 100; tries++) {
-    const events = (await test.events()).slice(before);
-    if (events.some(({ type }) => type === until)) return events;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`${until} was never recorded`);
+  return eventually(
+    async () => (await test.events()).slice(before),
+    (events) => events.some(({ type }) => type === until),
+    20,
+  );
 }
 
 const pay = async (mandate: string | null, body: unknown = { amount: 100 }, path = '/c/erp/payments') =>

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { randomBytes } from 'node:crypto';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
-import type { StoredAuditEvent } from '../../domain/audit-event';
 import { reversalClaimsOf } from '../../domain/mandate';
 import type { MandateClaims, ReversalClaims } from '../../domain/mandate';
 import { TestBroker } from '../support/broker';
+import { found } from '../support/eventually';
 
 /** A bank behind the broker, with real state: what it commits stays, whatever it answers. */
 class Bank {
@@ -117,16 +117,7 @@ async function told({ claims }: Pick<Pair, 'claims'>): Promise<readonly string[]
 }
 
 async function ended(pair: Pick<Pair, 'claims'>, type: 'poa_reversed' | 'poa_reversal_failed') {
-  return waitFor(async () => (await test.events(type)).find(({ data }) => data.reverses === pair.claims.jti));
-}
-
-async function waitFor(find: () => Promise<StoredAuditEvent | undefined>): Promise<StoredAuditEvent> {
-  for (let tries = 0; tries < 400; tries++) {
-    const found = await find();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error('it was never told');
+  return found(async () => (await test.events(type)).find(({ data }) => data.reverses === pair.claims.jti));
 }
 
 /** As a broker leaves it that has written it down, and died. */
@@ -388,7 +379,7 @@ describe('a broker that is killed', () => {
       // Its lease would end by itself, after twenty seconds.
       await killed.sql('update reversal set leased_until = now()');
       killed.broker = await killed.startBroker();
-      await waitFor(async () =>
+      await found(async () =>
         (await killed.events('poa_reversed')).find(({ requestId }) => requestId === pair.claims.req),
       );
       expect({ paid: itsBank.paid, reversals: [...itsBank.reversals] }).toEqual({

@@ -22,6 +22,7 @@ import type { DevelopmentCa, SvidProfile } from '../../adapters/spiffe/developme
 import { openTrust, trustConfiguration } from '../../apps/identity';
 import { Environment } from '../../apps/environment';
 import { JwtAuthority } from '../support/jwt-authority';
+import { eventually } from '../support/eventually';
 
 const ENDPOINT_ID = 'spiffe://other.example/bundle-endpoint';
 const refusal = (code: string): Error => expect.objectContaining({ code }) as Error;
@@ -117,13 +118,7 @@ async function svidOf(ca: DevelopmentCa, spiffeId: string): Promise<readonly Uin
   return parsePemCertificates((await issueSvid(ca, { spiffeId, ttlHours: 1 })).chainPem);
 }
 
-async function eventually(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (holds()) return;
-    await sleep(20);
-  }
-  throw new Error('it does not come to hold');
-}
+const until = (condition: () => boolean) => eventually(condition, (holds) => holds, 20);
 
 describe('a bundle endpoint with https_web (SPIFFE Federation §5.2.1)', () => {
   it('gives the bundle of its trust domain, and of no other', async () => {
@@ -269,10 +264,10 @@ describe('federated bundles (SPIFFE Federation §4, §6.2)', () => {
     endpoint.gives(bundleOf(otherCa, { spiffe_sequence: 1, spiffe_refresh_hint: 0 }));
     const { bundles } = await open(web(endpoint.url), { refreshSeconds: { least: 0.05 } });
     const before = bundles.authoritiesOf('other.example');
-    await eventually(() => endpoint.asked >= 3);
+    await until(() => endpoint.asked >= 3);
     expect(bundles.authoritiesOf('other.example')).toBe(before);
     endpoint.gives(bundleOf(newCa, { spiffe_sequence: 2, spiffe_refresh_hint: 3600 }));
-    await eventually(() => isNew(bundles));
+    await until(() => isNew(bundles));
     const { asked } = endpoint;
     await sleep(300);
     expect(endpoint.asked).toBe(asked);
@@ -284,12 +279,12 @@ describe('federated bundles (SPIFFE Federation §4, §6.2)', () => {
     for (const spiffe_sequence of [4, 5]) {
       endpoint.gives(bundleOf(newCa, { spiffe_sequence }));
       errors.length = 0;
-      await eventually(() => errors.length >= 2);
+      await until(() => errors.length >= 2);
       expect(errors[0]).toEqual(refusal('bundle_malformed'));
       expect(isNew(bundles)).toBe(false);
     }
     endpoint.gives(bundleOf(newCa, { spiffe_sequence: 6 }));
-    await eventually(() => isNew(bundles));
+    await until(() => isNew(bundles));
   });
 
   it('count with 64 bits', async () => {
@@ -301,14 +296,14 @@ describe('federated bundles (SPIFFE Federation §4, §6.2)', () => {
     endpoint.gives(numbered(otherCa, '18446744073709551614'));
     const { bundles } = await open(web(endpoint.url));
     endpoint.gives(numbered(newCa, '18446744073709551615'));
-    await eventually(() => isNew(bundles));
+    await until(() => isNew(bundles));
   });
 
   it('without a number are taken as they come', async () => {
     endpoint.gives(bundleOf(otherCa));
     const { bundles } = await open(web(endpoint.url));
     endpoint.gives(bundleOf(newCa));
-    await eventually(() => isNew(bundles));
+    await until(() => isNew(bundles));
   });
 
   it.each<[string, (response: ServerResponse) => void]>([
@@ -353,10 +348,10 @@ describe('federated bundles (SPIFFE Federation §4, §6.2)', () => {
     const { bundles, errors } = await open(web(endpoint.url), { timeoutMs: 500 });
     const before = bundles.authoritiesOf('other.example');
     endpoint.answer = answer;
-    await eventually(() => errors.length > 0);
+    await until(() => errors.length > 0);
     expect(bundles.authoritiesOf('other.example')).toBe(before);
     endpoint.gives(bundleOf(newCa, { spiffe_sequence: 2 }));
-    await eventually(() => isNew(bundles));
+    await until(() => isNew(bundles));
   });
 
   it('are none, and say so, where there never was one: within two seconds', async () => {

@@ -5,13 +5,13 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
 import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
 import { anEvent, aRequest, itKeepsTheLedgerContract, SOON } from '../support/ledger-contract';
+import { found } from '../support/eventually';
 
 const AUDIT_KEYS = { sealingKeyId: 'test', keys: new Map([['test', new Uint8Array(32)]]) };
 const ROOM = { perAgent: 100, total: 10_000 };
@@ -77,7 +77,7 @@ describe('the ledger in PostgreSQL', () => {
 
   /** The server process of the ledger's session that waits for a lock. */
   const waitingSession = (client: Client): Promise<number> =>
-    untilDefined(async () => {
+    found(async () => {
       const { rows } = await client.query<{ pid: number }>(
         `select pid from pg_stat_activity where wait_event_type = 'Lock' and pid <> pg_backend_pid()`,
       );
@@ -173,7 +173,7 @@ describe('the ledger in PostgreSQL', () => {
       await admission;
     }).catch(onlyBrokenConnections);
     // The step that failed is tried again, and again, until the server has come back.
-    const answer = await untilDefined(() => ledger.admit(request, event, ROOM).catch(() => undefined));
+    const answer = await found(() => ledger.admit(request, event, ROOM).catch(() => undefined));
     expect(answer).toBe('admitted');
     expect(await ledger.events({ requestId: request.requestId, limit: 10 })).toHaveLength(1);
   });
@@ -181,16 +181,6 @@ describe('the ledger in PostgreSQL', () => {
 
 function onlyBrokenConnections(error: unknown): void {
   if (!/terminat|ECONNRESET|not queryable/i.test(String(error))) throw error;
-}
-
-async function untilDefined<T>(ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + 10_000;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (Date.now() > deadline) throw new Error('waited ten seconds in vain');
-    await sleep(20);
-  }
 }
 
 async function freePort(): Promise<number> {

@@ -16,6 +16,7 @@ import type { Notification } from '../../domain/ports';
 import { EXIT } from '../../apps/atb/exit';
 import { atbIn } from '../support/atb';
 import { HttpsServer } from '../support/https-server';
+import { eventually } from '../support/eventually';
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
@@ -196,7 +197,10 @@ describe('a signed webhook (Standard Webhooks)', () => {
     await first.notify(notification);
     const second = await webhooks();
     second.start();
-    for (let tries = 0; tries < 50 && server.received.length === 0; tries++) await sleep(50);
+    await eventually(
+      () => server.received,
+      ({ length }) => length > 0,
+    );
     await second.stop();
     expect(server.received).toHaveLength(1);
   });
@@ -219,8 +223,10 @@ describe('atb notifications', () => {
   };
   const stateOf = async (id: string) => (await standing(id)).map(({ state }) => state).join();
   const comesTo = async (id: string, state: string) => {
-    for (let tries = 0; tries < 100 && (await stateOf(id)) !== state; tries++) await sleep(50);
-    expect(await stateOf(id)).toBe(state);
+    await eventually(
+      () => stateOf(id),
+      (now) => now === state,
+    );
   };
 
   it('lists the dead letters of a receiver that failed, and gives one another life: it is delivered', async () => {
@@ -621,8 +627,4 @@ async function freePort(): Promise<number> {
   const { port } = probe.address() as AddressInfo;
   await new Promise((resolve) => probe.close(resolve));
   return port;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

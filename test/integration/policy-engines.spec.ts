@@ -16,6 +16,7 @@ import type { ServerProcess } from '../../adapters/process/server-process';
 import { isJsonObject } from '../../domain/json';
 import type { PolicyChange } from '../../domain/ports';
 import { aDelivery, aPolicyKey, builtPolicy, signedBundle } from '../support/policy-bundle';
+import { eventually } from '../support/eventually';
 
 const BOB = 'spiffe://corp.example/person/bob';
 const AT_ONCE = 8;
@@ -316,13 +317,11 @@ function sameJson(left: unknown, right: unknown): boolean {
   );
 }
 
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (await Promise.resolve(holds()).catch(() => false)) return;
-    await sleep(100);
-  }
-  throw new Error('it did not come to be within ten seconds');
-}
+const until = (holds: () => boolean | Promise<boolean>) =>
+  eventually(
+    async () => Promise.resolve(holds()).catch(() => false),
+    (held) => held,
+  );
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {

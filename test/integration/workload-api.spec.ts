@@ -23,6 +23,7 @@ import type { DevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { parseEndpointAddress } from '../../adapters/spiffe/endpoint-address';
 import type { X509SvidMessage, X509SvidResponse } from '../../adapters/spiffe/workload-api.service';
 import { authorities, issuedBy, stateOf, WorkloadEndpoint } from '../support/workload-endpoint';
+import { eventually } from '../support/eventually';
 
 const AGENT = 'spiffe://corp.example/agent/finance-bot';
 const unavailable: Error = expect.objectContaining({ code: 'workload_api_unavailable' });
@@ -347,10 +348,4 @@ function call(server: HttpsServer, agent: SpiffeAgent): Promise<Called> {
   });
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error('it did not come to it within four seconds');
-}
+const until = (condition: () => boolean) => eventually(condition, (holds) => holds, 20);

@@ -33,6 +33,7 @@ import { sha256Base64url } from '../../domain/digest';
 import type { MandateClaims } from '../../domain/mandate';
 import { HttpCaller } from './http';
 import type { Answer, TlsIdentity } from './http';
+import { found } from './eventually';
 
 const ISSUER = 'spiffe://corp.example/agentauth';
 const AUDIENCE = 'spiffe://corp.example/broker';
@@ -376,12 +377,7 @@ export class TestBroker {
 
   /** Waits until an event of the type is recorded for a request: outcomes are written beside the answer. */
   async recorded(requestId: string, type: string): Promise<StoredAuditEvent> {
-    for (let tries = 0; tries < 100; tries++) {
-      const found = (await this.events(type)).find((event) => event.requestId === requestId);
-      if (found) return found;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    throw new Error(`${type} was never recorded for ${requestId}`);
+    return found(async () => (await this.events(type)).find((event) => event.requestId === requestId), 20);
   }
 
   async sql(text: string, values: readonly unknown[] = []): Promise<void> {

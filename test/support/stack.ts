@@ -46,7 +46,12 @@ export class TestStack {
       stateDirectory: directory,
       ports: portsFrom(await freePortBase()),
       progress: SILENT,
-      environment: { ...(await bundleWith(jwtKeys, directory)), ...environment },
+      environment: {
+        ...(await bundleWith(jwtKeys, directory)),
+        // A slow machine is no outage.
+        ATB_DECISION_TIMEOUT_MS: '15000',
+        ...environment,
+      },
       onFatal: (error) => {
         throw error;
       },
