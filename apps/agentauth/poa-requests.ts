@@ -414,7 +414,7 @@ export class PoaRequests extends TemporalCalls {
       done: false,
       code: 'request_finished',
       message: `the request is ${status.state}`,
-      reasons: [],
+      reasons: 'reasons' in status ? status.reasons : [],
     };
   }
 

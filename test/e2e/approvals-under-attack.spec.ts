@@ -168,7 +168,7 @@ it('a verdict that is being looked at when somebody resets the workflow counts o
   await database.query('begin');
   await database.query('select * from poa_request where request_id = $1 for update', [id]);
   await database.query('lock table verdict in share row exclusive mode');
-  const submitted = bob.submit(id, statement);
+  const submitted = answered(() => bob.submit(id, statement));
   await sleep(700);
   await client.workflowService.resetWorkflowExecution({
     ...{ namespace: 'atb', workflowExecution: { workflowId, runId }, workflowTaskFinishEventId: point },
@@ -178,7 +178,7 @@ it('a verdict that is being looked at when somebody resets the workflow counts o
   await database.end();
 
   expect(await submitted).toMatchObject({ status: 200, body: { state: 'approved' } });
-  expect((await collect(id)).status).toBe(200);
+  expect((await answered(() => collect(id))).status).toBe(200);
   const types = await stack.auditTypes(id);
   expect(types.filter((type) => type === 'poa_verdict_recorded')).toHaveLength(1);
   expect(types.filter((type) => type === 'poa_issued')).toHaveLength(1);
@@ -190,7 +190,7 @@ it('a word on a request whose workflow was terminated is refused with the reason
   await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
   expect(await bob.submit(id, statement)).toMatchObject({
     status: 409,
-    body: { code: 'request_finished', detail: 'the workflow of the request was ended' },
+    body: { code: 'request_finished', detail: 'the request is cancelled', reasons: ['workflow_gone'] },
   });
 });
 
@@ -202,8 +202,8 @@ it('statements that count for nothing, sealed with stolen codec keys, are looked
       Array.from({ length: AT_ONCE }, (_, n) => handle.signal(verdictSignal, { verdict: `a.b.${sent + n}` })),
     );
   }
-  await bob.give(id);
-  expect((await collect(id)).status).toBe(200);
+  await answered(async () => bob.give(id));
+  expect((await answered(() => collect(id))).status).toBe(200);
   const events = await (
     await stack.ledger()
   ).events({ requestId: id, type: 'poa_verdict_refused', limit: 1_000 });
