@@ -27,6 +27,7 @@ export type { Loss } from './lost-request';
 export type { ActivityPorts } from './ports';
 export { createChangeActivities } from './change';
 export type { ChangePorts } from './change';
+export { createConsultationActivities } from './consultation';
 export { createChangeExecution } from './change-execution';
 export { createIncidentActivities } from './incident';
 export { createProposalActivities } from './proposal';

@@ -126,6 +126,12 @@ const ASKED = {
 } as const;
 
 const INCIDENT = { incident: NAME, kind: NAME, opened_at: EPOCH_SECONDS };
+const CONSULTATION = {
+  consultation: NAME,
+  flow: { enum: ['request', 'proposal', 'incident'] },
+  about: NAME,
+  kind: NAME,
+};
 const PROPOSAL = { proposal: NAME, kind: NAME, name: NAME };
 
 const CHANGE_STEP = { ...PROPOSAL, step: COUNT, percent: COUNT };
@@ -617,6 +623,48 @@ export const AUDIT_EVENTS = {
       resolved_after_seconds: COUNT,
       follow_ups: COUNT,
     }),
+  },
+  consultation_begun: {
+    tells:
+      'Work began that people do: the teams that are Responsible and Accountable were told, and those that are Consulted were asked until a moment.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      ...CONSULTATION,
+      activities: NAMES,
+      responsible: NAMES,
+      accountable: NAMES,
+      consulted: NAMES,
+      answer_until: EPOCH_SECONDS,
+      policy_revision: NAME,
+    }),
+  },
+  consultation_answered: {
+    tells:
+      'A team that was asked answered by the signed word of one of its people; it advises, and decides nothing.',
+    outcome: 'success',
+    severity: 'informational',
+    data: data({
+      ...CONSULTATION,
+      team: NAME,
+      verdict: { enum: ['approve', 'reject'] },
+      role: NAME,
+      jti: NAME,
+      statement_digest: DIGEST,
+      policy_revision: NAME,
+    }),
+  },
+  consultation_refused: {
+    tells: 'A word that should answer for a team that was asked was refused, and changed nothing.',
+    outcome: 'refused',
+    severity: 'low',
+    data: data({ ...CONSULTATION, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
+  },
+  consultation_unanswered: {
+    tells: 'The time of teams that were asked passed without their answer.',
+    outcome: 'failure',
+    severity: 'low',
+    data: data({ ...CONSULTATION, teams: NAMES, answer_until: EPOCH_SECONDS }),
   },
   identity_token_issued: {
     tells: 'An agent of a platform was given a token that names it as one of ours.',

@@ -141,6 +141,10 @@ const CONSEQUENCES = {
   incident_not_due: { status: 409 },
   incident_reporter_unknown: { status: 403 },
   incident_unknown: { status: 404 },
+  // Teams that are asked (RACI).
+  consultation_of_another_team: { status: 403 },
+  consultation_over: { status: 409 },
+  consultation_unknown: { status: 404 },
   // A request's state.
   already_issued: { status: 409 },
   personal_data_erased: { status: 410 },

@@ -4,7 +4,7 @@ import type { Json, JsonObject } from './json';
 import type { StopTarget } from './stop';
 
 /** What events have in common that are of one cause. */
-export const WATCH_KEYS = ['agent', 'connector', 'request', 'all'] as const;
+export const WATCH_KEYS = ['agent', 'connector', 'request', 'change', 'all'] as const;
 export type WatchKey = (typeof WATCH_KEYS)[number];
 
 /** Which events of the audit log open an incident: so many of one cause within so long (data: incidents.watch). */
@@ -30,6 +30,8 @@ export interface WatchedEvent {
   readonly agent: string | null;
   readonly connector: string | null;
   readonly request: string | null;
+  /** The proposal of a change. */
+  readonly change: string | null;
   readonly tier: string | null;
 }
 
@@ -147,11 +149,11 @@ export function watchedEventOf(leaf: string): WatchedEvent {
   } = JSON.parse(leaf) as JsonObject & {
     readonly [name in 'id' | 'type' | 'time']: string;
   };
-  const connector = isJsonObject(data) ? data.connector : undefined;
+  const { connector, proposal } = isJsonObject(data) ? data : {};
   return {
     ...{ id, type, at: Date.parse(time) },
     ...{ agent: textOrNull(subject), connector: textOrNull(connector), request: textOrNull(request) },
-    tier: textOrNull(tier),
+    ...{ change: textOrNull(proposal), tier: textOrNull(tier) },
   };
 }
 

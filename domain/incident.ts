@@ -4,6 +4,7 @@ import { isJsonObject } from './json';
 import type { JsonObject } from './json';
 import type { IdentityEvidence } from './mandate-request';
 import type { EscalationRung } from './policy';
+import { signOffFactJson } from './proposal';
 import type { SignOffFact } from './proposal';
 import type { StopTarget } from './stop';
 
@@ -157,9 +158,7 @@ function malformed(why: string): AtbError {
 
 /** The input in the words of the Rego rules. */
 export function incidentInputJson({ word, ...input }: IncidentInput): JsonObject {
-  if (!word) return { ...input, word: null };
-  const { issuedAt, receivedAt, ...said } = word;
-  return { ...input, word: { ...said, issued_at: issuedAt, received_at: receivedAt } };
+  return { ...input, word: word && signOffFactJson(word) };
 }
 
 /** Reads an answer of `atb/incident/decision`. Throws `policy_unavailable` where it is not of the form. */

@@ -1,5 +1,6 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { Change, ChangeAction, ChangePlan } from './change';
+import type { ConsultationDecision, ConsultationInput } from './consultation';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { IncidentDecision, IncidentInput } from './incident';
 import type { WatchedEvent, WatchPlan } from './incident-watch';
@@ -42,6 +43,8 @@ export interface PolicyEngine {
   incidentWatch(): Promise<WatchPlan>;
   /** How grave an incident is and whom its ladder tells, or whether a word on it counts. */
   incident(input: IncidentInput): Promise<IncidentDecision>;
+  /** Who works on something, and who is asked about it; or whether an answer counts (RACI). */
+  consultation(input: ConsultationInput): Promise<ConsultationDecision>;
   /** When changes are looked at, and who hears of them. */
   changePlan(): Promise<ChangePlan>;
   /** For one step, of a request where there is one: its answers are all of one revision. It throws `policy_unavailable` rather than mix two. */

@@ -153,8 +153,8 @@ export function signOffInputJson(input: SignOffInput): JsonObject {
   const { kind, proposing, words, suspended, schedule, now } = input;
   return {
     kind,
-    proposing: factJson(proposing),
-    words: words.map(factJson),
+    proposing: signOffFactJson(proposing),
+    words: words.map(signOffFactJson),
     suspended,
     schedule: schedule && {
       probes: schedule.probes,
@@ -165,7 +165,8 @@ export function signOffInputJson(input: SignOffInput): JsonObject {
   };
 }
 
-function factJson({ issuedAt, receivedAt, ...word }: SignOffFact): JsonObject {
+/** A word in the terms of the Rego rules. */
+export function signOffFactJson({ issuedAt, receivedAt, ...word }: SignOffFact): JsonObject {
   return { ...word, issued_at: issuedAt, received_at: receivedAt };
 }
 

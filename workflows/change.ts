@@ -25,9 +25,9 @@ import {
 } from './contract';
 import type { ChangeStart, ChangeWordSubmission } from './contract';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { requireStatement } from './statement';
 import { Turns } from './turns';
 
-const LONGEST_STATEMENT = 49_152;
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 
@@ -262,12 +262,9 @@ function refusedAs(code: ErrorCode, message: string): ChangeAnswer {
 }
 
 function requireWord(submission: unknown): void {
-  if (isRefusedPayload(submission)) {
-    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
-  }
-  const { step, statement } = (submission ?? {}) as { step?: unknown; statement?: unknown };
-  const isText = typeof statement === 'string' && statement.length <= LONGEST_STATEMENT;
-  if (!isText || (step !== 'abort' && step !== 'review')) {
-    throw ApplicationFailure.nonRetryable('the word is not a compact JWS', 'verdict_malformed');
+  requireStatement(submission);
+  const { step } = submission as { step?: unknown };
+  if (step !== 'abort' && step !== 'review') {
+    throw ApplicationFailure.nonRetryable('the word is none to abort or to review', 'verdict_malformed');
   }
 }

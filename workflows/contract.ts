@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common/lib/search-attributes';
 import type { ChangeAnswer, ChangeStatus } from '../domain/change';
+import type { ConsultationAnswer, ConsultationStatus, ConsultedMatter } from '../domain/consultation';
 import type { IncidentAnswer, IncidentReport, IncidentStatus } from '../domain/incident';
 import type { IdentityEvidence, PoaRequest } from '../domain/mandate-request';
 import type { Answer, RequestStatus } from '../domain/request-status';
@@ -34,6 +35,7 @@ export const INCIDENT = 'incident';
 export const RETENTION = 'retention';
 export const CHANGE = 'change';
 export const CAB = 'cab';
+export const CONSULTATION = 'consultation';
 
 /** The schedule that runs it. */
 export const RETENTION_SCHEDULE = 'retention';
@@ -164,6 +166,27 @@ export const changeQuery = defineQuery<ChangeStatus>('changeStatus');
 /** Answers as soon as it has begun, or was refused. */
 export const changeBegunUpdate = defineUpdate<ChangeAnswer>('changeBegun');
 export const changeWordUpdate = defineUpdate<ChangeAnswer, [ChangeWordSubmission]>('changeWord');
+
+/** A signed answer for a team that was asked. */
+export interface ConsultationSubmission {
+  readonly statement: string;
+}
+
+export function consultationWorkflowId(id: string): string {
+  return `consultation/${id}`;
+}
+
+/** A consultation's id from its workflow's id, or undefined where the workflow is none. */
+export function consultationIdOf(workflowId: string): string | undefined {
+  return /^consultation\/(.+)$/.exec(workflowId)?.[1];
+}
+
+export type ConsultationWorkflow = (matter: ConsultedMatter) => Promise<ConsultationStatus>;
+
+export const consultationQuery = defineQuery<ConsultationStatus>('consultationStatus');
+export const consultationAnswerUpdate = defineUpdate<ConsultationAnswer, [ConsultationSubmission]>(
+  'consultationAnswer',
+);
 
 /** Search attributes are stored in plain: no personal data goes here. */
 export const ATB_ACTION = defineSearchAttributeKey('AtbAction', 'KEYWORD');

@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setDefaultSignalHandler,
@@ -26,14 +27,17 @@ import {
   incidentWordUpdate,
 } from './contract';
 import type { IncidentStart, IncidentWordSubmission } from './contract';
+import { consult } from './consultation';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { requireStatement } from './statement';
 import { Turns } from './turns';
 
-const LONGEST_STATEMENT = 49_152;
 const LONGEST_ABOUT = 512;
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 const MOST_WORDS = 500;
+// The version of this procedure that asks the teams of the RACI matrix.
+const CONSULTS = 'consults';
 /** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
 const MOST_REMEMBERED = 1_000;
 
@@ -90,7 +94,7 @@ class IncidentProcedure {
       this.sighted(sighting);
     });
     setHandler(incidentOpenedUpdate, () => this.answered());
-    setHandler(incidentWordUpdate, (submission) => this.word(submission), { validator: requireStatement });
+    setHandler(incidentWordUpdate, (submission) => this.word(submission), { validator: requireWord });
     // A bare signal counts for nothing here; words come with an answer.
     setDefaultSignalHandler(() => undefined);
   }
@@ -139,6 +143,12 @@ class IncidentProcedure {
       ...{ ...target, by: null, since, liftedBy: null, liftedAt: null },
     }));
     this.become({ title, severity, openedBy: by, policyRevision, containments });
+    if (!patched(CONSULTS)) return;
+    const { id, kind, openedAt } = this.status;
+    await consult({
+      ...{ flow: 'incident', subject: id, kind, openedAt },
+      title: `${severity} incident: ${title}`,
+    });
   }
 
   private sighted(sighting: unknown): void {
@@ -359,13 +369,10 @@ function refusedAs(code: ErrorCode, message: string): IncidentAnswer {
   return { done: false, code, message, reasons: [] };
 }
 
-function requireStatement(submission: unknown): void {
-  if (isRefusedPayload(submission)) {
-    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
-  }
-  const { statement, about } = (submission ?? {}) as { statement?: unknown; about?: unknown };
-  const isText = typeof statement === 'string' && statement.length <= LONGEST_STATEMENT;
-  if (!isText || (about !== null && (typeof about !== 'string' || about.length > LONGEST_ABOUT))) {
-    throw ApplicationFailure.nonRetryable('the word is not a compact JWS', 'verdict_malformed');
+function requireWord(submission: unknown): void {
+  requireStatement(submission);
+  const { about } = submission as { about?: unknown };
+  if (about !== null && (typeof about !== 'string' || about.length > LONGEST_ABOUT)) {
+    throw ApplicationFailure.nonRetryable('the word is about nothing that there is', 'verdict_malformed');
   }
 }

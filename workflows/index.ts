@@ -1,5 +1,6 @@
 export { cab } from './cab';
 export { change } from './change';
+export { consultation } from './consultation';
 export { digest } from './digest';
 export { poaRequest } from './poa-request';
 export { introspection } from './introspection';

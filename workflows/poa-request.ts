@@ -36,6 +36,7 @@ import {
   withdrawUpdate,
 } from './contract';
 import type { CarriedOver } from './carried-over';
+import { consult } from './consultation';
 import type { CallerSubmission, PoaRequestWorkflow, PolicyMove, VerdictSubmission } from './contract';
 import { isWorthRecording, MOST_HEARD, MOST_REFUSED_VERDICTS } from './rejected-signals';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
@@ -49,6 +50,7 @@ const NEXT_RUN = 'worker_unavailable';
 
 // Versions of this procedure, by the names of what histories before them do not have.
 const LOOKS_AGAIN = 'looks-again-who-may-approve';
+const CONSULTS = 'consults';
 const HEARS_LATE_NO = 'hears-a-no-until-it-is-collected';
 
 /**
@@ -377,6 +379,7 @@ class RequestProcedure {
     if (this.rung === 0) {
       this.rung = 1;
       await this.tell(0, status.waitingOn, pendingSince);
+      await this.consult();
     }
     const stillHere = () =>
       this.status.state === 'pending' && this.status.assessed && this.status.pendingSince === pendingSince;
@@ -438,6 +441,17 @@ class RequestProcedure {
     const after = this.assessment?.reminders?.[this.remindersSent];
     const at = after === undefined ? undefined : pendingSince + after;
     return at !== undefined && at < due ? at : undefined;
+  }
+
+  /** Once for each tier that it has. */
+  private async consult(): Promise<void> {
+    if (!patched(CONSULTS)) return;
+    const { requestId, asked } = this.request;
+    const { agent, tier } = this.assessed();
+    await consult({
+      ...{ flow: 'request', subject: requestId, kind: tier, openedAt: null },
+      title: `${tier} ${asked.act} for ${agent}`,
+    });
   }
 
   private async remind(reminder: number, roles: readonly string[], pendingSince: number): Promise<void> {

@@ -5,6 +5,7 @@ import {
   condition,
   inWorkflowContext,
   isCancellation,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setDefaultSignalHandler,
@@ -31,13 +32,16 @@ import {
   signOffUpdate,
 } from './contract';
 import type { PoaRequestWorkflow, ProposalInput } from './contract';
+import { consult } from './consultation';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { isWorthRecording, MOST_HEARD } from './rejected-signals';
+import { requireStatement } from './statement';
 import { Turns } from './turns';
 
-const LONGEST_STATEMENT = 49_152;
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
+// The version of this procedure that asks the teams of the RACI matrix.
+const CONSULTS = 'consults';
 
 const steps = proxyActivities<ProposalActivities>({
   startToCloseTimeout: '7 seconds',
@@ -119,6 +123,12 @@ class ProposalProcedure {
       return;
     }
     this.take(outcome);
+    if (!patched(CONSULTS)) return;
+    const { id, kind, name } = this.status;
+    await consult({
+      ...{ flow: 'proposal', subject: id, kind, openedAt: null },
+      title: `${kind.replaceAll('_', ' ')} ${name}`,
+    });
   }
 
   private async proposed(): Promise<SignOffAnswer> {
@@ -286,16 +296,6 @@ function details({ kind, name, state, author, words, outstanding, waitingOn }: P
 
 function refusedAs(code: ErrorCode, message: string): SignOffAnswer {
   return { done: false, code, message, reasons: [] };
-}
-
-function requireStatement(submission: unknown): void {
-  if (isRefusedPayload(submission)) {
-    throw ApplicationFailure.nonRetryable(submission.reason, 'payload_refused');
-  }
-  const { statement } = (submission ?? {}) as { statement?: unknown };
-  if (typeof statement !== 'string' || statement.length > LONGEST_STATEMENT) {
-    throw ApplicationFailure.nonRetryable('the sign-off is not a compact JWS', 'verdict_malformed');
-  }
 }
 
 // As AgentAuth makes them.

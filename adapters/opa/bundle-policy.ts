@@ -11,6 +11,7 @@ import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-map
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyChange, PolicyEngine, PolicyGate } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import type { WatchPlan } from '../../domain/incident-watch';
 import type { SignOffDecision, SignOffInput } from '../../domain/proposal';
@@ -135,6 +136,10 @@ export class BundlePolicy implements PolicyEngine {
 
   incident(input: IncidentInput): Promise<IncidentDecision> {
     return this.current.incident(input);
+  }
+
+  consultation(input: ConsultationInput): Promise<ConsultationDecision> {
+    return this.current.consultation(input);
   }
 
   changePlan(): Promise<ChangePlan> {

@@ -23,6 +23,8 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { consultationInputJson, parseConsultationDecision } from '../../domain/consultation';
+import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import { parseWatchPlan } from '../../domain/incident-watch';
@@ -117,6 +119,11 @@ abstract class Asking {
 
   async incident(input: IncidentInput): Promise<IncidentDecision> {
     return parseIncidentDecision((await this.ask('atb/incident/decision', incidentInputJson(input))).result);
+  }
+
+  async consultation(input: ConsultationInput): Promise<ConsultationDecision> {
+    const { result } = await this.ask('atb/consultation/decision', consultationInputJson(input));
+    return parseConsultationDecision(result);
   }
 
   async changePlan(): Promise<ChangePlan> {

@@ -23,6 +23,8 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { consultationInputJson, parseConsultationDecision } from '../../domain/consultation';
+import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import { parseWatchPlan } from '../../domain/incident-watch';
@@ -140,6 +142,13 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async incident(input: IncidentInput): Promise<IncidentDecision> {
     return parseIncidentDecision(this.evaluate(incidentInputJson(input), 'atb/incident/decision'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async consultation(input: ConsultationInput): Promise<ConsultationDecision> {
+    return parseConsultationDecision(
+      this.evaluate(consultationInputJson(input), 'atb/consultation/decision'),
+    );
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

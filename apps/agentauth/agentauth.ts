@@ -23,6 +23,8 @@ import { BODY_LIMIT_BYTES, registerBodyParsers } from './body';
 import { BoundTokens } from './bound-tokens';
 import { CallerGuard } from './caller';
 import { Changes } from './changes';
+import { Consultations } from './consultations';
+import { ConsultationsController } from './consultations.controller';
 import { ChangesController } from './changes.controller';
 import type { AgentAuthConfiguration } from './configuration';
 import { IssuanceController } from './issuance.controller';
@@ -83,10 +85,12 @@ class AgentAuthModule {
         ProposalsController,
         IncidentsController,
         ChangesController,
+        ConsultationsController,
       ],
       providers: [
         { provide: PoaRequests, useValue: requests },
         { provide: Incidents, useValue: new Incidents(client, configuration.decisionTimeoutMs) },
+        { provide: Consultations, useValue: new Consultations(client, configuration.decisionTimeoutMs) },
         { provide: Changes, useValue: new Changes(client, configuration.decisionTimeoutMs) },
         { provide: Proposals, useValue: new Proposals(client, configuration.decisionTimeoutMs) },
         { provide: BoundTokens, useValue: tokens },

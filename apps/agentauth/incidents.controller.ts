@@ -8,6 +8,8 @@ import type { PolicyEngine } from '../../domain/ports';
 import { jsonOf, membersOf, statementOf } from './body';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
+import { Consultations } from './consultations';
+import { consultationJson } from './consultations.controller';
 import { Incidents } from './incidents';
 import { personOf } from './person';
 import { Policy } from './policy';
@@ -22,6 +24,7 @@ const REFUSAL = { code: 'incident_reporter_unknown', what: 'incidents' } as cons
 export class IncidentsController {
   constructor(
     private readonly incidents: Incidents,
+    private readonly consultations: Consultations,
     @Policy() private readonly policy: PolicyEngine,
   ) {}
 
@@ -55,7 +58,10 @@ export class IncidentsController {
   @Get(':id')
   async show(@Caller() caller: CallerIdentity, @Param('id') id: string): Promise<Record<string, unknown>> {
     await this.requirePerson(caller);
-    return incidentJson(await this.incidents.status(id));
+    const status = await this.incidents.status(id);
+    const { kind, openedAt } = status;
+    const asked = await this.consultations.about({ flow: 'incident', subject: status.id, kind, openedAt });
+    return { ...incidentJson(status), consultation: asked && consultationJson(asked) };
   }
 
   @Post(':id/words')

@@ -2,6 +2,7 @@ import { ERROR_CODES } from '../../domain/error';
 import { STOP_SCOPES } from '../../domain/stop';
 import { TIERS } from '../../domain/policy';
 import { CHANGE_STEPS } from '../../domain/change';
+import { CONSULTED_FLOWS } from '../../domain/consultation';
 import { SEVERITIES } from '../../domain/incident';
 import { PROPOSAL_KINDS } from '../../domain/proposal';
 import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
@@ -121,8 +122,34 @@ const SCHEMAS = {
     outstanding: { type: 'array', items: object({ name: text, title: text, roles: texts }) },
     waiting_on: texts,
     ends_at: time,
+    consultation: ref('Consultation'),
     policy_revision: text,
     reasons: texts,
+  }),
+  Consultation: object({
+    consultation_id: text,
+    flow: { enum: CONSULTED_FLOWS },
+    about: { ...text, description: 'the id of the request, the proposal or the incident' },
+    kind: { ...text, description: 'the tier of a request, the kind of a proposal or an incident' },
+    title: text,
+    state: { enum: ['asking', 'over'] },
+    responsible: texts,
+    accountable: texts,
+    consulted: { ...texts, description: 'the teams that are asked (operating model §1)' },
+    asked_at: time,
+    asked_at_seconds: { type: 'integer', description: 'what answers are signed over' },
+    answer_until: time,
+    answers: {
+      type: 'array',
+      items: object({
+        team: text,
+        verdict: { enum: ['approve', 'reject'] },
+        ...{ by: text, role: text, text, jti: text },
+        received_at: time,
+      }),
+    },
+    unanswered: { ...texts, description: 'the teams whose time passed' },
+    policy_revision: text,
   }),
   Incident: object({
     incident_id: text,
@@ -147,6 +174,7 @@ const SCHEMAS = {
       }),
     },
     open_follow_ups: texts,
+    consultation: ref('Consultation'),
     policy_revision: text,
     reasons: texts,
   }),
@@ -425,6 +453,33 @@ export function openApiDocument(publicUrl: string): Record<string, unknown> {
             object({ step: { enum: CHANGE_STEPS }, statement: signOffStatement }, ['step', 'statement']),
           ),
           responses: { 200: answer('it counts', ref('Change')), default: problem },
+        },
+      },
+      '/consultations': {
+        get: {
+          summary: 'What teams are asked, and their time is not over; for their people, and Security',
+          responses: {
+            200: answer(
+              'the consultations',
+              object({ consultations: { type: 'array', items: ref('Consultation') } }),
+            ),
+            default: problem,
+          },
+        },
+      },
+      '/consultations/{id}': {
+        get: {
+          summary: 'One consultation, with the answers',
+          parameters: [proposalParameter],
+          responses: { 200: answer('the consultation', ref('Consultation')), default: problem },
+        },
+      },
+      '/consultations/{id}/answers': {
+        post: {
+          summary: 'A signed answer for a team that is asked; it advises, and decides nothing',
+          parameters: [proposalParameter],
+          requestBody: body(object({ statement: signOffStatement }, ['statement'])),
+          responses: { 200: answer('it counts', ref('Consultation')), default: problem },
         },
       },
       '/incidents': {

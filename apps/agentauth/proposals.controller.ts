@@ -7,6 +7,8 @@ import type { ProposalStatus, SignOffAnswer } from '../../domain/proposal';
 import { jsonOf, membersOf, statementOf } from './body';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
+import { Consultations } from './consultations';
+import { consultationJson } from './consultations.controller';
 import { personOf } from './person';
 import { Policy } from './policy';
 import { rfc3339 } from './presentation';
@@ -19,6 +21,7 @@ const REFUSAL = { code: 'proposal_by_unknown_person', what: 'proposals' } as con
 export class ProposalsController {
   constructor(
     private readonly proposals: Proposals,
+    private readonly consultations: Consultations,
     @Policy() private readonly policy: PolicyEngine,
   ) {}
 
@@ -41,7 +44,9 @@ export class ProposalsController {
     const mayKnow = await this.requirePerson(caller);
     const status = await this.proposals.status(id);
     if (!mayKnow(status)) throw new AtbError('proposal_unknown', 'there is no such proposal');
-    return proposalJson(status);
+    const { kind } = status;
+    const asked = await this.consultations.about({ flow: 'proposal', subject: id, kind, openedAt: null });
+    return { ...proposalJson(status), consultation: asked && consultationJson(asked) };
   }
 
   @Post(':id/sign-offs')

@@ -8,6 +8,8 @@ import type { RequestStatus } from '../../domain/request-status';
 import { collectPath } from '../../domain/signed-request';
 import { Caller } from './caller';
 import type { CallerIdentity } from './caller-identity';
+import { Consultations } from './consultations';
+import { consultationJson } from './consultations.controller';
 import { PoaRequests } from './poa-requests';
 import { Policy } from './policy';
 import { PollPace } from './poll-pace';
@@ -22,6 +24,7 @@ const LONGEST_WAIT_SECONDS = 30;
 export class RequestsController {
   constructor(
     private readonly requests: PoaRequests,
+    private readonly consultations: Consultations,
     private readonly signed: SignedRequests,
     private readonly pace: PollPace,
     @Policy() private readonly policy: PolicyEngine,
@@ -46,8 +49,12 @@ export class RequestsController {
         : await this.requests.changedStatus(id, waitSeconds, gone);
     // For whoever decides, and not for the agent itself: what came of its last requests.
     if (own || !('agent' in status) || status.agent === null) return statusJson(status);
+    const { tier } = status;
+    const asked = tier && ({ flow: 'request', subject: id, kind: tier, openedAt: null } as const);
+    const consultation = asked && (await this.consultations.about(asked));
     return {
       ...statusJson(status),
+      consultation: consultation && consultationJson(consultation),
       agent_recent: (await this.requests.recentOf(status.agent, id)).map(recentJson),
     };
   }

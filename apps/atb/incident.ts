@@ -5,6 +5,8 @@ import { incidentDigest, openingDigest, openingSubject } from '../../domain/inci
 import { isAtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
+import { askedInWords, parseConsultation } from './consultation';
+import type { ShownConsultation } from './consultation';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { localPolicyData } from './policy-data';
@@ -42,6 +44,8 @@ export interface ShownIncident {
     readonly liftedAt: string | null;
   }[];
   readonly openFollowUps: readonly string[];
+  /** Null where nobody was asked, and in lists. */
+  readonly consultation: ShownConsultation | null;
   readonly document: JsonObject;
 }
 
@@ -111,7 +115,7 @@ export async function incidentsOf(session: Session): Promise<readonly ShownIncid
 
 /** What happened, who was told, and who said what, in its order. */
 export function incidentInWords(shown: ShownIncident): string {
-  const { id, kind, title, cause, severity, state, count, told, openedAt, openedBy, words } = shown;
+  const { id, kind, title, cause, severity, state, count, told, openedAt, openedBy } = shown;
   const by = openedBy === null ? '' : ` by ${shortName(openedBy)}`;
   return [
     `${id} is ${state}`,
@@ -119,7 +123,7 @@ export function incidentInWords(shown: ShownIncident): string {
     `  cause: ${visible(cause)}`,
     `  opened ${openedAt}${by}, reported ${count === 1 ? 'once' : `${count} times`}`,
     ...(state === 'open' ? [`  told: ${told.length === 0 ? 'nobody' : told.join(', ')}`] : []),
-    ...words.map(wordInWords),
+    ...timeline(shown),
     ...shown.containments.map(({ target, by, since, liftedBy, liftedAt }) => {
       const whom = by === null ? 'policy' : shortName(by);
       const lifted = liftedAt === null ? '' : `, lifted ${liftedAt} by ${shortName(liftedBy ?? '')}`;
@@ -127,6 +131,15 @@ export function incidentInWords(shown: ShownIncident): string {
     }),
     ...shown.openFollowUps.map((jti) => `  to be done: ${visible(jti)}`),
   ].join('\n');
+}
+
+/** What people said, and who was asked, in the order of time. */
+function timeline({ words, consultation }: ShownIncident): readonly string[] {
+  const asked = consultation === null ? [] : askedInWords(consultation);
+  const time = (line: string) => line.trimStart().split(' ', 1)[0] ?? '';
+  return [...asked, ...words.map(wordInWords)].sort((a, b) =>
+    time(a) < time(b) ? -1 : Number(time(a) > time(b)),
+  );
 }
 
 function wordInWords({ step, by, role, text: said, jti, about, receivedAt }: ShownWord): string {
@@ -180,6 +193,7 @@ function parseIncident(value: Json): ShownIncident {
       ...{ liftedBy: textOrNull(one.lifted_by), liftedAt: textOrNull(one.lifted_at) },
     })),
     openFollowUps: texts(value.open_follow_ups),
+    consultation: isJsonObject(value.consultation) ? parseConsultation(value.consultation) : null,
     document: value,
   };
 }

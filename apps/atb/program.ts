@@ -8,6 +8,7 @@ import { registerCall } from './commands/call';
 import { registerChange } from './commands/change';
 import { registerCollect } from './commands/collect';
 import { registerConnector } from './commands/connector';
+import { registerConsultations } from './commands/consultations';
 import { registerDoctor } from './commands/doctor';
 import { registerDrill } from './commands/drill';
 import { registerEvidence } from './commands/evidence';
@@ -60,6 +61,7 @@ const REGISTRATIONS = [
   registerProposals,
   registerConnector,
   registerChange,
+  registerConsultations,
   registerIncidents,
   registerDrill,
   registerProbes,

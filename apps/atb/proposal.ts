@@ -4,6 +4,8 @@ import type { Json, JsonObject } from '../../domain/json';
 import { parseProposed, PROPOSE, proposalSubject } from '../../domain/proposal';
 import type { Proposed, SignOffClaims } from '../../domain/proposal';
 import { proposalDigest } from '../../domain/proposal-digest';
+import { askedInWords, parseConsultation } from './consultation';
+import type { ShownConsultation } from './consultation';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { localPolicyData } from './policy-data';
@@ -37,6 +39,8 @@ export interface ShownProposal extends Proposed {
   }[];
   readonly waitingOn: readonly string[];
   readonly endsAt: string | null;
+  /** Null where nobody was asked, and in lists. */
+  readonly consultation: ShownConsultation | null;
 }
 
 /** Proposes something, with your signature; answers what AgentAuth says. */
@@ -116,6 +120,7 @@ export function proposalInWords(shown: ShownProposal): string {
     ...words.map(
       ({ step, verdict, by, reason }) => `  ${step}: ${verdict} by ${shortName(by)}: ${visible(reason)}`,
     ),
+    ...(shown.consultation === null ? [] : askedInWords(shown.consultation)),
     standingInWords(shown),
   ].join('\n');
 }
@@ -187,5 +192,6 @@ function parseProposal(value: unknown): ShownProposal {
     })),
     waitingOn: texts(value.waiting_on),
     endsAt: textOrNull(endsAt),
+    consultation: isJsonObject(value.consultation) ? parseConsultation(value.consultation) : null,
   };
 }

@@ -1,5 +1,7 @@
 import { visible } from '../../domain/foreign-text';
+import { isJsonObject } from '../../domain/json';
 import type { JsonObject } from '../../domain/json';
+import { askedInWords, parseConsultation } from './consultation';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { localPolicyData } from './policy-data';
@@ -31,6 +33,10 @@ export interface VerdictOutcome {
 export function showRequest(session: Session, standing: Standing, requestId: string): Signable {
   const toSign = signable(standing, requestId);
   session.output.note(requestInWords(toSign, standing, { now: session.now, policy: localPolicyData() }));
+  const { consultation } = standing.document;
+  if (isJsonObject(consultation)) {
+    for (const line of askedInWords(parseConsultation(consultation))) session.output.note(line);
+  }
   return toSign;
 }
 

@@ -5,6 +5,7 @@ import type { NativeConnection, WorkerOptions, WorkflowBundleWithSourceMap } fro
 import {
   createActivities,
   createChangeActivities,
+  createConsultationActivities,
   createIncidentActivities,
   createPolicyActivities,
   createProposalActivities,
@@ -126,6 +127,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
         ...createPolicyActivities(ports),
         ...createIncidentActivities(ports),
         ...createChangeActivities(ports),
+        ...createConsultationActivities(ports),
       },
       dataConverter,
       interceptors: { activity: [activityTraces] },

@@ -10,7 +10,11 @@ plan := {
 	"review_roles": sort(review_roles),
 }
 
-teams contains team if some team, _ in data.raci[data.changes.activity].teams
+# Whoever is Informed hears of it by the digest.
+teams contains team if {
+	some team, letter in data.raci[data.changes.activity].teams
+	letter != "I"
+}
 
 review_roles contains role if {
 	some step in data.sign_offs.change_word.steps

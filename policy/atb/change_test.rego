@@ -5,7 +5,7 @@ import data.atb.sign_off
 
 test_plan if {
 	change.plan.cab == {"weekday": "wednesday", "hour": 10, "minute": 0, "time_zone": "Europe/Berlin"}
-	change.plan.teams == ["AgentAuth-Team", "Broker-Team", "Legal", "Platform-Ops", "Security"] with data.raci.platform_upgrades.teams as {
+	change.plan.teams == ["AgentAuth-Team", "Broker-Team", "Platform-Ops"] with data.raci.platform_upgrades.teams as {
 		"Legal": "I",
 		"Broker-Team": "C",
 		"AgentAuth-Team": "C",

@@ -2,8 +2,7 @@
 # escalation.
 package atb.incident
 
-import data.atb.directory
-import data.atb.verdicts
+import data.atb.word
 
 kind := found if found := data.incidents.kinds[input.kind]
 
@@ -68,14 +67,9 @@ signed if {
 	input.word.by == input.by
 }
 
-reasons contains "verdict_by_unknown_person" if {
+reasons contains fault if {
 	signed
-	not directory.person(input.by)
-}
-
-reasons contains "verdict_role_not_held" if {
-	signed
-	not input.word.role in directory.roles(input.by)
+	some fault in word.faults
 }
 
 reasons contains "verdict_role_not_eligible" if {
@@ -85,20 +79,3 @@ reasons contains "verdict_role_not_eligible" if {
 
 # By itself, so that a step that nobody named is one that nobody may take.
 may_take_step if input.word.role in data.incidents.steps[input.word.step]
-
-reasons contains "verdict_revoked" if {
-	signed
-	not verdicts.stands(input.word)
-}
-
-reasons contains "verdict_stale" if {
-	signed
-	not verdicts.fresh(input.word)
-}
-
-reasons contains "verdict_from_future" if {
-	signed
-	not of_the_past
-}
-
-of_the_past if input.word.issued_at <= input.now + data.verdicts.clock_skew_seconds

@@ -100,11 +100,23 @@ describe('an attention probe', () => {
     });
     expect(JSON.stringify(decoy)).not.toMatch(/probe|drill|proposal/);
     expect(id).toHaveLength(real.length);
-    const told = (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
-      .split('\n')
-      .filter((line) => line.includes(id));
-    expect(told).toHaveLength(1);
-    expect(told[0]).not.toMatch(/probe|drill/);
+    const toldOf = async (request: string) =>
+      (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+        .split('\n')
+        .filter((line) => line.includes(request));
+    const kinds = (lines: readonly string[]) =>
+      lines.map((line) => (JSON.parse(line) as { kind: string }).kind);
+    // The approvers, the teams whose work it is, and the two that are asked.
+    for (const request of [id, real]) {
+      for (const deadline = Date.now() + 10_000; (await toldOf(request)).length < 4;) {
+        if (Date.now() > deadline) break;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+    const told = await toldOf(id);
+    expect(kinds(told)).toEqual(['approval_wanted', 'work', 'consultation', 'consultation']);
+    expect(kinds(await toldOf(real))).toEqual(kinds(told));
+    expect(told.join('\n')).not.toMatch(/probe|drill/);
     await stack.as('agent/finance-bot').post(`/requests/${real}/withdraw`);
   });
 

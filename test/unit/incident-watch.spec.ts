@@ -10,7 +10,8 @@ const RULE: WatchRule = {
 };
 
 const event = (id: string, seconds: number, changes: Partial<WatchedEvent> = {}): WatchedEvent => ({
-  ...{ id, type: REPLAY, at: seconds * 1000, agent: BOT, connector: 'erp', request: 'r', tier: 'high' },
+  ...{ id, type: REPLAY, at: seconds * 1000, agent: BOT, connector: 'erp', request: 'r' },
+  ...{ change: null, tier: 'high' },
   ...changes,
 });
 const seen = (events: readonly WatchedEvent[], rules = [RULE]) => new IncidentWindows(rules, {}).see(events);

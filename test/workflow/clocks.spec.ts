@@ -58,7 +58,7 @@ describe('the escalation ladder (operating model §5)', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as { requestId: string; kind: string; roles: string[] })
-      .filter(({ requestId, kind }) => requestId === id && kind !== 'reminder')
+      .filter(({ requestId, kind }) => requestId === id && /wanted|escalated/.test(kind))
       .map(({ roles }) => roles);
     expect(told).toEqual([
       ['compliance', 'legal', 'manager', 'security', 'security_lead'],

@@ -1,11 +1,17 @@
+import { randomBytes } from 'node:crypto';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Worker } from '@temporalio/worker';
-import { createIncidentActivities } from '../../activities';
-import { openSignOff } from '../../adapters/jose/sign-off-statement';
+import { createConsultationActivities, createIncidentActivities } from '../../activities';
+import { openSignOff, signSignOff } from '../../adapters/jose/sign-off-statement';
 import { SEARCH_ATTRIBUTES } from '../../adapters/temporal/server-settings';
+import { consultationId } from '../../domain/consultation';
+import { consultationDigest } from '../../domain/consultation-digest';
 import { incidentId } from '../../domain/incident-digest';
 import type { IncidentAnswer, IncidentMatter, IncidentReport, IncidentStatus } from '../../domain/incident';
 import {
+  consultationAnswerUpdate,
+  consultationQuery,
+  consultationWorkflowId,
   INCIDENT,
   incidentOpenedUpdate,
   incidentQuery,
@@ -14,7 +20,8 @@ import {
   incidentWorkflowId,
   TASK_QUEUE,
 } from '../../workflows/contract';
-import type { IncidentWorkflow } from '../../workflows/contract';
+import type { ConsultationWorkflow, IncidentWorkflow } from '../../workflows/contract';
+import raci from '../../policy/data/raci.json';
 import { incidentWord, openingWord } from '../support/incident-word';
 import type { Speaker } from '../support/incident-word';
 import { hasJava, timeSkippingServer } from '../support/time-skipping';
@@ -68,23 +75,36 @@ describe('an incident, with time skipped (operating model §5)', () => {
       connection: environment.nativeConnection,
       taskQueue: TASK_QUEUE,
       // By the server's clock, which skips.
-      activities: Object.fromEntries(
-        Object.entries(activities).map(([name, activity]) => [
-          name,
-          async (input: { incident: { id: string; openedAt: number }; rung?: number }) => {
-            steps.now = new Date(await the().currentTimeMs());
-            // The server's clock runs on while this machine works, so a rung may be told some seconds after it is due.
-            const after = minutesOf(Math.floor(steps.now.getTime() / 1000) - input.incident.openedAt);
-            if (input.rung !== undefined) {
-              told.set(input.incident.id, [
-                ...(told.get(input.incident.id) ?? []),
-                `${name === 'escalateIncident' ? 'rung' : 'review'} ${input.rung} after ${after}`,
-              ]);
-            }
-            return (activity as (input: unknown) => Promise<unknown>)(input);
-          },
-        ]),
-      ),
+      activities: {
+        ...Object.fromEntries(
+          Object.entries(
+            createConsultationActivities({ ...steps.ports, signOffs: { open: openSignOff } }),
+          ).map(([name, activity]) => [
+            name,
+            async (input: unknown) => {
+              steps.now = new Date(await the().currentTimeMs());
+              return (activity as (input: unknown) => Promise<unknown>)(input);
+            },
+          ]),
+        ),
+        ...Object.fromEntries(
+          Object.entries(activities).map(([name, activity]) => [
+            name,
+            async (input: { incident: { id: string; openedAt: number }; rung?: number }) => {
+              steps.now = new Date(await the().currentTimeMs());
+              // The server's clock runs on while this machine works, so a rung may be told some seconds after it is due.
+              const after = minutesOf(Math.floor(steps.now.getTime() / 1000) - input.incident.openedAt);
+              if (input.rung !== undefined) {
+                told.set(input.incident.id, [
+                  ...(told.get(input.incident.id) ?? []),
+                  `${name === 'escalateIncident' ? 'rung' : 'review'} ${input.rung} after ${after}`,
+                ]);
+              }
+              return (activity as (input: unknown) => Promise<unknown>)(input);
+            },
+          ]),
+        ),
+      },
     });
     running = worker.run();
   }, 240_000);
@@ -251,6 +271,103 @@ describe('an incident, with time skipped (operating model §5)', () => {
     expect(await incident.status()).toMatchObject({ count: 10_001, state: 'open' });
     expect(JSON.stringify(await incident.status()).length).toBeLessThan(2_000);
     expect(await incident.say('person/carol', 'on_call', 'acknowledge')).toMatchObject({ done: true });
+  });
+
+  describe('the teams of the RACI matrix (operating model §1)', () => {
+    async function asked(incident: { id: string; status(): Promise<IncidentStatus> }) {
+      const { id: subject, kind, openedAt } = await incident.status();
+      const id = consultationId({ flow: 'incident', subject, kind, openedAt });
+      const handle = the().client.workflow.getHandle<ConsultationWorkflow>(consultationWorkflowId(id));
+      const status = () => handle.query(consultationQuery);
+      for (const deadline = Date.now() + 20_000; ;) {
+        const now = await status().catch(() => undefined);
+        if (now && now.answerUntil !== null) break;
+        if (Date.now() > deadline) throw new Error('nobody was asked');
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      const answer = async (name: string, role: string, changes = {}) => {
+        const { askedAt } = await status();
+        const statement = await signSignOff(...(await signer(name)), {
+          ...{ on: id, dig: consultationDigest(id, askedAt), step: 'answer', verdict: 'approve', role },
+          ...{ reason: 'the broker is sound', jti: randomBytes(16).toString('base64url') },
+          iat: Math.floor((await the().currentTimeMs()) / 1000),
+          ...changes,
+        });
+        return handle.executeUpdate(consultationAnswerUpdate, { args: [{ statement }] });
+      };
+      return { id, status, answer, handle };
+    }
+
+    async function signer(name: string) {
+      const { key, chain } = await credential(name);
+      return [key, chain] as const;
+    }
+
+    const eventsOf = async (id: string) =>
+      (await steps.ledger.events({ limit: 10_000 })).filter(({ data }) => data.consultation === id);
+
+    it('gives Security and Platform-Ops the work, asks both others, and records who did not answer in time', async () => {
+      const incident = await report(await alert(), 'a');
+      const consultation = await asked(incident);
+      const { askedAt, answerUntil } = await consultation.status();
+      expect((answerUntil ?? 0) - askedAt).toBe(raci.incident_response.answer_seconds);
+      const toldOf = steps.told.filter(({ id }) => id.includes(consultation.id));
+      expect(toldOf.map(({ kind, roles }) => [kind, ...roles])).toEqual([
+        ['work', 'Platform-Ops', 'Security'],
+        ['consultation', 'AgentAuth-Team'],
+        ['consultation', 'Broker-Team'],
+      ]);
+      expect(await consultation.answer('person/kim', 'engineer')).toMatchObject({
+        done: true,
+        status: { state: 'asking', answers: [{ team: 'Broker-Team', verdict: 'approve' }] },
+      });
+      await the().sleep(`${raci.incident_response.answer_seconds + 1} seconds`);
+      expect(await consultation.status()).toMatchObject({ state: 'over', unanswered: ['AgentAuth-Team'] });
+      const events = await eventsOf(consultation.id);
+      expect(events.map(({ type }) => type)).toEqual([
+        ...['consultation_begun', 'consultation_answered', 'consultation_unanswered'],
+      ]);
+      expect(events[1]).toMatchObject({
+        actor: 'spiffe://corp.example/person/kim',
+        data: { team: 'Broker-Team' },
+      });
+      expect(events[2]?.data).toMatchObject({ teams: ['AgentAuth-Team'], answer_until: answerUntil });
+      expect(Math.floor((events[2]?.time.getTime() ?? 0) / 1000)).toBeGreaterThanOrEqual(answerUntil ?? 0);
+      await expect(consultation.answer('person/leo', 'engineer')).rejects.toThrow();
+    });
+
+    it('is over with the last answer, and takes none but of the teams that it asked', async () => {
+      const consultation = await asked(await report(await alert(), 'a'));
+      expect(await consultation.answer('person/carol', 'security')).toEqual(
+        refused('consultation_of_another_team'),
+      );
+      expect(await consultation.answer('person/kim', 'ciso')).toEqual(refused('verdict_role_not_held'));
+      expect(await consultation.answer('person/kim', 'engineer', { on: 'incident.other.1' })).toEqual(
+        refused('verdict_not_for_request'),
+      );
+      expect(await consultation.answer('person/kim', 'engineer', { dig: 'A'.repeat(43) })).toEqual(
+        refused('verdict_digest_mismatch'),
+      );
+      expect(await consultation.answer('person/kim', 'engineer', { step: 'acknowledge' })).toEqual(
+        refused('sign_off_step_unknown'),
+      );
+      expect((await consultation.status()).answers).toEqual([]);
+      await consultation.handle.signal('consultationAnswer', 'forged');
+      expect(await consultation.answer('person/kim', 'engineer')).toMatchObject({ done: true });
+      expect(await consultation.answer('person/leo', 'engineer', { verdict: 'reject' })).toMatchObject({
+        done: true,
+      });
+      expect(await consultation.handle.result()).toMatchObject({
+        ...{ state: 'over', unanswered: [] },
+        answers: [
+          { team: 'Broker-Team', verdict: 'approve' },
+          { team: 'AgentAuth-Team', verdict: 'reject' },
+        ],
+      });
+      const types = (await eventsOf(consultation.id)).map(({ type }) => type);
+      expect(types.filter((type) => type === 'consultation_refused')).toHaveLength(5);
+      expect(types).not.toContain('consultation_unanswered');
+    });
   });
 
   it('ends with its review, once no follow-up is open; then the same cause is another incident', async () => {

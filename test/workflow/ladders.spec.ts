@@ -1,6 +1,6 @@
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Worker } from '@temporalio/worker';
-import { createActivities } from '../../activities';
+import { createActivities, createConsultationActivities } from '../../activities';
 import type { Activities } from '../../activities/types';
 import type { RequestStatus } from '../../domain/request-status';
 import { SEARCH_ATTRIBUTES } from '../../adapters/temporal/server-settings';
@@ -44,7 +44,7 @@ class Ladders {
   /** The worker's steps, by the server's clock, which skips. */
   get activities(): Activities {
     const { steps, environment } = this;
-    const activities = createActivities(steps.ports);
+    const activities = { ...createActivities(steps.ports), ...createConsultationActivities(steps.ports) };
     return Object.fromEntries(
       Object.entries(activities).map(([name, activity]) => [
         name,

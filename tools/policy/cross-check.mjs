@@ -59,7 +59,7 @@ function signOffs({ directory, raci, sign_offs: kinds, probes }, fault) {
     if (!held.has(role)) fault(['probes', 'roles', n], `nobody in the directory holds the role ${role}`);
   });
   for (const [kind, { activity, steps }] of Object.entries(kinds)) {
-    if (!has(raci, activity))
+    if (activity !== null && !has(raci, activity))
       fault(['sign_offs', kind, 'activity'], `${activity} is no activity of the RACI matrix`);
     steps.forEach(({ roles: eligible, after }, index) => {
       const at = ['sign_offs', kind, 'steps', index];
@@ -83,7 +83,8 @@ function changes({ directory, raci, changes: { activity, paged_roles: paged } },
 }
 
 /** Every word on an incident can be said by somebody, and what opens one opens one of a kind that there is. */
-function incidents({ directory, incidents: { steps, kinds, watch } }, fault) {
+function incidents({ directory, raci, incidents: { activity, steps, kinds, watch } }, fault) {
+  if (!has(raci, activity)) fault(['incidents', 'activity'], `${activity} is no activity of the RACI matrix`);
   watch.rules.forEach(({ kind }, index) => {
     if (!has(kinds, kind))
       fault(['incidents', 'watch', 'rules', index, 'kind'], `${kind} is no kind of incident`);
@@ -159,10 +160,13 @@ function teams({ directory, raci, contacts, tiers }, fault) {
   for (const [id, person] of Object.entries(directory.persons))
     team(person.team, ['directory', 'persons', id, 'team']);
   for (const name of Object.keys(contacts)) team(name, ['contacts', name]);
+  const members = new Set(Object.values(directory.persons).map(({ team: own }) => own));
   for (const [activity, { teams: letters }] of Object.entries(raci)) {
     for (const name of Object.keys(letters)) {
       team(name, ['raci', activity, 'teams', name]);
       if (!has(contacts, name)) fault(['raci', activity, 'teams', name], `${name} has no contact`);
+      if (letters[name] === 'C' && !members.has(name))
+        fault(['raci', activity, 'teams', name], `nobody of the directory could answer for ${name}`);
     }
     if (!Object.values(letters).includes('R')) fault(['raci', activity], 'nobody is responsible (R)');
   }

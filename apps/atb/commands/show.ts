@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { isJsonObject } from '../../../domain/json';
+import { askedInWords, parseConsultation } from '../consultation';
 import type { Surroundings } from '../output';
 import { standingInWords } from '../presentation';
 import { inSession, requestPath, withCommonOptions } from '../session';
@@ -21,7 +23,9 @@ Examples:
       await inSession(surroundings, options, async (session) => {
         const path = requestPath(requestId);
         const { body } = await session.client().get(path);
-        session.output.answer(body, standingInWords(parseStanding(body), session.now));
+        const { consultation: asked } = body;
+        const lines = isJsonObject(asked) ? askedInWords(parseConsultation(asked)) : [];
+        session.output.answer(body, [standingInWords(parseStanding(body), session.now), ...lines].join('\n'));
       });
     });
 }

@@ -8,7 +8,7 @@ export const BROKER_ID = `spiffe://${TRUST_DOMAIN}/broker`;
 export const EXAMPLE_SYSTEMS = ['erp', 'crm'] as const;
 
 const AGENTS = ['crm-assistant', 'finance-bot', 'hr-helper', 'explorer'];
-const PEOPLE = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi', 'ivan'];
+const PEOPLE = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi', 'ivan', 'kim', 'leo'];
 
 /** Names as dev.json and the command line's `--as` use them, for example `agent/finance-bot`. */
 export const IDENTITY_NAMES: readonly string[] = [
