@@ -1,13 +1,15 @@
+import { rollbackReason } from '../domain/change';
 import type { RollbackReason } from '../domain/change';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import type { AuditEvent, AuditEventType } from '../domain/audit-event';
 import { isJsonObject } from '../domain/json';
 import type { Json } from '../domain/json';
-import type { ChangeHolds, HeldChange, Operations } from '../domain/ports';
+import type { ChangeHolds, ChangeTargets, HeldChange, Operations } from '../domain/ports';
+import { proposalDigest } from '../domain/proposal-digest';
 import { requireInWindow } from './change';
 import { changeEvent, changeOf, reachedPercent, requireBegun, requireSignedOff } from './change-record';
 import type { ChangeEventName, ChangeRecordPorts, RecordedChange } from './change-record';
-import type { ChangeExecution, ChangeStepInput, StepOutcome } from './change-types';
+import type { BehindAnother, ChangeExecution, ChangeStepInput, StepOutcome } from './change-types';
 import { byCode } from './failure';
 import { refusable } from './proposal';
 
@@ -15,6 +17,7 @@ import { refusable } from './proposal';
 export type ExecutionPorts = ChangeRecordPorts & {
   readonly operations: Operations;
   readonly holds: ChangeHolds;
+  readonly targets: ChangeTargets;
   /** Aborted where the step under way must stop. */
   readonly interrupted: () => AbortSignal;
 };
@@ -43,7 +46,9 @@ export function createChangeExecution(all: ExecutionPorts): ChangeExecution {
     prepareChange: ({ id }) =>
       step((ports) =>
         refusable(async () => {
-          ports.operations.require((await changeOf(ports, id)).change);
+          const recorded = await changeOf(ports, id);
+          // Gone on with: what is not allowed any more brings it back, and does not keep it half.
+          if (!recorded.event('begun')) await requireFeasible(ports, recorded);
           return { effect: 'prepared' } as const;
         }),
       ),
@@ -53,11 +58,24 @@ export function createChangeExecution(all: ExecutionPorts): ChangeExecution {
   };
 }
 
+/** Throws where something that the change names is not allowed, or policy says that it does not wait for another. */
+async function requireFeasible(
+  { operations, targets, policy }: ExecutionPorts,
+  { proposal, change }: RecordedChange,
+): Promise<void> {
+  operations.require(change);
+  const { sameTarget } = await policy.changePlan();
+  if (sameTarget === 'wait') return;
+  const other = await targets.takenBy(operations.targets(change), proposal.id);
+  if (other !== null)
+    throw new AtbError('change_target_busy', `${other} changes the same, and has not ended`);
+}
+
 /**
  * Applies a canary step, once. What is about to be done is recorded before; where that was done and its outcome was
  * not, the process died in between: what may be repeated is, and anything else has failed.
  */
-async function apply(ports: Working, { id, step }: ChangeStepInput): Promise<StepOutcome> {
+async function apply(ports: Working, { id, step }: ChangeStepInput): Promise<StepOutcome | BehindAnother> {
   const recorded = await changeOf(ports, id);
   const { change, event } = recorded;
   const canary = change.canary[step];
@@ -74,6 +92,12 @@ async function apply(ports: Working, { id, step }: ChangeStepInput): Promise<Ste
     });
   const refusal = await refusalOf(ports, recorded, step);
   if (refusal) return failed(refusal.detail, refusal.reason);
+  const behind = await ports.targets.take(id, ports.operations.targets(change));
+  if (behind !== null) {
+    const { sameTarget } = await ports.policy.changePlan();
+    if (sameTarget === 'wait') return { behind };
+    return failed(`${behind} changes the same, and has not ended`, 'change_target_busy');
+  }
   const isAgain = event(`step_begun/${step}`) !== undefined;
   if (isAgain && !ports.operations.isRepeatable(change.apply)) {
     return failed('it was cut short, and may not be run twice', 'change_interrupted');
@@ -104,6 +128,7 @@ async function refusalOf(
   if (event('abort') || event('rollback_begun')) {
     return { detail: 'it is being rolled back', reason: 'change_aborted' };
   }
+  if (event('lost')) return { detail: 'somebody ended its workflow', reason: 'change_workflow_lost' };
   for (let before = 0; before < step; before += 1) {
     if (event(`checked/${before}`)?.type !== 'change_checked') {
       throw new AtbError('change_not_due', 'the step before this one has not passed its checks');
@@ -176,7 +201,11 @@ async function rollBack(
 }
 
 /** What is rolled back must be repeatable, so that a crash on the way is no reason to leave it half. */
-async function back(ports: Working, { proposal, change }: RecordedChange) {
+async function back(ports: Working, { proposal, change, event }: RecordedChange) {
+  // What was signed off stands in the log, which nobody can change.
+  if (event('begun')?.data.digest !== proposalDigest(proposal)) {
+    return { good: false, detail: 'it is not the change that was signed off', outputDigest: null };
+  }
   try {
     ports.operations.require(change);
   } catch (error) {
@@ -224,25 +253,11 @@ function outcomeOf({ type, data }: AuditEvent): StepOutcome {
   const { detail, code, checks } = data;
   const said = typeof detail === 'string' ? detail : checksInWords(checks);
   if (GOOD.includes(type)) return { good: true, detail: said, reason: null };
-  const reason = type === 'change_check_failed' ? type : reasonOf(code);
+  const reason = type === 'change_check_failed' ? type : rollbackReason(code);
   return { good: false, detail: said, reason };
 }
 
 const GOOD: readonly AuditEventType[] = ['change_step_applied', 'change_checked', 'change_rolled_back'];
-
-const REASONS: readonly RollbackReason[] = [
-  'change_step_failed',
-  'change_check_failed',
-  'change_aborted',
-  'change_window_closed',
-  'change_not_signed_off',
-  'change_not_proven',
-  'change_interrupted',
-];
-
-function reasonOf(code: Json | undefined): RollbackReason {
-  return REASONS.find((known) => known === code) ?? 'change_step_failed';
-}
 
 function checksInWords(checks: Json | undefined): string {
   const all = Array.isArray(checks) ? (checks as readonly Json[]).filter(isJsonObject) : [];

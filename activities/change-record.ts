@@ -28,12 +28,18 @@ export type ChangeEventName =
   | 'rolled_back'
   | 'ended'
   | 'on_agenda'
+  | 'lost'
   | `step_begun/${number}`
   | `applied/${number}`
   | `checked/${number}`;
 
 /** What may be told more than once, by what tells each time from the others. */
-type RepeatedEventName = `refused/${string}` | `step_begun/${number}/${number}` | `rollback_begun/${number}`;
+type RepeatedEventName =
+  | `refused/${string}`
+  | `reset/${string}`
+  | `lost/${string}`
+  | `step_begun/${number}/${number}`
+  | `rollback_begun/${number}`;
 
 /** Throws `change_unknown`, `proposal_malformed`. */
 export async function changeOf(ports: ChangeRecordPorts, id: string): Promise<RecordedChange> {
@@ -46,7 +52,7 @@ export async function changeOf(ports: ChangeRecordPorts, id: string): Promise<Re
     ...([`step_begun/${step}`, `applied/${step}`, `checked/${step}`] as const),
   ]);
   const names: ChangeEventName[] = [
-    ...(['begun', 'abort', 'review', 'rollback_begun', 'rolled_back', 'ended', 'on_agenda'] as const),
+    ...(['begun', 'abort', 'review', 'rollback_begun', 'rolled_back', 'ended', 'on_agenda', 'lost'] as const),
     ...steps,
   ];
   const events = await ports.changes.eventsOf(names.map((name) => eventId(id, name)));
@@ -106,6 +112,11 @@ export async function requireBegun(ports: ChangeRecordPorts, recorded: RecordedC
     throw new AtbError('change_not_due', 'the change has not begun');
   await judgedWord(ports, recorded, { statement, receivedAt: begun.time, step: 'run' });
   if (recorded.event('ended')) throw new AtbError('change_finished', 'the change has ended');
+}
+
+/** Whether every step was applied, and has passed its checks. */
+export function hasPassed({ change, event }: RecordedChange): boolean {
+  return change.canary.every((_, step) => event(`checked/${step}`)?.type === 'change_checked');
 }
 
 /** The share that a change has reached, or may have: a step that began counts. */

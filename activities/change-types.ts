@@ -15,6 +15,8 @@ export interface BegunChange {
   readonly name: string;
   readonly by: string;
   readonly canary: readonly CanaryStep[];
+  /** Why it only goes back from here on, where it is gone on with; null where it climbs. */
+  readonly back: RollbackReason | null;
 }
 
 export interface CountedChangeWord {
@@ -33,6 +35,11 @@ export interface StepOutcome {
   readonly detail: string;
   /** Why not; null where it went well. */
   readonly reason: RollbackReason | null;
+}
+
+/** Nothing was done: another change changes the same, and is ahead. */
+export interface BehindAnother {
+  readonly behind: string;
 }
 
 /** How a change ended, and until when it has to be reviewed; null where nobody has to. Epoch seconds. */
@@ -61,7 +68,7 @@ export interface ChangeActivities {
 export interface ChangeExecution {
   /** Whether everything that the change names is allowed here. */
   prepareChange(input: { readonly id: string }): Promise<{ readonly effect: 'prepared' } | Refused>;
-  applyChangeStep(input: ChangeStepInput): Promise<StepOutcome>;
+  applyChangeStep(input: ChangeStepInput): Promise<StepOutcome | BehindAnother>;
   checkChangeStep(input: ChangeStepInput): Promise<StepOutcome>;
   rollBackChange(input: { readonly id: string; readonly reason: RollbackReason }): Promise<StepOutcome>;
 }

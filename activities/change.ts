@@ -1,11 +1,19 @@
 import type { AuditEvent } from '../domain/audit-event';
-import type { ChangeEnd, ChangePlan } from '../domain/change';
+import { rollbackReason } from '../domain/change';
+import type { ChangeEnd, ChangePlan, RollbackReason } from '../domain/change';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError } from '../domain/error';
 import type { Changes, Notifier, OpenChange } from '../domain/ports';
 import { proposalDigest } from '../domain/proposal-digest';
 import { epochSeconds, fromEpochSeconds } from './assessment';
-import { changeEvent, changeOf, judgedWord, reachedPercent, requireSignedOff } from './change-record';
+import {
+  changeEvent,
+  changeOf,
+  hasPassed,
+  judgedWord,
+  reachedPercent,
+  requireSignedOff,
+} from './change-record';
 import type { ChangeRecordPorts, RecordedChange } from './change-record';
 import type {
   BegunChange,
@@ -50,10 +58,19 @@ interface Asked {
  */
 async function begin({ ports, recorded }: Asked, statement: string): Promise<BegunChange> {
   const { proposal, change, event } = recorded;
+  const { kind, name } = proposal;
+  const { canary } = change;
+  const begun = event('begun');
+  // Its own word again: somebody ended its workflow. Nothing that is under way, or not reviewed, may be left at that.
+  const isFinished = event('ended') && (kind !== 'emergency_change' || event('review'));
+  if (begun && !isFinished && (begun.data.statement ?? '') === statement) {
+    const by = begun.actor ?? 'somebody who was erased';
+    return { effect: 'begun', kind, name, by, canary, back: wayBack(recorded) };
+  }
   if (event('ended')) throw new AtbError('change_finished', 'the change has ended; propose it anew');
   const receivedAt = ports.clock();
   const said = await judgedWord(ports, recorded, { statement, receivedAt, step: 'run' });
-  if (!event('begun')) {
+  if (!begun) {
     await requireSignedOff(ports, recorded);
     requireInWindow(recorded, receivedAt);
     const plan = await ports.policy.changePlan();
@@ -76,8 +93,17 @@ async function begin({ ports, recorded }: Asked, statement: string): Promise<Beg
       }),
     );
   }
-  const { kind, name } = proposal;
-  return { effect: 'begun', kind, name, by: said.fact.by, canary: change.canary };
+  return { effect: 'begun', kind, name, by: said.fact.by, canary, back: wayBack(recorded) };
+}
+
+/** Why a change that is gone on with goes back; null where it climbs, or has only its end to be recorded. */
+function wayBack(recorded: RecordedChange): RollbackReason | null {
+  const { event } = recorded;
+  const back = event('rollback_begun');
+  if (back) return rollbackReason(back.data.code);
+  if (hasPassed(recorded)) return null;
+  if (event('abort')) return 'change_aborted';
+  return event('lost') ? 'change_workflow_lost' : null;
 }
 
 async function counted(
@@ -172,11 +198,11 @@ async function end(
   return { state, reviewUntil: reviewed ? null : epochSeconds(at) + plan.reviewSeconds };
 }
 
-function provenEnd({ change, event }: RecordedChange): ChangeEnd | null {
+function provenEnd(recorded: RecordedChange): ChangeEnd | null {
+  const { event } = recorded;
   const back = event('rolled_back');
   if (back) return back.type === 'change_rolled_back' ? 'rolled_back' : 'rollback_failed';
-  const passed = change.canary.every((_, step) => event(`checked/${step}`)?.type === 'change_checked');
-  return passed && !event('rollback_begun') ? 'completed' : null;
+  return hasPassed(recorded) && !event('rollback_begun') ? 'completed' : null;
 }
 
 function endInWords({ proposal, event }: RecordedChange, state: ChangeEnd, percent: number): string {

@@ -28,6 +28,8 @@ export type { ActivityPorts } from './ports';
 export { createChangeActivities } from './change';
 export type { ChangePorts } from './change';
 export { createConsultationActivities } from './consultation';
+export { recordLostChange } from './lost-change';
+export type { LostChangeRun } from './lost-change';
 export { createChangeExecution } from './change-execution';
 export { createIncidentActivities } from './incident';
 export { createProposalActivities } from './proposal';

@@ -544,6 +544,20 @@ export const AUDIT_EVENTS = {
       percent: COUNT,
     }),
   },
+  change_workflow_lost: {
+    tells:
+      'Somebody ended the workflow of a change, as `reasons` says; one under way stood at this share, and is rolled back.',
+    outcome: 'failure',
+    severity: 'critical',
+    data: data({ ...PROPOSAL, percent: COUNT, run: orNull(NAME) }),
+  },
+  change_workflow_reset: {
+    tells:
+      'Somebody had the workflow of a change run again from an earlier point; no step that was recorded is carried out again.',
+    outcome: 'failure',
+    severity: 'high',
+    data: data({ ...PROPOSAL, percent: COUNT, run: orNull(NAME) }),
+  },
   change_on_agenda: {
     tells: 'A change stood on the agenda of a CAB.',
     outcome: 'success',

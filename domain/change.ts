@@ -37,14 +37,23 @@ export const CHANGE_STEPS = ['run', 'abort', 'review'] as const;
 export type ChangeStep = (typeof CHANGE_STEPS)[number];
 
 /** Why a change was rolled back, in our own words. */
-export type RollbackReason =
-  | 'change_step_failed'
-  | 'change_check_failed'
-  | 'change_aborted'
-  | 'change_window_closed'
-  | 'change_not_signed_off'
-  | 'change_not_proven'
-  | 'change_interrupted';
+const ROLLBACK_REASONS = [
+  'change_step_failed',
+  'change_check_failed',
+  'change_aborted',
+  'change_window_closed',
+  'change_not_signed_off',
+  'change_not_proven',
+  'change_interrupted',
+  'change_target_busy',
+  'change_workflow_lost',
+] as const;
+export type RollbackReason = (typeof ROLLBACK_REASONS)[number];
+
+/** One that was recorded. */
+export function rollbackReason(code: unknown): RollbackReason {
+  return ROLLBACK_REASONS.find((known) => known === code) ?? 'change_step_failed';
+}
 
 export type ChangeEnd = 'completed' | 'rolled_back' | 'rollback_failed';
 
@@ -64,6 +73,8 @@ export interface ChangeStatus {
   readonly steps: readonly ChangeEntry[];
   /** What it waits for where something cannot be reached. */
   readonly waitsFor: ErrorCode | null;
+  /** The change that changes the same, and is ahead of it; null where none is. */
+  readonly behind: string | null;
   /** Until when an emergency change has to be reviewed; null where nobody has to. */
   readonly reviewUntil: number | null;
   readonly reviewedBy: string | null;
@@ -99,6 +110,8 @@ export interface ChangePlan {
   };
   /** Whether a change that is no emergency runs only after it stood on an agenda. */
   readonly cabRequired: boolean;
+  /** What becomes of a change while another changes the same: it waits for it, or does not run. */
+  readonly sameTarget: 'wait' | 'refuse';
   /** How long an emergency change may wait for its review before people are reminded, again and again. */
   readonly reviewSeconds: number;
   /** Teams that are Responsible, Accountable, Consulted or Informed (RACI). */
@@ -146,7 +159,7 @@ export function parseChange({ content }: Pick<Proposed, 'content'>): Change {
 export function parseChangePlan(value: unknown): ChangePlan {
   const plan = isJsonObject(value) ? value : {};
   const { weekday, hour, minute, time_zone: timeZone } = isJsonObject(plan.cab) ? plan.cab : {};
-  const { cab_required: cabRequired, review_seconds: reviewSeconds } = plan;
+  const { cab_required: cabRequired, same_target: sameTarget, review_seconds: reviewSeconds } = plan;
   const { teams, paged_roles: pagedRoles, review_roles: reviewRoles } = plan;
   if (
     typeof weekday !== 'string' ||
@@ -155,6 +168,7 @@ export function parseChangePlan(value: unknown): ChangePlan {
     !isCount(minute) ||
     !isCount(reviewSeconds) ||
     typeof cabRequired !== 'boolean' ||
+    (sameTarget !== 'wait' && sameTarget !== 'refuse') ||
     !isTexts(teams) ||
     !isTexts(pagedRoles) ||
     !isTexts(reviewRoles)
@@ -163,7 +177,7 @@ export function parseChangePlan(value: unknown): ChangePlan {
   }
   return {
     cab: { weekday, hour, minute, timeZone },
-    ...{ cabRequired, reviewSeconds, teams, pagedRoles, reviewRoles },
+    ...{ cabRequired, sameTarget, reviewSeconds, teams, pagedRoles, reviewRoles },
   };
 }
 

@@ -129,7 +129,9 @@ const CONSEQUENCES = {
   change_operation_unknown: { status: 422 },
   change_outside_window: { status: 409 },
   change_parameter_refused: { status: 422 },
+  change_target_busy: { status: 409 },
   change_unknown: { status: 404 },
+  change_workflow_lost: { status: 503, retry: true },
   // The review of a broken glass.
   review_closed: { status: 409 },
   review_digest_mismatch: { status: 422 },

@@ -453,6 +453,8 @@ export interface Changes {
   eventsOf(ids: readonly string[]): Promise<ReadonlyMap<string, AuditEvent>>;
   /** The oldest first. */
   open(limit: number): Promise<readonly OpenChange[]>;
+  /** Those that began and have not ended, or wait for their review, with the word by which they run. */
+  unfinished(limit: number): Promise<readonly { readonly id: string; readonly statement: string }[]>;
 }
 
 /** A change that nobody else works on meanwhile. */
@@ -469,6 +471,14 @@ export interface HeldChange {
 export interface ChangeHolds {
   /** Waits while somebody else holds it. Throws `operation_interrupted` where the signal aborts meanwhile. */
   holding<T>(id: string, signal: AbortSignal, work: (held: HeldChange) => Promise<T>): Promise<T>;
+}
+
+/** What is changed by one change at a time. Throws `audit_unavailable`. */
+export interface ChangeTargets {
+  /** Stands in line for all of them at once; answers the change that is ahead, or null where it is this one's turn. */
+  take(id: string, targets: readonly string[]): Promise<string | null>;
+  /** A change under way that changes one of them, other than this one. */
+  takenBy(targets: readonly string[], other: string): Promise<string | null>;
 }
 
 /** For which change, and at which share. */
@@ -493,6 +503,8 @@ export interface OperationOutcome {
 export interface Operations {
   /** Throws `change_operation_unknown`, `change_parameter_refused` where a change names what is not allowed. */
   require(change: Change): void;
+  /** What the change changes, by the names under which operations share it. */
+  targets(change: Change): readonly string[];
   /** Whether it may be run again where nobody knows how far it came. */
   isRepeatable(action: ChangeAction): boolean;
   run(action: ChangeAction, context: OperationContext): Promise<OperationOutcome>;

@@ -11,7 +11,13 @@ import {
   sleep,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
-import type { BegunChange, ChangeActivities, ChangeExecution, StepOutcome } from '../activities/change-types';
+import type {
+  BegunChange,
+  ChangeActivities,
+  ChangeExecution,
+  ChangeStepInput,
+  StepOutcome,
+} from '../activities/change-types';
 import type { Refused } from '../activities/proposal-types';
 import type { ChangeAnswer, ChangeEnd, ChangeEntry, ChangeStatus, RollbackReason } from '../domain/change';
 import type { ErrorCode } from '../domain/error';
@@ -30,6 +36,8 @@ import { Turns } from './turns';
 
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
+// Of a change that stands in line: often enough for people, and a history of some hours stays short.
+const ASKED_AGAIN = '15 seconds';
 
 const records = proxyActivities<ChangeActivities>({
   startToCloseTimeout: '7 seconds',
@@ -68,7 +76,8 @@ class ChangeProcedure {
   constructor(private readonly start: ChangeStart) {
     this.status = {
       ...{ id: start.id, state: 'starting', kind: null, name: null, startedAt: epochSecondsNow(), by: null },
-      ...{ percent: 0, steps: [], waitsFor: null, reviewUntil: null, reviewedBy: null, reasons: [] },
+      ...{ percent: 0, steps: [], waitsFor: null, behind: null },
+      ...{ reviewUntil: null, reviewedBy: null, reasons: [] },
     };
     setHandler(changeQuery, () => this.status);
     setHandler(changeBegunUpdate, () => this.answered());
@@ -107,11 +116,13 @@ class ChangeProcedure {
   }
 
   /** One share after the other; answers why not further, where it is not complete. */
-  private async climb({ canary }: BegunChange): Promise<RollbackReason | 'complete'> {
+  private async climb({ canary, back }: BegunChange): Promise<RollbackReason | 'complete'> {
+    if (back) return back;
     for (const [step, { percent, soakSeconds }] of canary.entries()) {
       if (this.aborted) return 'change_aborted';
       const input = { id: this.start.id, step };
-      const applied = await this.step(() => execution.applyChangeStep(input));
+      const applied = await this.applied(input);
+      if (applied === 'aborted') return 'change_aborted';
       this.tell('applied', percent, applied);
       if (applied.reason !== null) return applied.reason;
       this.become({ percent });
@@ -122,6 +133,17 @@ class ChangeProcedure {
       if (checked.reason !== null) return checked.reason;
     }
     return 'complete';
+  }
+
+  /** Waits in line where another change changes the same. */
+  private async applied(input: ChangeStepInput): Promise<StepOutcome | 'aborted'> {
+    for (;;) {
+      const applied = await this.step(() => execution.applyChangeStep(input));
+      const behind = 'behind' in applied ? applied.behind : null;
+      if (this.status.behind !== behind) this.become({ behind });
+      if (!('behind' in applied)) return applied;
+      if (await condition(() => this.aborted, ASKED_AGAIN)) return 'aborted';
+    }
   }
 
   /** Until the log bears out that it is back, or that the way back failed: somebody else's word for it ends nothing. */
@@ -242,6 +264,7 @@ function details({
   percent,
   steps,
   waitsFor,
+  behind,
   reasons,
   reviewUntil,
 }: ChangeStatus): string {
@@ -253,6 +276,7 @@ function details({
     ),
     ...(reasons.length > 0 ? [`Because of ${reasons.join(', ')}.`] : []),
     ...(waitsFor === null ? [] : [`Waits: ${waitsFor}.`]),
+    ...(behind === null ? [] : [`Waits behind \`${behind}\`, which changes the same.`]),
     ...(reviewUntil === null ? [] : ['Waits for its review.']),
   ].join('\n\n');
 }

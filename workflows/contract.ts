@@ -160,6 +160,17 @@ export function changeIdOf(workflowId: string): string | undefined {
   return /^change\/(.+)$/.exec(workflowId)?.[1];
 }
 
+/** How a change's workflow is started, by whomever. */
+export function changeStart(start: ChangeStart) {
+  return {
+    workflowId: changeWorkflowId(start.id),
+    taskQueue: TASK_QUEUE,
+    args: [start] as [ChangeStart],
+    staticSummary: start.id,
+    typedSearchAttributes: [{ key: ATB_STATE, value: 'starting' }],
+  };
+}
+
 export type ChangeWorkflow = (start: ChangeStart) => Promise<ChangeStatus>;
 
 export const changeQuery = defineQuery<ChangeStatus>('changeStatus');

@@ -11,6 +11,8 @@ export interface OperationDefinitions {
 export interface Allowed {
   /** By parameter: the whole text must match. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** What it changes: of the operations that share one, one change runs at a time. Its own name unless told. */
+  readonly target?: string;
 }
 
 /** A program with arguments, never a shell. */
@@ -91,13 +93,20 @@ const SCHEMA = {
         additionalProperties: {
           oneOf: [
             object(
-              { kind: { const: 'command' }, parameters: TEXTS, repeatable: { type: 'boolean' }, ...COMMAND },
+              {
+                kind: { const: 'command' },
+                parameters: TEXTS,
+                target: NAME,
+                repeatable: { type: 'boolean' },
+                ...COMMAND,
+              },
               [...['kind', 'parameters', 'repeatable'], ...COMMAND_NEEDS],
             ),
             object(
               {
                 kind: { const: 'commit' },
                 parameters: TEXTS,
+                target: NAME,
                 repository: TEXT,
                 branch: { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]*$' },
                 file: INSIDE,

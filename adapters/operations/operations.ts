@@ -25,6 +25,11 @@ export class ConfiguredOperations implements Operations {
     if (unknown !== undefined) throw new AtbError('change_operation_unknown', `there is no check ${unknown}`);
   }
 
+  targets({ apply, rollback }: Change): readonly string[] {
+    const all = [apply, rollback].map((action) => this.allowed(action).target ?? action.operation);
+    return [...new Set(all)].sort();
+  }
+
   isRepeatable({ operation }: ChangeAction): boolean {
     const definition = this.definitions.operations[operation];
     // The same commit again finds the file as it wants it.

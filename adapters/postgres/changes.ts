@@ -28,6 +28,14 @@ const OPEN = `
     or (ended.id is not null and p.kind = 'emergency_change' and review.id is null))
   order by p.proposed_at, p.id limit $2`;
 
+const UNFINISHED = `
+  select p.id from proposal p
+  join audit_event begun on begun.id = p.id || '/change/begun'
+  left join audit_event ended on ended.id = p.id || '/change/ended'
+  left join audit_event review on review.id = p.id || '/change/review'
+  where p.kind = any($1) and (ended.id is null or (p.kind = 'emergency_change' and review.id is null))
+  order by p.id limit $2`;
+
 /** What the audit log in PostgreSQL knows of changes. */
 export class PostgresChanges implements Changes {
   private readonly pool: Pool;
@@ -50,6 +58,19 @@ export class PostgresChanges implements Changes {
 
   open(limit: number): Promise<readonly OpenChange[]> {
     return rowsOf<OpenChange>(this.pool, 'open-changes', OPEN, [[...CHANGE_KINDS], limit]);
+  }
+
+  async unfinished(limit: number): Promise<readonly { readonly id: string; readonly statement: string }[]> {
+    const rows = await rowsOf<{ id: string }>(this.pool, 'unfinished-changes', UNFINISHED, [
+      [...CHANGE_KINDS],
+      limit,
+    ]);
+    const begun = await this.eventsOf(rows.map(({ id }) => `${id}/change/begun`));
+    return rows.map(({ id }) => {
+      const statement = begun.get(`${id}/change/begun`)?.data.statement;
+      // Of an erased person: it is rolled back all the same.
+      return { id, statement: typeof statement === 'string' ? statement : '' };
+    });
   }
 
   async end(): Promise<void> {

@@ -62,12 +62,14 @@ function done(answer: ChangeAnswer): Record<string, unknown> {
 }
 
 function changeJson(status: ChangeStatus): Record<string, unknown> {
-  const { id, state, kind, name, by, percent, steps, waitsFor, reviewUntil, reviewedBy, reasons } = status;
+  const { id, state, kind, name, by, percent, steps, waitsFor, behind, reviewUntil, reviewedBy, reasons } =
+    status;
   return {
     ...{ change_id: id, state, kind, name, by, percent },
     started_at: rfc3339(status.startedAt),
     steps: steps.map(({ at, ...step }) => ({ at: rfc3339(at), ...step })),
     waits_for: waitsFor,
+    behind,
     review_until: reviewUntil === null ? null : rfc3339(reviewUntil),
     reviewed_by: reviewedBy,
     reasons,

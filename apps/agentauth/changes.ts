@@ -3,18 +3,18 @@ import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from 
 import type { ChangeAnswer, ChangeStatus } from '../../domain/change';
 import { AtbError } from '../../domain/error';
 import {
-  ATB_STATE,
   CHANGE,
   changeBegunUpdate,
   changeIdOf,
   changeQuery,
+  changeStart,
   changeWordUpdate,
   changeWorkflowId,
-  TASK_QUEUE,
 } from '../../workflows/contract';
 import type { ChangeWordSubmission, ChangeWorkflow } from '../../workflows/contract';
 import { failureOf, TemporalCalls } from './temporal-calls';
 
+const LOST = 'change_workflow_lost';
 const ID = /^(emergency_)?change\.[a-z0-9_-]+\.[A-Za-z0-9_-]{22}$/;
 
 /** The way to the changes that are carried out. It starts, asks and passes on; it decides nothing. */
@@ -31,12 +31,8 @@ export class Changes extends TemporalCalls {
     try {
       await this.within(this.decisionTimeoutMs, () =>
         this.client.workflow.start<ChangeWorkflow>(CHANGE, {
-          workflowId: changeWorkflowId(id),
-          taskQueue: TASK_QUEUE,
-          args: [{ id, statement }],
+          ...changeStart({ id, statement }),
           workflowIdReusePolicy: isOver ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
-          staticSummary: id,
-          typedSearchAttributes: [{ key: ATB_STATE, value: 'starting' }],
         }),
       );
     } catch (error) {
@@ -51,8 +47,13 @@ export class Changes extends TemporalCalls {
   }
 
   /** Throws `change_unknown`, `worker_unavailable`, `temporal_unavailable`. */
-  status(id: string): Promise<ChangeStatus> {
-    return this.reaching(() => this.handle(id).query(changeQuery));
+  async status(id: string): Promise<ChangeStatus> {
+    const handle = this.handle(id);
+    const status = await this.reaching(() => handle.query(changeQuery));
+    if (!isUnderWay(status)) return status;
+    // A run that somebody ended would say for ever where it stood before.
+    const { status: run } = await this.reaching(() => handle.describe());
+    return run.name === 'RUNNING' ? status : { ...status, waitsFor: LOST };
   }
 
   /** Those that were run, the newest first, as far as one look goes. */
@@ -69,9 +70,10 @@ export class Changes extends TemporalCalls {
       // Over already: where it stands is told, and a word on it is too late.
       const status = await this.status(id).catch(() => undefined);
       if (status === undefined) throw this.outOfReach(error, undefined);
-      if (status.state === 'starting' || status.state === 'running' || status.state === 'rolling_back') {
-        throw this.outOfReach(error, undefined);
+      if (status.waitsFor === LOST) {
+        throw new AtbError(LOST, 'somebody ended the workflow of the change; it is about to be rolled back');
       }
+      if (isUnderWay(status)) throw this.outOfReach(error, undefined);
       return {
         ...{ done: false, code: 'change_finished', message: `the change is ${status.state}` },
         reasons: status.reasons,
@@ -83,6 +85,10 @@ export class Changes extends TemporalCalls {
     if (!ID.test(id)) throw unknownChange();
     return this.client.workflow.getHandle<ChangeWorkflow>(changeWorkflowId(id));
   }
+}
+
+function isUnderWay({ state }: ChangeStatus): boolean {
+  return state === 'starting' || state === 'running' || state === 'rolling_back';
 }
 
 function unknownChange(): AtbError {

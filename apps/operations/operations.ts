@@ -8,6 +8,7 @@ import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { readOperations } from '../../adapters/operations/definitions';
 import { ConfiguredOperations } from '../../adapters/operations/operations';
 import { PostgresChangeHolds } from '../../adapters/postgres/change-holds';
+import { PostgresChangeTargets } from '../../adapters/postgres/change-targets';
 import { PostgresChanges } from '../../adapters/postgres/changes';
 import { PostgresProbes } from '../../adapters/postgres/probes';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
@@ -58,13 +59,14 @@ export async function startOperations(
   };
   const policy = await openPolicy(configuration.policy, metrics, signedOffPolicies(judging));
   const { temporal, ...settings } = configuration;
+  const targets = new PostgresChangeTargets(databaseUrl);
   const record = new ProcessRecord(policy, changes, {
     ...{ process: 'operations', actor: null },
     configuration: { ...settings, operations: definitions },
   });
   const execution = createChangeExecution({
     ...judging,
-    ...{ policy, changes, holds },
+    ...{ policy, changes, holds, targets },
     operations: new ConfiguredOperations(definitions),
     interrupted: () => Context.current().cancellationSignal,
   });
@@ -98,6 +100,7 @@ export async function startOperations(
       await proposals.end();
       await changes.end();
       await holds.end();
+      await targets.end();
     },
   };
 }

@@ -1,13 +1,14 @@
 import { Logger } from '@nestjs/common';
-import { Client, WorkflowNotFoundError } from '@temporalio/client';
+import { Client } from '@temporalio/client';
 import type { ConnectionLike } from '@temporalio/client';
 import { closeLost, recordReset } from '../../activities';
-import type { ActivityPorts, Loss } from '../../activities';
+import type { ActivityPorts } from '../../activities';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { listedExecutions } from '../../adapters/temporal/listed-workflows';
 import { POA_REQUEST, poaRequestWorkflowId } from '../../workflows/contract';
 import { resetsAmong } from './reset-requests';
+import { lossOf } from './workflow-loss';
 
 const LOOK_EVERY_MS = 60_000;
 // What was reset while no worker ran.
@@ -76,7 +77,7 @@ export class LostRequests {
     let closed = 0;
     for (const request of unlisted.slice(0, MOST_CLOSED_AT_ONCE)) {
       const loss = await lossOf(client, poaRequestWorkflowId(request.requestId));
-      if (loss !== null && (await closeLost(this.ports, request, loss))) closed += 1;
+      if (loss !== null && (await closeLost(this.ports, request, loss.how))) closed += 1;
     }
     if (closed > 0) this.log.warn(`${closed} requests were ended, because their workflows are gone`);
     return closed;
@@ -89,24 +90,5 @@ export class LostRequests {
     }
     // Visibility lags: a minute is looked at twice, and recorded once.
     this.resetsSince = new Date(began.getTime() - LOOK_EVERY_MS);
-  }
-}
-
-const LOSSES: Readonly<Partial<Record<string, Loss>>> = {
-  TERMINATED: 'workflow_terminated',
-  FAILED: 'workflow_failed',
-  TIMED_OUT: 'workflow_failed',
-  COMPLETED: 'workflow_ended_unrecorded',
-  CANCELLED: 'workflow_ended_unrecorded',
-};
-
-/** Null where it runs, or says what we do not know. */
-async function lossOf(client: Client, workflowId: string): Promise<Loss | null> {
-  try {
-    const { status } = await client.workflow.getHandle(workflowId).describe();
-    return LOSSES[status.name] ?? null;
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return 'workflow_removed';
-    throw error;
   }
 }

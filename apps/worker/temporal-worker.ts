@@ -17,6 +17,7 @@ import { activityTraces, workflowTraces } from '../../adapters/temporal/traces';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
 import { IncidentWatch, reporterOver } from './incident-watch';
+import { LostChanges } from './lost-changes';
 import { LostRequests } from './lost-requests';
 import type { WorkerMetrics } from './metrics';
 import { Polling } from './polling';
@@ -63,6 +64,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
   private lost: LostRequests | undefined;
+  private lostChanges: LostChanges | undefined;
   private incidents: IncidentWatch | undefined;
   private schedules: Schedules | undefined;
 
@@ -83,6 +85,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.digests.start();
     this.lost = new LostRequests(ports, connection, namespace, codecKeys);
     this.lost.start();
+    this.lostChanges = new LostChanges(ports, connection, namespace, codecKeys);
+    this.lostChanges.start();
     const report = reporterOver(connection, namespace, codecKeys);
     this.incidents = new IncidentWatch(ports.policy, ports.watched, report);
     this.incidents.start();
@@ -100,6 +104,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     await this.moves?.close();
     await this.digests?.close();
     await this.lost?.close();
+    await this.lostChanges?.close();
     await this.incidents?.close();
     await this.schedules?.close();
     await this.polling.stop();

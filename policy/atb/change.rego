@@ -4,6 +4,7 @@ package atb.change
 plan := {
 	"cab": object.union(data.changes.cab, {"time_zone": data.calendar.time_zone}),
 	"cab_required": data.changes.cab_required,
+	"same_target": data.changes.same_target,
 	"review_seconds": data.changes.review_seconds,
 	"teams": sort(teams),
 	"paged_roles": sort(data.changes.paged_roles),

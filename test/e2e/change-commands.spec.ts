@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { atbIn } from '../support/atb';
 import { anRfc, Platform } from '../support/change';
+import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
 
 let stack: TestStack;
@@ -8,7 +9,12 @@ let platform: Platform;
 
 beforeAll(async () => {
   platform = await Platform.make();
-  stack = await TestStack.start({ ATB_OPERATIONS_FILE: await platform.operations() });
+  stack = await TestStack.start({
+    ATB_OPERATIONS_FILE: await platform.operations(),
+    ATB_POLICY_DIR: await changedPolicy((data) => {
+      data.changes.same_target = 'refuse';
+    }),
+  });
 }, 120_000);
 
 afterAll(() => stack.stop());
@@ -72,12 +78,19 @@ describe('atb change', () => {
     expect((await atb('change', 'ls', '--as', 'person/grace')).out).not.toContain('its review');
   });
 
-  it('aborts one, and shows that it is back', async () => {
+  it('aborts one, runs none of the same meanwhile, and shows that it is back', async () => {
     const id = await signedOff('aborted', anRfc({ canary: [{ percent: 100, soak_seconds: 600 }] }));
     await atb('change', 'run', id, ...as('grace'));
     await shows(id, /at 100 percent/);
+    const other = await signedOff('of-the-same', anRfc());
+    expect(await atb('change', 'run', other, ...as('grace'))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`${id} changes the same, and has not ended`),
+    });
     expect((await atb('change', 'abort', id, ...as('carol', '--role', 'on_call'))).code).toBe(0);
     expect(await shows(id, /is rolled_back, at 0 percent/)).toContain('because of change_aborted');
+    await atb('change', 'run', other, ...as('grace'));
+    await shows(other, /is completed/);
   });
 
   it('says what is wrong before anybody is asked', async () => {

@@ -117,7 +117,12 @@ describe('a change (operating model §7)', () => {
     const id = await people.proposed(change);
     await people.dave.signOff(id, change, 'security');
     await holdCab();
-    const agendas = (await notified()).filter(({ kind, text }) => kind === 'cab' && text.includes(id));
+    const agendasTold = async () =>
+      (await notified()).filter(({ kind, text }) => kind === 'cab' && text.includes(id));
+    for (let tries = 0; (await agendasTold()).length < 5 && tries < 100; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const agendas = await agendasTold();
     expect(agendas.map(({ roles: [team] }) => team)).toEqual([
       ...['AgentAuth-Team', 'Broker-Team', 'Legal', 'Platform-Ops', 'Security'],
     ]);

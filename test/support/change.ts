@@ -34,17 +34,20 @@ export class Platform {
     const waits = (what: string) => `while [ -e "$PLATFORM/hold-${what}" ]; do sleep 0.05; done`;
     const says = (what: string) => `echo "${what} $2 $1" >> "$PLATFORM/log"`;
     const file = join(this.directory, 'operations.json');
+    const deploy = operation(
+      `${says('begin')}; ${waits('deploy')}; ${says('deploy')}; [ ! -e "$PLATFORM/deploy-fails" ]`,
+    );
+    const restore = operation(
+      `${says('restoring')}; ${waits('restore')}; ${says('restore')}; [ ! -e "$PLATFORM/restore-fails" ]`,
+    );
     await writeFile(
       file,
       JSON.stringify({
         operations: {
-          deploy: operation(
-            `${says('begin')}; ${waits('deploy')}; ${says('deploy')}; [ ! -e "$PLATFORM/deploy-fails" ]`,
-          ),
+          ...{ deploy, restore },
           once: operation(`${says('begin')}; ${waits('deploy')}; ${says('deploy')}`, false),
-          restore: operation(
-            `${says('restoring')}; ${waits('restore')}; ${says('restore')}; [ ! -e "$PLATFORM/restore-fails" ]`,
-          ),
+          // Of other things than the first two.
+          ...{ 'deploy-a': deploy, 'restore-a': restore, 'deploy-b': deploy, 'restore-b': restore },
         },
         checks: {
           smoke: sh(

@@ -20,6 +20,7 @@ export interface PolicyData {
   agents: Record<string, { owner: string; actions: string[]; [more: string]: unknown }>;
   requests: { collect_within_seconds: number; poll: { interval_seconds: number; slow_down_seconds: number } };
   sign_offs: Record<string, object>;
+  changes: { same_target: 'wait' | 'refuse' };
   probes: { enabled: boolean; shortest_period_seconds: number };
   velocity: { per: Record<string, number> }[];
   digest: { period_seconds: number | null; most_listed: number };

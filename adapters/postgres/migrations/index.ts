@@ -17,6 +17,7 @@ import { reversal } from './0100-reversal';
 import { stoppedTier } from './0110-stopped-tier';
 import { incidentWatch } from './0111-incident-watch';
 import { changeHold } from './0128-change-hold';
+import { changeTarget } from './0129-change-target';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -40,4 +41,5 @@ export const MIGRATIONS: readonly Migration[] = [
   stoppedTier,
   incidentWatch,
   changeHold,
+  changeTarget,
 ];

@@ -198,6 +198,7 @@ function runInWords(run: JsonObject): string {
         `  ${textOf(at)} ${textOf(what)} at ${textOf(percent)}: ${good === true ? 'good' : 'FAILED'}: ${visible(textOf(detail))}`,
     ),
     ...(run.waits_for === null ? [] : [`  waits: ${textOf(run.waits_for)}`]),
+    ...(run.behind === null ? [] : [`  waits behind ${textOf(run.behind)}, which changes the same`]),
     ...(run.review_until === null ? [] : [`  waits for its review, until ${textOf(run.review_until)}`]),
   ].join('\n');
 }
