@@ -202,6 +202,51 @@ describe('the form and the signature of a mandate', () => {
   });
 });
 
+describe('a mandate that says nothing, or not quite something, opens nothing (attack 34)', () => {
+  const thumbprint = async () => (await test.claims()).cnf['x5t#S256'];
+
+  it.each<[string, string | null | undefined, string, number]>([
+    ['no subject', undefined, 'mandate_invalid', 400],
+    ['null for a subject', null, 'mandate_invalid', 400],
+    ['an empty subject', '', 'mandate_invalid', 400],
+    ['a blank subject', ' ', 'agent_mismatch', 403],
+    ['a pattern for a subject', 'spiffe://corp.example/agent/*', 'agent_mismatch', 403],
+    ['a regular expression for a subject', '.*', 'agent_mismatch', 403],
+    ['the beginning of the subject', FINANCE_BOT.slice(0, -1), 'agent_mismatch', 403],
+    ['more than the subject', `${FINANCE_BOT}/x`, 'agent_mismatch', 403],
+    ['the trust domain for a subject', 'spiffe://corp.example', 'agent_mismatch', 403],
+  ])('%s', async (_, sub, code, status) => {
+    await refused(test.forge(header(), { ...(await test.claims()), sub }), code, status);
+  });
+
+  it.each<[string, (x5t: string | undefined) => unknown]>([
+    ['no binding', () => undefined],
+    ['null for a binding', () => null],
+    ['an empty binding', () => ({})],
+    ['a binding by a name with a typo', (x5t) => ({ 'x5t#s256': x5t })],
+    ['a binding of another kind', (x5t) => ({ 'x5t#S1': x5t })],
+    ['an empty thumbprint', () => ({ 'x5t#S256': '' })],
+    ['the beginning of a thumbprint', (x5t) => ({ 'x5t#S256': x5t?.slice(0, 22) })],
+    ['a list of thumbprints', (x5t) => ({ 'x5t#S256': [x5t] })],
+    ['a pattern for a thumbprint', () => ({ 'x5t#S256': '*' })],
+    ['two bindings', (x5t) => ({ 'x5t#S256': x5t, jkt: x5t })],
+  ])('%s', async (_, cnf) => {
+    const claims = { ...(await test.claims()), cnf: cnf(await thumbprint()) };
+    await refused(test.forge(header(), claims), 'mandate_invalid', 400);
+  });
+
+  it.each<[string, string, number]>([
+    ['', 'mandate_invalid', 400],
+    ['*', 'mandate_action_mismatch', 403],
+    ['sap.payment.*', 'mandate_action_mismatch', 403],
+    ['sap.payment', 'mandate_action_mismatch', 403],
+    ['SAP.payment.execute', 'mandate_action_mismatch', 403],
+    ['sap.payment.execute ', 'mandate_action_mismatch', 403],
+  ])('the action %j', async (act, code, status) => {
+    await refused(test.forge(header(), { ...(await test.claims()), act }), code, status);
+  });
+});
+
 describe('issuer and audience (attack 29)', () => {
   it.each([
     { iss: 'spiffe://corp.example/agentauth2' },
