@@ -810,7 +810,7 @@ export const AUDIT_EVENTS = {
   },
   poa_reversal_redeemed: {
     tells:
-      'The broker uses a reversal mandate; after a crash it sends the same again, with the same Idempotency-Key.',
+      'The broker uses a reversal mandate; it sends the same again only where the system did nothing, or honours the Idempotency-Key.',
     outcome: 'success',
     severity: 'low',
     uncalled: true,

@@ -112,7 +112,8 @@ export interface Connector {
     readonly secrets: Handling | undefined;
     readonly personalData: Handling | undefined;
   };
-  readonly idempotencyKey: 'forward' | 'drop';
+  /** `honoured`: passed on, and the system does once what comes again with the same key. */
+  readonly idempotencyKey: 'honoured' | 'forward' | 'drop';
   /** How the system says that it failed after it had committed; null where it never does. */
   readonly failureAfterCommitment: FailureReport | null;
   readonly routes: readonly Route[];

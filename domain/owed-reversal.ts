@@ -8,6 +8,8 @@ export interface OwedReversal {
   readonly connector: string;
   /** The compact JWS. */
   readonly mandate: string;
+  /** Whether the call that reverses may have reached the system before. */
+  readonly isSent: boolean;
 }
 
 /** A reversal that lapsed without a report, though its action was done and nobody knows how that ended. */
@@ -25,6 +27,10 @@ export interface ReversalStore {
   owe(reverses: string, connector: string, event: AuditEvent): Promise<boolean>;
   /** Those that are owed and that no broker is at, taken for so long. */
   take(leaseSeconds: number): Promise<readonly OwedReversal[]>;
+  /** From here on the call may have reached the system, whatever becomes of this broker. False where that was so before. */
+  sending(jti: string): Promise<boolean>;
+  /** It is known that the call did not reach the system, or that the system did nothing. */
+  notSent(jti: string): Promise<void>;
   /** Lets another broker, or this one, try again after so long. */
   putBack(jti: string, afterSeconds: number): Promise<void>;
   /** Nothing is left to do. False where that was so before. */

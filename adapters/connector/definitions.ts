@@ -152,7 +152,7 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
       personalData: json.guardrails?.personal_data,
     },
     idempotencyKey: json.idempotency_key ?? 'drop',
-    failureAfterCommitment: failureReport(json, file),
+    failureAfterCommitment: failureReport(json.failure_after_commitment),
     routes: json.routes.map((route) => ({
       method: route.method,
       path: route.path,
@@ -173,15 +173,8 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
   };
 }
 
-/** A reversal may be sent twice where a broker died between: the system must know that it is the same. */
-function failureReport(
-  { failure_after_commitment: report, idempotency_key }: Definition,
-  file: string,
-): FailureReport | null {
+function failureReport(report: Definition['failure_after_commitment']): FailureReport | null {
   if (!report) return null;
-  if (idempotency_key !== 'forward') {
-    throw invalid(file, 'it reports failures after commitment, and its idempotency_key is not forward');
-  }
   const { statuses, header } = report;
   return { statuses, header: header && { name: header.name.toLowerCase(), value: header.value } };
 }

@@ -24,7 +24,12 @@ const TAKE = `
     select jti from reversal
     where due_at is not null and ended_at is null and (leased_until is null or leased_until < now())
     order by due_at limit $2 for update skip locked)
-  returning jti, reverses, connector, mandate`;
+  returning jti, reverses, connector, mandate, sent_at is not null as "isSent"`;
+
+const SENDING =
+  'update reversal set sent_at = now() where jti = $1 and sent_at is null and ended_at is null returning jti';
+
+const NOT_SENT = 'update reversal set sent_at = null where jti = $1';
 
 const PUT_BACK = 'update reversal set leased_until = now() + make_interval(secs => $2) where jti = $1';
 
@@ -58,6 +63,14 @@ export class PostgresReversals implements ReversalStore {
 
   take(leaseSeconds: number): Promise<readonly OwedReversal[]> {
     return rowsOf<OwedReversal>(this.pool, 'take-reversals', TAKE, [leaseSeconds, AT_ONCE]);
+  }
+
+  async sending(jti: string): Promise<boolean> {
+    return (await rowsOf(this.pool, 'sending-reversal', SENDING, [jti])).length === 1;
+  }
+
+  async notSent(jti: string): Promise<void> {
+    await rowsOf(this.pool, 'reversal-not-sent', NOT_SENT, [jti]);
   }
 
   async putBack(jti: string, afterSeconds: number): Promise<void> {

@@ -200,6 +200,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     undo.push(() => owed.close());
     const reversals = new Reversals({
       ...{ clock, owed, used: store, connectors, register, orders, upstreams, credentials, policy, tickets },
+      pace: configuration.reversals,
       verify: (compact, now) => jwks.verifyReversal(compact, { issuer, audience, now, clockSkewSeconds }),
       self: () => identity.svid.id.uri,
       allowUnmandatedLowRisk: false,

@@ -6,6 +6,7 @@ import { identityConfiguration } from '../identity';
 import type { IdentityConfiguration } from '../identity';
 import { policyConfiguration } from '../policy';
 import type { PolicyConfiguration } from '../policy';
+import type { ReversalPace } from './reversals';
 
 /** What a broker must be told. Every value is read once, here. */
 export interface BrokerConfiguration {
@@ -41,6 +42,7 @@ export interface BrokerConfiguration {
   readonly clockSkewSeconds: number;
   readonly revocationPollMs: number;
   readonly revocationMaxAgeMs: number;
+  readonly reversals: ReversalPace;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
@@ -87,6 +89,14 @@ export function brokerConfiguration(
     clockSkewSeconds: environment.integer('ATB_CLOCK_SKEW_SECONDS', 5, { min: 0, max: 30 }),
     revocationPollMs: environment.integer('ATB_REVOCATION_POLL_MS', 400, { min: 10, max: 1_000 }),
     revocationMaxAgeMs: environment.integer('ATB_REVOCATION_MAX_AGE_MS', 3_000, { min: 100, max: 60_000 }),
+    reversals: {
+      callSeconds: environment.integer('ATB_REVERSAL_CALL_SECONDS', 15, { min: 1, max: 600 }),
+      againAfterSeconds: environment.integer('ATB_REVERSAL_AGAIN_SECONDS', 2, { min: 1, max: 600 }),
+      undecidedAfterSeconds: environment.integer('ATB_REVERSAL_UNDECIDED_SECONDS', 60, {
+        min: 1,
+        max: 86_400,
+      }),
+    },
     maxConnections: environment.integer('ATB_BROKER_MAX_CONNECTIONS', 12_000, { min: 1, max: 1_000_000 }),
     maxHeaderBytes: environment.integer('ATB_BROKER_MAX_HEADER_BYTES', 32_768, {
       min: 4_096,

@@ -46,7 +46,7 @@ export function upstreamHeaders(
   const names = new Set([
     ...FORWARDED,
     ...parameters.flatMap((place) => (place.in === 'header' ? [place.name] : [])),
-    ...(connector.idempotencyKey === 'forward' ? ['idempotency-key'] : []),
+    ...(connector.idempotencyKey === 'drop' ? [] : ['idempotency-key']),
   ]);
   const forwarded: Record<string, string> = {};
   for (const name of names) {

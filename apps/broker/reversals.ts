@@ -34,22 +34,32 @@ export interface ReversalPorts extends PolicyPorts {
   readonly orders: StandingOrders;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly credentials: Credentials;
+  readonly pace: ReversalPace;
   readonly onDefect: (error: unknown) => void;
 }
 
+/** How long things take; all of it fits well into what policy's `reversal.json` gives a reversal to live. */
+export interface ReversalPace {
+  /** What the system has for its answer, where its connector does not give it less. */
+  readonly callSeconds: number;
+  /** Before what came to nothing is tried again. */
+  readonly againAfterSeconds: number;
+  /** After a reversal has lapsed unasked: the call with its mandate may still be under way until then. */
+  readonly undecidedAfterSeconds: number;
+}
+
 const LOOK_EVERY_MS = 1_000;
-// The lease outlives the call, so that no two brokers are at one; both fit well into what `reversal.json` reserves.
-const CALL_WITHIN_MS = 15_000;
-const LEASE_SECONDS = 20;
-const AGAIN_AFTER_SECONDS = 2;
-// A call with the mandate may still be under way when its reversal lapses.
-const UNDECIDED_AFTER_MS = 60_000;
+// The lease outlives the call, so that no two brokers are at one.
+const LEASE_MARGIN_SECONDS = 5;
+// RFC 6585 §4: nothing was done.
+const TOO_MANY_REQUESTS = 429;
 const WRITE_AGAIN_AFTER_MS = [100, 1_000, 3_000];
 
 /**
  * The one who redeems reversal mandates. That one is owed is written before the agent hears of the failure; from then on
- * some broker does it, also after a crash, with the mandate's `jti` as Idempotency-Key, until the system answers or the
- * mandate lapses. What fails is for people, by `poa_reversal_failed`.
+ * some broker does it, with the mandate's `jti` as Idempotency-Key, until the system answers or the mandate lapses. It is
+ * sent again, also after a crash, only where it is known that the system did nothing, or where the connector says that the
+ * system honours the key. Anything else is for people, by `poa_reversal_failed`.
  */
 export class Reversals {
   private timer: NodeJS.Timeout | undefined;
@@ -97,9 +107,11 @@ export class Reversals {
   }
 
   private async lookOnce(): Promise<void> {
-    const { owed, clock } = this.ports;
-    await Promise.all((await owed.take(LEASE_SECONDS)).map((reversal) => this.settle(reversal)));
-    const lapsed = await owed.undecided(new Date(clock().getTime() - UNDECIDED_AFTER_MS));
+    const { owed, clock, pace } = this.ports;
+    await Promise.all(
+      (await owed.take(pace.callSeconds + LEASE_MARGIN_SECONDS)).map((reversal) => this.settle(reversal)),
+    );
+    const lapsed = await owed.undecided(new Date(clock().getTime() - pace.undecidedAfterSeconds * 1000));
     for (const { connector, ...pair } of lapsed) {
       const told = { connector, status: null, code: 'outcome_unknown' };
       const event = this.eventOf(
@@ -121,13 +133,18 @@ export class Reversals {
       pair = pairOf(claims);
       const status = await this.reverse(owed, claims);
       const told = { connector: owed.connector, status };
-      if (status >= 500 || status === 429) await this.leave(owed);
+      if (status >= 500 || status === TOO_MANY_REQUESTS) await this.leave(owed);
       else if (status < 300) await this.end(owed, this.eventOf(pair, 'poa_reversed', [], told));
       else {
         const failed = { ...told, code: 'upstream_failed' };
         await this.end(owed, this.eventOf(pair, 'poa_reversal_failed', ['upstream_failed'], failed));
       }
     } catch (error) {
+      if (error instanceof OutcomeUnknown) {
+        const unknown = { connector: owed.connector, status: error.status, code: 'outcome_unknown' };
+        await this.end(owed, this.eventOf(pair, 'poa_reversal_failed', ['outcome_unknown'], unknown));
+        return;
+      }
       if (isForAnotherTry(error)) {
         await this.leave(owed);
         return;
@@ -141,7 +158,7 @@ export class Reversals {
   }
 
   private leave({ jti }: OwedReversal): Promise<void> {
-    return this.ports.owed.putBack(jti, AGAIN_AFTER_SECONDS);
+    return this.ports.owed.putBack(jti, this.ports.pace.againAfterSeconds);
   }
 
   private async end({ jti }: OwedReversal, event: AuditEvent): Promise<void> {
@@ -160,6 +177,8 @@ export class Reversals {
     const table = ports.connectors.get(owed.connector);
     if (!table) throw new AtbError('connector_unknown', 'there is no such connector');
     const { connector } = table;
+    const isRepeatable = connector.idempotencyKey === 'honoured';
+    if (owed.isSent && !isRepeatable) throw new OutcomeUnknown(null);
     ports.register.require(connector);
     const call = reversingCall(claims, table);
     checkRevocation(ports.orders, {
@@ -175,16 +194,27 @@ export class Reversals {
     const upstream = ports.upstreams.get(connector.id);
     if (!upstream) throw new NeverConnected('there is no upstream');
     const headers = new Map([...call.headers, ['idempotency-key', claims.jti]]);
-    const answer = await upstream.send({
-      method: call.route.method,
-      path: call.path,
-      headers: upstreamHeaders(connector, call.route, headers, credentials),
-      body: call.route.body === 'json' ? call.body : null,
-      signal: AbortSignal.timeout(Math.min(connector.timeouts.totalMs, CALL_WITHIN_MS)),
-    });
-    // Its status is all that counts.
-    answer.discard();
-    return answer.statusCode;
+    if (!(await ports.owed.sending(claims.jti)) && !isRepeatable) throw new OutcomeUnknown(null);
+    let status: number;
+    try {
+      const answer = await upstream.send({
+        method: call.route.method,
+        path: call.path,
+        headers: upstreamHeaders(connector, call.route, headers, credentials),
+        body: call.route.body === 'json' ? call.body : null,
+        signal: AbortSignal.timeout(Math.min(connector.timeouts.totalMs, ports.pace.callSeconds * 1000)),
+      });
+      // Its status is all that counts.
+      answer.discard();
+      status = answer.statusCode;
+    } catch (error) {
+      if (error instanceof NeverConnected) await ports.owed.notSent(claims.jti);
+      else if (!isRepeatable) throw new OutcomeUnknown(null, { cause: error });
+      throw error;
+    }
+    if (status === TOO_MANY_REQUESTS) await ports.owed.notSent(claims.jti);
+    else if (status >= 500 && !isRepeatable) throw new OutcomeUnknown(status);
+    return status;
   }
 
   /** Used up, durably, before anything is sent. A repeat after a crash finds its own mark, and no other can be made. */
@@ -226,6 +256,19 @@ export class Reversals {
       ...{ requestId, actor: this.ports.self(), subject: agent, action, tier, reasons },
       data: { jti, reverses, ...data },
     };
+  }
+}
+
+/** The system may have taken it back, or not; sent again, it might do so twice. */
+class OutcomeUnknown extends Error {
+  override readonly name = 'OutcomeUnknown';
+
+  constructor(
+    /** What it answered; null where it gave no answer. */
+    readonly status: number | null,
+    options?: ErrorOptions,
+  ) {
+    super('whether it was reversed is not known', options);
   }
 }
 

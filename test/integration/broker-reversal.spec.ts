@@ -44,17 +44,25 @@ const REVERSE = {
 };
 const REPORT = { statuses: [502], header: { name: 'ERP-Outcome', value: 'committed' } };
 
+/** Where nobody listens. */
+const AWAY = {
+  upstream: { url: 'http://127.0.0.1:1/api', allow_plain_http: true },
+  egress: { allow: [{ host: '127.0.0.1', port: 1 }], private_addresses: ['127.0.0.0/8'] },
+};
+
 let test: TestBroker;
 let ledger: PostgresLedger;
 let bank: Bank;
 
-async function start(): Promise<TestBroker> {
+async function start(idempotency_key = 'honoured'): Promise<TestBroker> {
   return TestBroker.start({
     connectors: (erp) => {
       const routes = [...(erp.routes as object[]), REVERSE];
-      const able = { ...erp, failure_after_commitment: REPORT, routes };
+      const able = { ...erp, idempotency_key, failure_after_commitment: REPORT, routes };
       return [
         able,
+        { ...able, id: 'keyless', idempotency_key: 'drop' },
+        { ...able, id: 'away', idempotency_key: 'drop', ...AWAY },
         { ...able, id: 'silent', failure_after_commitment: undefined },
         { ...erp, id: 'final', failure_after_commitment: REPORT },
       ];
@@ -186,6 +194,72 @@ describe('a failure after commitment', () => {
     expect(bank.paid).toBe(100);
     bank.beforeReversal = () => false;
     await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(bank.reversals.size).toBe(0);
+  });
+});
+
+describe('a system that might do twice what is sent twice', () => {
+  /** As a broker leaves it that wrote it down, and perhaps sent it. */
+  const left = ({ claims }: Pair, connector: string, sentAt: string | null) =>
+    test.sql('update reversal set due_at = now(), connector = $2, sent_at = $3 where reverses = $1', [
+      ...[claims.jti, connector, sentAt],
+    ]);
+
+  it('reverses once, without an Idempotency-Key', async () => {
+    const pair = await paired();
+    await left(pair, 'keyless', null);
+    await ended(pair, 'poa_reversed');
+    expect([...bank.reversals]).toEqual([['undefined', 1]]);
+  });
+
+  it('is asked again where it did nothing: it answered 429', async () => {
+    let asked = 0;
+    bank.beforeReversal = (response) => {
+      asked += 1;
+      if (asked > 1) return false;
+      response.writeHead(429).end();
+      return true;
+    };
+    const pair = await paired();
+    await left(pair, 'keyless', null);
+    await ended(pair, 'poa_reversed');
+    expect({ asked, reversals: bank.reversals.size }).toEqual({ asked: 2, reversals: 1 });
+  });
+
+  it('is asked again where it was never reached', async () => {
+    const pair = await paired();
+    await left(pair, 'away', null);
+    await found(async () =>
+      (await test.events('poa_reversal_redeemed')).find(({ data }) => data.reverses === pair.claims.jti),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await left(pair, 'keyless', null);
+    await ended(pair, 'poa_reversed');
+    expect(await told(pair)).not.toContain('poa_reversal_failed');
+  });
+
+  it.each<[string, number | null, (response: ServerResponse) => void]>([
+    ['breaks off', null, (response) => response.destroy()],
+    ['never answers', null, () => undefined],
+    ['answers 503', 503, (response) => response.writeHead(503).end()],
+  ])('is not asked again where it %s: a person looks', async (_, status, answer) => {
+    bank.afterReversal = answer;
+    const pair = await paired();
+    await left(pair, 'keyless', null);
+    expect((await ended(pair, 'poa_reversal_failed')).data).toMatchObject({
+      status,
+      code: 'outcome_unknown',
+    });
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect([...bank.reversals.values()]).toEqual([1]);
+  });
+
+  it('is not asked again where a broker died that may have asked', async () => {
+    const pair = await paired();
+    await left(pair, 'keyless', new Date().toISOString());
+    expect((await ended(pair, 'poa_reversal_failed')).data).toMatchObject({
+      ...{ status: null, code: 'outcome_unknown' },
+    });
     expect(bank.reversals.size).toBe(0);
   });
 });
@@ -355,40 +429,47 @@ describe('a broker that is killed', () => {
     });
   });
 
-  it('while the system reverses: another sends the same again, and it is reversed once', async () => {
-    const killed = await start();
-    const itsLedger = new PostgresLedger(killed.postgres.serviceUrl);
-    const itsBank = new Bank();
-    killed.answer = itsBank.answer;
-    try {
-      await killed.broker.close();
-      const url = await killed.brokerProcess({ ATB_BROKER_PORT: '0', ATB_BROKER_ADMIN_PORT: '0' });
-      const dead = new Promise<void>((resolve) => {
-        itsBank.afterReversal = (response) => {
-          itsBank.afterReversal = done;
-          killed.kill();
-          response.destroy();
-          resolve();
-        };
-      });
-      const pair = await paired(90, {}, { test: killed, ledger: itsLedger });
-      const caller = await killed.caller(undefined, url);
-      await killed.pay(pair.mandate, { body: { amount: 90 }, caller });
-      await dead;
-      expect([...itsBank.reversals]).toEqual([[pair.reversalJti, 1]]);
-      // Its lease would end by itself, after twenty seconds.
-      await killed.sql('update reversal set leased_until = now()');
-      killed.broker = await killed.startBroker();
-      await found(async () =>
-        (await killed.events('poa_reversed')).find(({ requestId }) => requestId === pair.claims.req),
-      );
-      expect({ paid: itsBank.paid, reversals: [...itsBank.reversals] }).toEqual({
-        ...{ paid: 0, reversals: [[pair.reversalJti, 2]] },
-      });
-      expect(await killed.events('poa_reversal_redeemed')).toHaveLength(1);
-    } finally {
-      await itsLedger.end();
-      await killed.stop();
-    }
-  }, 120_000);
+  it.each([
+    ['honours the key: another sends the same again, and it is reversed once', 'honoured', 2, 'poa_reversed'],
+    ['may not know it: nobody sends it again, and a person looks', 'forward', 1, 'poa_reversal_failed'],
+  ] as const)(
+    'while the system reverses, which %s',
+    async (_, idempotency, sent, end) => {
+      const killed = await start(idempotency);
+      const itsLedger = new PostgresLedger(killed.postgres.serviceUrl);
+      const itsBank = new Bank();
+      killed.answer = itsBank.answer;
+      try {
+        await killed.broker.close();
+        const url = await killed.brokerProcess({ ATB_BROKER_PORT: '0', ATB_BROKER_ADMIN_PORT: '0' });
+        const dead = new Promise<void>((resolve) => {
+          itsBank.afterReversal = (response) => {
+            itsBank.afterReversal = done;
+            killed.kill();
+            response.destroy();
+            resolve();
+          };
+        });
+        const pair = await paired(90, {}, { test: killed, ledger: itsLedger });
+        const caller = await killed.caller(undefined, url);
+        await killed.pay(pair.mandate, { body: { amount: 90 }, caller });
+        await dead;
+        expect([...itsBank.reversals]).toEqual([[pair.reversalJti, 1]]);
+        // Its lease would end by itself, after twenty seconds.
+        await killed.sql('update reversal set leased_until = now()');
+        killed.broker = await killed.startBroker();
+        await found(async () =>
+          (await killed.events(end)).find(({ requestId }) => requestId === pair.claims.req),
+        );
+        expect({ paid: itsBank.paid, reversals: [...itsBank.reversals] }).toEqual({
+          ...{ paid: 0, reversals: [[pair.reversalJti, sent]] },
+        });
+        expect(await killed.events('poa_reversal_redeemed')).toHaveLength(1);
+      } finally {
+        await itsLedger.end();
+        await killed.stop();
+      }
+    },
+    120_000,
+  );
 });

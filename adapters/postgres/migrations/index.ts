@@ -18,6 +18,7 @@ import { stoppedTier } from './0110-stopped-tier';
 import { incidentWatch } from './0111-incident-watch';
 import { changeHold } from './0128-change-hold';
 import { changeTarget } from './0129-change-target';
+import { reversalSent } from './0138-reversal-sent';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -42,4 +43,5 @@ export const MIGRATIONS: readonly Migration[] = [
   incidentWatch,
   changeHold,
   changeTarget,
+  reversalSent,
 ];
