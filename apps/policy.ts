@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { handBundleOver } from '../adapters/opa/bundle-handoff';
 import { BundlePolicy } from '../adapters/opa/bundle-policy';
+import { spanned, SpanKind } from '../adapters/tracing/span';
 import { PolicyRecorder } from '../adapters/opa/policy-recorder';
 import { SidecarPolicy } from '../adapters/opa/sidecar-policy';
 import type { PolicyChange, PolicyEngine, PolicyGate } from '../domain/ports';
@@ -139,7 +140,12 @@ function timedPolicy(policy: OpenPolicy, registry: Registry): OpenPolicy {
         return async (...asked: readonly unknown[]): Promise<unknown> => {
           const end = histogram.startTimer({ question: name });
           try {
-            return (await Reflect.apply(member, target, asked)) as unknown;
+            return await spanned(
+              `policy.${name}`,
+              SpanKind.INTERNAL,
+              {},
+              () => Reflect.apply(member, target, asked) as Promise<unknown>,
+            );
           } finally {
             end();
           }

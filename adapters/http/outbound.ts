@@ -1,4 +1,5 @@
 import { request } from 'node:https';
+import { clientSpan } from '../tracing/client-span';
 
 export interface OutboundCall {
   readonly method: 'GET' | 'POST';
@@ -25,6 +26,14 @@ export interface OutboundAnswer {
  * answer in time, or one that is too long.
  */
 export function exchange(url: URL, call: OutboundCall): Promise<OutboundAnswer> {
+  return clientSpan(
+    { method: call.method, url, template: null },
+    ({ status }) => status,
+    () => exchanged(url, call),
+  );
+}
+
+function exchanged(url: URL, call: OutboundCall): Promise<OutboundAnswer> {
   const { method, headers, body, ca, timeoutMs, maxBytes, signal } = call;
   return new Promise((resolve, reject) => {
     const finish = (act: () => void) => {

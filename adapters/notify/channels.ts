@@ -5,6 +5,7 @@ export const TO_AGENT = 'decided';
 
 /** A way to tell somebody. Rejects where it did not work; the same errand told again carries the same id. */
 export interface Channel {
+  readonly type: 'mail' | 'slack' | 'webhook';
   tell(notification: Notification, createdAt: Date): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 import type { Notification, Notifier } from '../../domain/ports';
 import type { Errand, NotificationOutbox } from '../postgres/notification-outbox';
+import { contextFrom, spanned, SpanKind } from '../tracing/span';
 import { TO_AGENT, Undeliverable } from './channels';
 import type { Channel } from './channels';
 import { MailChannel } from './mail-channel';
@@ -101,7 +102,13 @@ export class NotificationDelivery implements Notifier {
       const channel = this.channels.get(errand.channel);
       // Configuration that lost a channel: not told is not told.
       if (!channel) throw new Undeliverable(`there is no channel ${errand.channel} any more`);
-      await channel.tell(errand.notification, errand.createdAt);
+      await spanned(
+        `tell ${channel.type}`,
+        SpanKind.CLIENT,
+        {},
+        () => channel.tell(errand.notification, errand.createdAt),
+        contextFrom(errand.traceparent),
+      );
     } catch (error) {
       const pause =
         error instanceof Undeliverable ? undefined : this.system.retryPausesSeconds[errand.attempts];

@@ -20,6 +20,7 @@ const TIMEOUT_MS = 15_000;
 
 /** Mail over SMTP, always under TLS. Addresses come from configuration alone, never from a notification. */
 export class MailChannel implements Channel {
+  readonly type = 'mail';
   constructor(
     private readonly target: MailTarget,
     private readonly templates: Templates,

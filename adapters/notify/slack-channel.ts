@@ -19,6 +19,7 @@ const MAX_ANSWER_BYTES = 65_536;
  * or page anybody for; our link is the one mrkdwn there is. `text` is for receivers that know no blocks.
  */
 export class SlackChannel implements Channel {
+  readonly type = 'slack';
   constructor(
     private readonly target: SlackTarget,
     private readonly templates: Templates,

@@ -22,6 +22,7 @@ const GONE = 410;
  * repeats; the signature covers id, time and body. Nothing in an answer is read but its status.
  */
 export class WebhookChannel implements Channel {
+  readonly type = 'webhook';
   constructor(
     private readonly target: WebhookTarget,
     private readonly payload: (notification: Notification) => unknown,

@@ -2,6 +2,8 @@ import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import { AtbError } from '../../domain/error';
 import type { Notification } from '../../domain/ports';
+import { statement } from '../tracing/database';
+import { traceHeaders } from '../tracing/span';
 import { openPool } from './pool';
 
 /** A notification that one channel has to tell. */
@@ -12,6 +14,8 @@ export interface Errand {
   readonly createdAt: Date;
   /** How often it was tried already. */
   readonly attempts: number;
+  /** The `traceparent` of what led to it. */
+  readonly traceparent: string | null;
 }
 
 /** An errand as an operator sees it. */
@@ -31,7 +35,8 @@ const BATCH = 20;
 // A process that dies with an errand in hand: another one takes it over after this long.
 const LEASE_SECONDS = 60;
 
-const COLUMNS = 'id, channel, document, created_at, attempts, next_attempt_at, told_at, dead_at, last_error';
+const COLUMNS =
+  'id, channel, document, created_at, attempts, next_attempt_at, told_at, dead_at, last_error, traceparent';
 
 const CLAIM = `
   update notification set next_attempt_at = now() + make_interval(secs => ${LEASE_SECONDS})
@@ -54,10 +59,13 @@ export class NotificationOutbox {
 
   /** Takes a notification over for all its channels, or for none. */
   async put(notification: Notification, channels: readonly string[]): Promise<void> {
-    await this.query(
-      `insert into notification (id, channel, document)
-       select $1, channel, $2 from unnest($3::text[]) as channel on conflict (id, channel) do nothing`,
-      [notification.id, JSON.stringify(notification), channels],
+    const { traceparent = null } = traceHeaders();
+    await statement('put-notification', () =>
+      this.query(
+        `insert into notification (id, channel, document, traceparent)
+         select $1, channel, $2, $4 from unnest($3::text[]) as channel on conflict (id, channel) do nothing`,
+        [notification.id, JSON.stringify(notification), channels, traceparent],
+      ),
     );
   }
 
@@ -129,6 +137,7 @@ interface Row {
   readonly told_at: Date | null;
   readonly dead_at: Date | null;
   readonly last_error: string | null;
+  readonly traceparent: string | null;
 }
 
 function standingOf(row: Row): ErrandStanding {
@@ -138,6 +147,7 @@ function standingOf(row: Row): ErrandStanding {
     notification: row.document,
     createdAt: row.created_at,
     attempts: row.attempts,
+    traceparent: row.traceparent,
     state: row.told_at ? 'told' : row.dead_at ? 'dead' : 'waiting',
     nextAttemptAt: row.next_attempt_at,
     lastError: row.last_error,

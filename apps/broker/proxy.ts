@@ -247,14 +247,17 @@ export class Proxy {
     try {
       if (!upstream) throw new NeverConnected('there is no upstream');
       const credentials = await this.parts.credentials.headers(connector.credentials);
-      answer = await clientSpan(route.method, connector.upstream.url, route.path, () =>
-        upstream.send({
-          method: route.method,
-          path: call.search === '' ? call.path : `${call.path}?${call.search}`,
-          headers: { ...upstreamHeaders(connector, route, call.headers, credentials), ...traceHeaders() },
-          body: route.body === 'json' ? body : null,
-          signal: abort.signal,
-        }),
+      answer = await clientSpan(
+        { method: route.method, url: connector.upstream.url, template: route.path },
+        ({ statusCode }) => statusCode,
+        () =>
+          upstream.send({
+            method: route.method,
+            path: call.search === '' ? call.path : `${call.path}?${call.search}`,
+            headers: { ...upstreamHeaders(connector, route, call.headers, credentials), ...traceHeaders() },
+            body: route.body === 'json' ? body : null,
+            signal: abort.signal,
+          }),
       );
       // Before the agent hears of it, and before anything else can go wrong.
       await this.parts.reversals.oweIfReported(permission, answer);

@@ -16,6 +16,8 @@ import { requirePrepared } from '../../adapters/postgres/schema';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { activityTraces } from '../../adapters/temporal/traces';
+import { portSpans } from '../../adapters/tracing/port-spans';
+import type { Operations } from '../../domain/ports';
 import { OPERATIONS_TASK_QUEUE } from '../../workflows/contract';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
@@ -67,7 +69,7 @@ export async function startOperations(
   const execution = createChangeExecution({
     ...judging,
     ...{ policy, changes, holds, targets },
-    operations: new ConfiguredOperations(definitions),
+    operations: portSpans<Operations>('operations', new ConfiguredOperations(definitions), ['run', 'check']),
     interrupted: () => Context.current().cancellationSignal,
   });
   const connection = await TemporalConnection.open(temporal);

@@ -20,6 +20,8 @@ import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { PostgresStops } from '../../adapters/postgres/stops';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { requirePrepared } from '../../adapters/postgres/schema';
+import { portSpans } from '../../adapters/tracing/port-spans';
+import type { MandateSigner } from '../../domain/ports';
 import { jwtSvids } from '../../adapters/identity/jwt-svids';
 import { Svids } from '../../adapters/identity/svids';
 import { ProcessRecord } from '../process-record';
@@ -92,12 +94,12 @@ export async function openWorkerPorts(
     tokens: callerTokens(jwtSvids(trust, configuration.jwtSvidMaxLifetimeSeconds), keys, issuer),
     dpop: { verify: verifyDpopProof },
     issuerTokens: new RemoteIssuerTokens(),
-    identityTokens: signer.identityTokens,
+    identityTokens: portSpans('signer', signer.identityTokens, ['sign']),
     mandates: mandateOpener(keys, { issuer, audience }),
-    signer,
+    signer: portSpans<MandateSigner>('signer', signer, ['sign', 'signReversal']),
     jwks,
     tickets: await openTickets(configuration.tickets),
-    notifier: notifications.notifier,
+    notifier: portSpans('notifier', notifications.notifier, ['notify']),
     agingStores:
       configuration.accessLog === undefined
         ? []

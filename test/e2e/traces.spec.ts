@@ -13,17 +13,36 @@ import { Apart } from '../support/apart';
 import { Approver } from '../support/approver';
 import { openedHistory, recordedHistory } from '../support/history';
 import { LEG } from '../support/http';
+import { HttpsServer } from '../support/https-server';
 import { lineage, OtlpReceiver } from '../support/otlp-receiver';
 
 jest.setTimeout(180_000);
 
+const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+
 let receiver: OtlpReceiver;
 let stack: Apart;
+let told: HttpsServer;
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
   receiver = await OtlpReceiver.start();
+  told = await HttpsServer.start();
+  told.handler = (_, response) => response.writeHead(204).end();
+  await told.file('secret', WEBHOOK_SECRET);
+  const notifications = await told.file(
+    'notifications.json',
+    JSON.stringify({
+      decide_at: 'https://atb.corp.example/requests/{request_id}',
+      channels: {
+        hook: { type: 'webhook', url: `${told.url}/secret-path`, secret_file: 'secret', ca_file: 'ca.pem' },
+      },
+      routes: [{ roles: ['*'], channel: 'hook' }],
+    }),
+  );
   stack = await Apart.start({
+    ATB_NOTIFICATIONS_FILE: '',
+    ATB_NOTIFICATION_SYSTEM_FILE: notifications,
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
     OTEL_BSP_SCHEDULE_DELAY: '100',
   });
@@ -32,6 +51,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stack.stop();
   await receiver.stop();
+  await told.stop();
 });
 
 const eventsOf = (requestId: string) =>
@@ -134,6 +154,41 @@ describe('a request is one trace, from HTTP through workflow and activities to t
     ]);
   });
 
+  it('and on to policy, notification and signature', async () => {
+    const traceId = 'a2fb4a1d1a96d312a2fb4a1d1a96d312';
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+    const finance = stack.as('agent/finance-bot');
+    const id = String((await finance.post('/issue', ORDER, { traceparent })).body.request_id);
+    await new Approver(stack, 'person/bob', 'compliance').give(id);
+    const later = `00-${traceId.replaceAll('a', 'b')}-00f067aa0ba902b7-01`;
+    await finance.post(`/requests/${id}/collect`, undefined, { traceparent: later });
+    const spans = await receiver.trace(traceId, 'POST', 'tell webhook', 'RunWorkflow:poaRequest');
+    expect(lineage(spans, 'POST')).toEqual([
+      'worker POST',
+      'worker tell webhook',
+      'worker notifier.notify',
+      'worker RunActivity:escalate',
+      'worker RunWorkflow:poaRequest',
+      'agentauth StartWorkflow:poaRequest',
+      'agentauth POST /issue',
+    ]);
+    const step = spans.find(({ name }) => name === 'RunActivity:issueAtOnce');
+    const decided = spans.filter(({ name }) => name === 'policy.decide');
+    expect(decided.map(({ parentSpanId }) => parentSpanId)).toContain(step?.spanId);
+    expect(decided.map(({ service }) => service)).toContain('agentauth');
+
+    const collected = await receiver.trace(
+      traceId.replaceAll('a', 'b'),
+      'signer.sign',
+      'POST /requests/:id/collect',
+    );
+    expect(lineage(collected, 'signer.sign').slice(0, 3)).toEqual([
+      'worker signer.sign',
+      'worker RunActivity:issueMandate',
+      'worker HandleUpdate:collect',
+    ]);
+  });
+
   it('a refused verdict is found by the trace in its problem', async () => {
     const asked = await stack.as('agent/finance-bot').post('/issue', ORDER);
     const id = String(asked.body.request_id);
@@ -157,7 +212,10 @@ it('the revocation of a mandate is told under the trace of the call that asked f
 
 describe('what leaves a process by tracing', () => {
   it('says nothing but a closed list of facts: no parameter, mandate, person, path, query or words of an error', async () => {
-    const secrets = ['C-4711', 'SO-7', 'corp.example', 'eyJ', 'crm-assistant', 'bob', 'select ', 'insert '];
+    const secrets = [
+      ...['C-4711', 'SO-7', 'corp.example', 'eyJ', 'crm-assistant', 'bob', 'select ', 'insert '],
+      ...['secret-path', WEBHOOK_SECRET.slice(6), 'it is right'],
+    ];
     expect((await stack.as('agent/crm-assistant').post('/issue', LOW)).status).toBe(201);
     await stack.as('agent/crm-assistant').get('/requests/bob-secret-path?token=eyJ-secret-query');
     const lost = await stack.as('agent/crm-assistant').get('/no/such/crm-assistant/path');

@@ -19,6 +19,7 @@ import { incidentWatch } from './0111-incident-watch';
 import { changeHold } from './0128-change-hold';
 import { changeTarget } from './0129-change-target';
 import { reversalSent } from './0138-reversal-sent';
+import { notificationTrace } from './0135-notification-trace';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -44,4 +45,5 @@ export const MIGRATIONS: readonly Migration[] = [
   changeHold,
   changeTarget,
   reversalSent,
+  notificationTrace,
 ];

@@ -46,13 +46,16 @@ export class AgentAuthCarrier {
     });
     try {
       const { agent } = this;
-      const answer = await clientSpan('POST', new URL(this.url), path.replace(REQUEST_ID, '{id}'), () =>
-        request(new URL(path, this.url), {
-          method: 'POST',
-          headers: { 'content-type': SIGNED_REQUEST_MEDIA_TYPE, ...traceHeaders() },
-          body: statement,
-          dispatcher: agent,
-        }),
+      const answer = await clientSpan(
+        { method: 'POST', url: new URL(this.url), template: path.replace(REQUEST_ID, '{id}') },
+        ({ statusCode }) => statusCode,
+        () =>
+          request(new URL(path, this.url), {
+            method: 'POST',
+            headers: { 'content-type': SIGNED_REQUEST_MEDIA_TYPE, ...traceHeaders() },
+            body: statement,
+            dispatcher: agent,
+          }),
       );
       const body: unknown = await answer.body.json();
       if (!isJsonObject(body)) throw new Error('the answer is no object');
