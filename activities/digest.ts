@@ -1,10 +1,11 @@
 import { openReviewOf } from '../domain/break-glass-review';
 import type { OpenReview } from '../domain/break-glass-review';
-import type { DigestPeriod, DigestPlan, IssuedCount } from '../domain/digest-plan';
+import type { DigestPeriod, DigestPlan, IssuedCount, WorkCount } from '../domain/digest-plan';
 import { epochSeconds, fromEpochSeconds } from './assessment';
 import type { ActivityPorts } from './ports';
 
 const MOST_REVIEWS = 200;
+const MOST_WORK = 1_000;
 
 /** How long a period is; null where nobody wants a digest. */
 export async function digestPeriodSeconds({ policy }: ActivityPorts): Promise<number | null> {
@@ -12,7 +13,7 @@ export async function digestPeriodSeconds({ policy }: ActivityPorts): Promise<nu
 }
 
 /**
- * Tells each team that is Informed what was issued in a period, and each that is Accountable which reviews are open: one
+ * Tells each team that is Informed what was issued in a period, what became of incidents, proposals and changes, and each that is Accountable which reviews are open: one
  * message a team and period, however often this is repeated; none where there is nothing to tell.
  */
 export async function tellInformed(ports: ActivityPorts, { from, until }: DigestPeriod): Promise<'told'> {
@@ -21,11 +22,13 @@ export async function tellInformed(ports: ActivityPorts, { from, until }: Digest
   const reviews = (await ports.ledger.openReviews(MOST_REVIEWS)).flatMap(
     (event) => openReviewOf(event) ?? [],
   );
+  const work = await ports.ledger.workBetween(fromEpochSeconds(from), fromEpochSeconds(until), MOST_WORK);
   const now = epochSeconds(ports.clock());
   for (const team of teamsOf(plan)) {
     const mine = issued.filter(({ tier }) => plan.tiers[tier]?.informed.includes(team));
     const open = reviews.filter(({ tier }) => plan.tiers[tier]?.accountable.includes(team));
-    if (mine.length === 0 && open.length === 0) continue;
+    const told = work.filter((one) => informedOf(plan, one).includes(team));
+    if (mine.length + open.length + told.length === 0) continue;
     await ports.notifier.notify({
       id: `digest/${team}/${until}`,
       kind: 'digest',
@@ -35,6 +38,8 @@ export async function tellInformed(ports: ActivityPorts, { from, until }: Digest
       text: [
         ...(mine.length === 0 ? [] : [`mandates from ${rfc3339(from)} until ${rfc3339(until)}:`]),
         ...shortened(mine.map(issuedLine), plan.mostListed),
+        ...(told.length === 0 ? [] : [`people worked on, from ${rfc3339(from)} until ${rfc3339(until)}:`]),
+        ...shortened(told.map(workLine), plan.mostListed),
         ...(open.length === 0 ? [] : ['broken glasses that wait for a review (atb reviews ls):']),
         ...shortened(
           open.map((review) => reviewLine(review, now)),
@@ -46,9 +51,18 @@ export async function tellInformed(ports: ActivityPorts, { from, until }: Digest
   return 'told';
 }
 
-function teamsOf({ tiers }: DigestPlan): readonly string[] {
+function informedOf({ proposals, incidents }: DigestPlan, { type, kind }: WorkCount): readonly string[] {
+  return type.startsWith('incident_') ? incidents : (proposals[kind] ?? []);
+}
+
+function workLine({ type, kind, name, state, count }: WorkCount): string {
+  const what = [kind, ...(name === null ? [] : [name])].join(' ');
+  return `- ${type.replaceAll('_', ' ')}: ${what}${state === null ? '' : ` (${state})`}: ${count}`;
+}
+
+function teamsOf({ tiers, proposals, incidents }: DigestPlan): readonly string[] {
   const all = Object.values(tiers).flatMap(({ informed, accountable }) => [...informed, ...accountable]);
-  return [...new Set(all)].sort();
+  return [...new Set([...all, ...Object.values(proposals).flat(), ...incidents])].sort();
 }
 
 function issuedLine({ tier, action, agent, count }: IssuedCount): string {

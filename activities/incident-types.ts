@@ -35,6 +35,8 @@ export interface CountedWord {
   readonly word: IncidentWord;
   /** What it stopped or lifted; null where it does neither, or another person has to say the same. */
   readonly contained: StopTarget | null;
+  /** Other incidents by which it was stopped, where it lifted that. */
+  readonly others?: readonly string[];
 }
 
 export interface IncidentRung {
@@ -47,6 +49,14 @@ export interface IncidentRung {
 
 export interface IncidentReminder extends Omit<IncidentRung, 'severity'> {
   readonly openFollowUps: number;
+}
+
+/** A stop that an incident made, and that was lifted by somebody's word that was none on it. */
+export interface LiftedElsewhere extends StopTarget {
+  /** Null where somebody was erased. */
+  readonly by: string | null;
+  /** Epoch seconds. */
+  readonly at: number;
 }
 
 export interface IncidentClosing {
@@ -63,6 +73,10 @@ export interface IncidentActivities {
   /** A signed word, recorded where it counts. */
   incidentWord(input: IncidentStatement): Promise<CountedWord | Refused>;
   escalateIncident(input: IncidentRung): Promise<void>;
+  /** Which of these stops the log says were lifted. */
+  liftedOf(input: {
+    readonly containments: readonly (StopTarget & { readonly since: number })[];
+  }): Promise<readonly LiftedElsewhere[]>;
   remindOfReview(input: IncidentReminder): Promise<void>;
   closeIncident(input: IncidentClosing): Promise<void>;
 }

@@ -20,6 +20,7 @@ import type {
   IncidentReminder,
   IncidentRung,
   IncidentStatement,
+  LiftedElsewhere,
   OpenedIncident,
 } from './incident-types';
 import type { ActivityPorts } from './ports';
@@ -43,6 +44,7 @@ export function createIncidentActivities(all: IncidentPorts): IncidentActivities
     incidentWord: (input) => step((ports) => word(ports, input)),
     escalateIncident: (input) => step((ports) => escalate(ports, input)),
     remindOfReview: (input) => step((ports) => remind(ports, input)),
+    liftedOf: (input) => step((ports) => liftedOf(ports, input.containments)),
     closeIncident: (input) => step((ports) => close(ports, input)),
   };
 }
@@ -199,7 +201,7 @@ async function counted(
   const contained =
     step === 'contain' || step === 'lift'
       ? await contain(ports, incident, step, { claims, fact, about })
-      : null;
+      : { contained: null };
   await ports.ledger.append({
     ...eventOf(incident, 'incident_word_recorded', claims.jti),
     time: now,
@@ -218,7 +220,7 @@ async function counted(
       ...{ step, by: fact.by, role: claims.role, text: claims.reason, jti: claims.jti, about },
       receivedAt: fact.receivedAt,
     },
-    contained,
+    ...contained,
   };
 }
 
@@ -228,13 +230,30 @@ async function contain(
   { id: incident }: IncidentRef,
   step: 'contain' | 'lift',
   { claims, fact, about }: VerifiedWord & Pick<IncidentStatement, 'about'>,
-): Promise<StopTarget | null> {
+): Promise<Pick<CountedWord, 'contained' | 'others'>> {
   const { jti, iat: at, reason } = claims;
   const order = stopOrderOf(about ?? '', reason);
   const operation = step === 'contain' ? 'stop' : 'lift';
   const answer = await carryOut(ports, { ...order, operation, by: fact.by, at, jti, incident });
   if (!answer.done) throw new AtbError(answer.code, answer.message, { reasons: answer.reasons });
-  return answer.state === 'waiting' ? null : order.target;
+  if (answer.state === 'waiting') return { contained: null };
+  return { contained: order.target, ...(answer.incidents && { others: answer.incidents }) };
+}
+
+/** Believes no signal: what was lifted, and by whom, is what the log says. */
+async function liftedOf(
+  { stops }: IncidentPorts,
+  containments: readonly (StopTarget & { readonly since: number })[],
+): Promise<readonly LiftedElsewhere[]> {
+  const lifted: LiftedElsewhere[] = [];
+  for (const { scope, value, since } of containments) {
+    const standing = await stops.standing({ scope, value });
+    // What it made stands; a word of the same second was on an earlier one.
+    if (standing && epochSeconds(standing.stoppedAt) >= since) continue;
+    const found = await stops.liftedSince({ scope, value }, fromEpochSeconds(since));
+    if (found) lifted.push({ scope, value, by: found.by, at: epochSeconds(found.at) });
+  }
+  return lifted;
 }
 
 /** Recorded before it is told. */

@@ -89,7 +89,9 @@ async function lift(ports: ActivityPorts, order: SignedOrder): Promise<StopAnswe
   if (decision.effect === 'deny') return refused(ports, order, decision);
   if (decision.effect === 'wait') return { done: true, state: 'waiting' };
   await ports.stops.lift(target, standing.stoppedAt, event(ports, 'poa_stop_lifted', order));
-  return { done: true, state: 'lifted' };
+  const all = await ports.stops.incidentsOf(target, standing.stoppedAt);
+  const incidents = all.filter((id) => id !== order.incident);
+  return { done: true, state: 'lifted', ...(incidents.length > 0 && { incidents }) };
 }
 
 function signedOrder(ports: ActivityPorts, { operation, statement }: StopRequest): SignedOrder {

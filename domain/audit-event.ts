@@ -643,6 +643,7 @@ export const AUDIT_EVENTS = {
       'Work began that people do: the teams that are Responsible and Accountable were told, and those that are Consulted were asked until a moment.',
     outcome: 'success',
     severity: 'informational',
+    uncalled: true,
     data: data({
       ...CONSULTATION,
       activities: NAMES,
@@ -678,6 +679,7 @@ export const AUDIT_EVENTS = {
     tells: 'The time of teams that were asked passed without their answer.',
     outcome: 'failure',
     severity: 'low',
+    uncalled: true,
     data: data({ ...CONSULTATION, teams: NAMES, answer_until: EPOCH_SECONDS }),
   },
   identity_token_issued: {

@@ -12,7 +12,33 @@ export interface DigestPlan {
   readonly tiers: Readonly<
     Partial<Record<Tier, { readonly informed: readonly string[]; readonly accountable: readonly string[] }>>
   >;
+  /** The teams that hear what became of what people sign off, by its kind. */
+  readonly proposals: Readonly<Record<string, readonly string[]>>;
+  /** The teams that hear of incidents. */
+  readonly incidents: readonly string[];
 }
+
+/** What happened so often to incidents, proposals or changes. */
+export interface WorkCount {
+  /** Of the audit event that tells it. */
+  readonly type: WorkEventType;
+  readonly kind: string;
+  /** A proposal's; null of incidents. */
+  readonly name: string | null;
+  /** How grave, or how it ended; null where the type says it all. */
+  readonly state: string | null;
+  readonly count: number;
+}
+
+export const WORK_EVENT_TYPES = [
+  'incident_opened',
+  'incident_closed',
+  'proposal_approved',
+  'proposal_ended',
+  'proposal_lapsed',
+  'change_ended',
+] as const;
+export type WorkEventType = (typeof WORK_EVENT_TYPES)[number];
 
 /** How many mandates of a kind were issued. */
 export interface IssuedCount {
@@ -30,8 +56,14 @@ export interface DigestPeriod {
 
 /** Reads an answer of `atb/responsibility/digest`. Throws `policy_unavailable`. */
 export function parseDigestPlan(value: unknown): DigestPlan {
-  const { period_seconds: period, most_listed: mostListed, tiers } = isJsonObject(value) ? value : {};
-  if (!(period === null || isPositive(period)) || !isPositive(mostListed) || !isJsonObject(tiers)) {
+  const plan = isJsonObject(value) ? value : {};
+  const { period_seconds: period, most_listed: mostListed, tiers, proposals, incidents } = plan;
+  if (
+    !(period === null || isPositive(period)) ||
+    !isPositive(mostListed) ||
+    !isJsonObject(tiers) ||
+    !isJsonObject(proposals)
+  ) {
     throw new AtbError('policy_unavailable', 'policy answered without a proper plan of digests');
   }
   return {
@@ -43,6 +75,8 @@ export function parseDigestPlan(value: unknown): DigestPlan {
         return [tier, { informed: teams(informed), accountable: teams(accountable) }];
       }),
     ),
+    proposals: Object.fromEntries(Object.entries(proposals).map(([kind, told]) => [kind, teams(told)])),
+    incidents: teams(incidents),
   };
 }
 

@@ -5,7 +5,7 @@ import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity
 import type { IncidentDecision, IncidentInput } from './incident';
 import type { WatchedEvent, WatchPlan } from './incident-watch';
 import type { JsonObject } from './json';
-import type { DigestPlan, IssuedCount } from './digest-plan';
+import type { DigestPlan, IssuedCount, WorkCount } from './digest-plan';
 import type { ReviewDecision, ReviewQuestion } from './break-glass-review';
 import type { MandateClaims, ReversalClaims } from './mandate';
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from './policy';
@@ -145,6 +145,13 @@ export interface Stops {
   proposeLift(target: StopTarget, lift: LiftProposal, event: AuditEvent): Promise<void>;
   /** Lifts the stop that began then; a later one stays. */
   lift(target: StopTarget, stoppedAt: Date, event: AuditEvent): Promise<void>;
+  /** The incidents by which this was stopped, from then on. */
+  incidentsOf(target: StopTarget, since: Date): Promise<readonly string[]>;
+  /** Who lifted a stop of this first, from then on; null where nobody did. An actor who was erased is null. */
+  liftedSince(
+    target: StopTarget,
+    since: Date,
+  ): Promise<{ readonly by: string | null; readonly at: Date } | null>;
   /** What is stopped of this request, its agent and everything, and every tier that is. */
   against(use: { readonly requestId: string; readonly agent: string }): Promise<readonly StopTarget[]>;
   /** Records an event that establishes nothing. */
@@ -217,6 +224,8 @@ export interface Ledger {
   isRevoked(jti: string): Promise<boolean>;
   /** How many mandates above the low tier were issued from a moment up to, but without, another. */
   issuedBetween(from: Date, until: Date): Promise<readonly IssuedCount[]>;
+  /** What became of incidents, proposals and changes from a moment up to, but without, another; up to a number of kinds. */
+  workBetween(from: Date, until: Date, limit: number): Promise<readonly WorkCount[]>;
   /** The events of broken glasses that nobody has reviewed, oldest first. */
   openReviews(limit: number): Promise<readonly StoredAuditEvent[]>;
   /** Events in order of `seq`. */

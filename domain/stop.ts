@@ -92,6 +92,8 @@ export type StopAnswer =
       readonly done: true;
       /** `waiting`: another person has to say the same. */
       readonly state: 'stopped' | 'waiting' | 'lifted';
+      /** Of what was lifted: the incidents by which it was stopped. */
+      readonly incidents?: readonly string[];
     }
   | {
       readonly done: false;

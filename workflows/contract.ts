@@ -135,6 +135,8 @@ export function incidentIdOf(workflowId: string): string | undefined {
 export type IncidentWorkflow = (start: IncidentStart, carried?: CarriedIncident) => Promise<IncidentStatus>;
 
 export const incidentSightedSignal = defineSignal<[IncidentSighting]>('incidentSighted');
+/** Something that it had stopped may have been lifted elsewhere: it looks. */
+export const incidentLiftedSignal = defineSignal('incidentLifted');
 export const incidentQuery = defineQuery<IncidentStatus>('incidentStatus');
 /** Answers as soon as it was looked at who reported it. */
 export const incidentOpenedUpdate = defineUpdate<IncidentAnswer>('incidentOpened');

@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
+  inWorkflowContext,
   patched,
   proxyActivities,
   setCurrentDetails,
@@ -21,6 +22,7 @@ import type { CarriedIncident } from './carried-incident';
 import {
   ATB_STATE,
   ATB_WAITING_ON,
+  incidentLiftedSignal,
   incidentOpenedUpdate,
   incidentQuery,
   incidentSightedSignal,
@@ -30,12 +32,15 @@ import type { IncidentStart, IncidentWordSubmission } from './contract';
 import { consult } from './consultation';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { requireStatement } from './statement';
+import { tellIncidents } from './stop';
 import { Turns } from './turns';
 
 const LONGEST_ABOUT = 512;
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 const MOST_WORDS = 500;
+/** Signals that something was lifted: more are noise. In each run anew. */
+const MOST_LOOKS = 200;
 // The version of this procedure that asks the teams of the RACI matrix.
 const CONSULTS = 'consults';
 /** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
@@ -65,6 +70,7 @@ class IncidentProcedure {
   private readonly remembered: Set<string>;
   private refused: number;
   private reminders: number;
+  private looks = 0;
 
   constructor(
     private readonly start: IncidentStart,
@@ -93,6 +99,7 @@ class IncidentProcedure {
     setHandler(incidentSightedSignal, (sighting) => {
       this.sighted(sighting);
     });
+    setHandler(incidentLiftedSignal, () => this.liftedElsewhere());
     setHandler(incidentOpenedUpdate, () => this.answered());
     setHandler(incidentWordUpdate, (submission) => this.word(submission), { validator: requireWord });
     // A bare signal counts for nothing here; words come with an answer.
@@ -192,6 +199,7 @@ class IncidentProcedure {
         }
         await this.take(outcome.word);
         if (outcome.contained) this.contained(outcome.word, outcome.contained);
+        await tellIncidents(outcome.others ?? []);
       } catch (error) {
         const code = retryableCodeOf(error);
         if (code === undefined || this.status.words.length > earlier) throw error;
@@ -269,6 +277,24 @@ class IncidentProcedure {
       const one = { scope, value, by, since: receivedAt, liftedBy: null, liftedAt: null };
       this.become({ containments: [...containments, one] });
     }
+  }
+
+  /** A word elsewhere, which may be somebody's noise: the log says whether, and who. */
+  private async liftedElsewhere(): Promise<void> {
+    this.looks += 1;
+    if (this.looks > MOST_LOOKS) return;
+    await this.turns.take(async () => {
+      // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
+      if (!inWorkflowContext()) return;
+      const standing = this.status.containments.filter(({ liftedAt }) => liftedAt === null);
+      if (!this.isOngoing() || standing.length === 0) return;
+      const lifted = await this.step(() => steps.liftedOf({ containments: standing }));
+      const containments = this.status.containments.map((one) => {
+        const found = lifted.find(({ scope, value }) => scope === one.scope && value === one.value);
+        return found && one.liftedAt === null ? { ...one, liftedBy: found.by, liftedAt: found.at } : one;
+      });
+      if (lifted.length > 0) this.become({ containments });
+    });
   }
 
   /** Tells the next rung when it is due; after the last one that one again, until somebody acknowledges. */

@@ -1,6 +1,13 @@
-import { ApplicationFailure, proxyLocalActivities } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
 import type { Activities } from '../activities/types';
 import { isRefusedPayload } from '../domain/refused-payload';
+import { incidentLiftedSignal, incidentWorkflowId } from './contract';
 import type { ListedStop, StopAnswer, StopListing, StopRequest } from '../domain/stop';
 
 const { orderStop } = proxyLocalActivities<Activities>({
@@ -22,7 +29,21 @@ export function stopListing(listing: StopListing): Promise<readonly ListedStop[]
 }
 
 /** Stops something, or lifts a stop, over a person's own signature. */
-export function stop(request: StopRequest): Promise<StopAnswer> {
+export async function stop(request: StopRequest): Promise<StopAnswer> {
   if (isRefusedPayload(request)) throw ApplicationFailure.nonRetryable(request.reason, 'payload_refused');
-  return orderStop(request);
+  const answer = await orderStop(request);
+  if (answer.done) await tellIncidents(answer.incidents ?? []);
+  return answer;
+}
+
+/** That something which they had stopped was lifted: each looks it up by itself. One that is over hears nothing. */
+export async function tellIncidents(incidents: readonly string[]): Promise<void> {
+  for (const id of incidents) {
+    try {
+      await getExternalWorkflowHandle(incidentWorkflowId(id)).signal(incidentLiftedSignal);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.info('the incident is over, and is not told what was lifted', { incident: id });
+    }
+  }
 }

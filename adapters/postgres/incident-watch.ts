@@ -19,6 +19,10 @@ const READ = `
   select leaf_index, leaf from audit_leaf join audit_event using (seq)
   where leaf_index >= $1 and leaf_index < $2 and type = any($3) order by leaf_index limit ${TAKEN_AT_ONCE}`;
 
+const LAG = `
+  select greatest(0, extract(epoch from now() - audit_member(leaf, 'time')::timestamptz))::float8 as lag
+  from incident_watch join audit_leaf on leaf_index = next_index join audit_event using (seq)`;
+
 const FIND = 'select leaf from audit_event where id = any($1)';
 
 /** The audit log as what opens incidents reads it: each event once, by one process at a time. */
@@ -57,6 +61,13 @@ export class PostgresIncidentWatch {
       ]);
       return next < size;
     });
+  }
+
+  /** How old the oldest event is that was not read yet; 0 where all were. Throws `audit_unavailable`. */
+  async lagSeconds(): Promise<number> {
+    await placedSize(this.pool);
+    const [row] = await rowsOf<{ lag: number }>(this.pool, 'watch-lag', LAG, []);
+    return row?.lag ?? 0;
   }
 
   /** Those of these events that the log has. Throws `audit_unavailable`. */

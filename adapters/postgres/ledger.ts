@@ -2,7 +2,8 @@ import type { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
 import type { Leaf } from '../../domain/audit-leaf';
-import type { IssuedCount } from '../../domain/digest-plan';
+import { WORK_EVENT_TYPES } from '../../domain/digest-plan';
+import type { IssuedCount, WorkCount } from '../../domain/digest-plan';
 import type { Disclosure } from '../../domain/commitment';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
@@ -398,6 +399,20 @@ export class PostgresLedger implements Ledger {
          and audit_member(leaf, 'time') >= $1 and audit_member(leaf, 'time') < $2
        group by 1, 2, 3 order by 1, 2, 3`,
       [from.toISOString(), until.toISOString()],
+    );
+  }
+
+  async workBetween(from: Date, until: Date, limit: number): Promise<readonly WorkCount[]> {
+    return rowsOf<WorkCount>(
+      this.pool,
+      'work-between',
+      `select type, leaf::json -> 'data' ->> 'kind' as kind, leaf::json -> 'data' ->> 'name' as name,
+         coalesce(leaf::json -> 'data' ->> 'severity', leaf::json -> 'data' ->> 'state') as state,
+         count(*)::integer as count
+       from audit_event where type in (${WORK_EVENT_TYPES.map((type) => `'${type}'`).join(', ')})
+         and audit_member(leaf, 'time') >= $1 and audit_member(leaf, 'time') < $2
+       group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $3`,
+      [from.toISOString(), until.toISOString(), limit],
     );
   }
 

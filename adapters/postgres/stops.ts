@@ -3,6 +3,7 @@ import type { AuditEvent } from '../../domain/audit-event';
 import type { StandingStop, Stops } from '../../domain/ports';
 import type { LiftProposal, ListedStop, StopTarget } from '../../domain/stop';
 import { PersonalData } from '../audit-log/personal-data';
+import type { KeptEvent } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { openPool } from './pool';
 import { PostgresSubjectKeys } from './subject-keys';
@@ -36,6 +37,18 @@ const LIST = `
     from stop_lift where stop_lift.scope = stop.scope and stop_lift.value = stop.value
       and proposed_at >= date_trunc('second', stopped_at)), '[]'::json) as lifts
   from stop where lifted_at is null order by stopped_at desc limit $1`;
+
+const OF_TARGET = `
+  leaf::json -> 'data' ->> 'scope' = $1 and leaf::json -> 'data' ->> 'value' = $2
+    and audit_member(leaf, 'time') >= $3`;
+
+const INCIDENTS = `
+  select distinct leaf::json -> 'data' ->> 'incident' as incident from audit_event
+  where type = 'poa_stopped' and ${OF_TARGET} and leaf::json -> 'data' ->> 'incident' is not null`;
+
+const LIFTED = `
+  select leaf, personal from audit_event where type = 'poa_stop_lifted' and ${OF_TARGET}
+  order by audit_member(leaf, 'time') limit 1`;
 
 const PROPOSE = `
   with proposed as (
@@ -94,6 +107,24 @@ export class PostgresStops implements Stops {
 
   async lift({ scope, value }: StopTarget, stoppedAt: Date, event: AuditEvent): Promise<void> {
     await rowsOf(this.pool, 'lift', LIFT, [await this.kept(event), scope, value, event.time, stoppedAt]);
+  }
+
+  async incidentsOf({ scope, value }: StopTarget, since: Date): Promise<readonly string[]> {
+    const rows = await rowsOf<{ incident: string }>(this.pool, 'incidents-of', INCIDENTS, [
+      ...[scope, value, since.toISOString()],
+    ]);
+    return rows.map(({ incident }) => incident);
+  }
+
+  async liftedSince(
+    { scope, value }: StopTarget,
+    since: Date,
+  ): Promise<{ readonly by: string | null; readonly at: Date } | null> {
+    const rows = await rowsOf<KeptEvent>(this.pool, 'lifted-since', LIFTED, [
+      ...[scope, value, since.toISOString()],
+    ]);
+    const [event] = await this.personal.read(rows);
+    return event ? { by: event.actor, at: event.time } : null;
   }
 
   against({ requestId, agent }: Parameters<Stops['against']>[0]): Promise<readonly StopTarget[]> {

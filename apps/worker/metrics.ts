@@ -54,6 +54,21 @@ export class WorkerMetrics {
     });
   }
 
+  /** How far what opens incidents is behind the audit log, asked for when somebody looks. */
+  watchIncidents(watched: { lagSeconds(): Promise<number> }): void {
+    new Gauge({
+      name: 'atb_incident_watch_lag_seconds',
+      help: 'How old the oldest event of the audit log is that was not looked at yet for what opens incidents',
+      registers: [this.registry],
+      async collect() {
+        // Where the database is out of reach there is no number, rather than an old one.
+        this.remove();
+        const lag = await watched.lagSeconds().catch(() => undefined);
+        if (lag !== undefined) this.set(lag);
+      },
+    });
+  }
+
   /** The activities, with what they bring about measured. */
   measured(activities: Activities): Activities {
     return {

@@ -70,6 +70,7 @@ export async function openWorkerPorts(
   const policy = await withCandidate(stable, configuration.policy, judging, metrics);
   const pending = new PendingAges(databaseUrl);
   metrics.watchPending(pending);
+  metrics.watchIncidents(watched);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',

@@ -1,6 +1,7 @@
 import { EXIT } from '../../apps/atb/exit';
 import { atbIn } from '../support/atb';
 import type { AtbRun } from '../support/atb';
+import { incidentLiftedSignal, incidentWorkflowId } from '../../workflows/contract';
 import { TestStack } from '../support/stack';
 
 const CAUSE = 'the ERP answers strangers';
@@ -100,6 +101,49 @@ it('contains what it is about, by the role that may, and has a way back', async 
     ...['poa_stop_lifted connector', 'poa_lift_proposed tier', 'poa_stop_lifted tier'],
   ]);
 }, 60_000);
+
+it('shows in each incident that had stopped it what was lifted outside of it, and by whom', async () => {
+  const [one, other] = [await opened('hr-helper is not itself'), await opened('hr-helper reads too much')];
+  const target = ['--agent', 'agent/hr-helper'];
+  for (const id of [one, other]) {
+    const contain = [
+      'incident',
+      'contain',
+      id,
+      ...target,
+      '--role',
+      'on_call',
+      '--reason',
+      'for now',
+      '--yes',
+    ];
+    expect((await atb('person/carol', contain)).exit).toBe(EXIT.done);
+  }
+  const shown = async (id: string) => (await atb('person/alice', ['incident', 'show', id])).out;
+  expect(await shown(one)).not.toContain('lifted');
+  // Whoever may write to Temporal frees nothing by saying so: the log has no such word.
+  const client = await stack.sealedClient();
+  await client.workflow.getHandle(incidentWorkflowId(one)).signal(incidentLiftedSignal);
+  expect(await shown(one)).not.toContain('lifted');
+
+  expect((await atb('person/dave', ['lift', ...target, '--reason', 'new keys'])).exit).toBe(EXIT.done);
+  const lifted = /stopped: agent:\S+hr-helper since \S+ by person\/carol, lifted \S+ by person\/dave$/m;
+  for (const id of [one, other]) {
+    for (const deadline = Date.now() + 15_000; !lifted.test(await shown(id));) {
+      if (Date.now() > deadline) break;
+    }
+    expect(await shown(id)).toMatch(lifted);
+  }
+  // The way back by one incident is told to the other too.
+  const again = ['contain', one, ...target, '--role', 'security_lead', '--reason', 'once more', '--yes'];
+  expect((await atb('person/dave', ['incident', ...again])).exit).toBe(EXIT.done);
+  expect((await atb('person/dave', ['incident', ...again.with(1, other)])).exit).toBe(EXIT.done);
+  expect((await atb('person/dave', ['incident', ...again, '--lift'])).exit).toBe(EXIT.done);
+  for (const deadline = Date.now() + 15_000; (await shown(other)).match(/, lifted/g)?.length !== 2;) {
+    if (Date.now() > deadline) break;
+  }
+  expect((await shown(other)).match(/, lifted \S+ by person\/dave$/gm)).toHaveLength(2);
+}, 90_000);
 
 it('signs nothing without a yes, a reason, or a terminal', async () => {
   const id = await opened('nobody signs this');

@@ -121,6 +121,20 @@ it('makes one incident of ten thousand events', async () => {
   expect(JSON.stringify(row?.windows).length).toBeLessThan(2_000);
 }, 60_000);
 
+it('says how far it is behind: the age of the oldest event that was not read', async () => {
+  const sink = new Sink();
+  await new IncidentWatch(policy, events, sink.report).look();
+  expect(await events.lagSeconds()).toBe(0);
+  const age = { time: new Date(Date.now() - 300_000) };
+  await ledger.append(anEvent('poa_denied', randomUUID(), age));
+  await replayed('spiffe://corp.example/agent/late', 1);
+  const lag = await second.lagSeconds();
+  expect(lag).toBeGreaterThan(299);
+  expect(lag).toBeLessThan(400);
+  await new IncidentWatch(policy, events, sink.report).look();
+  expect(await events.lagSeconds()).toBe(0);
+});
+
 it('finds events by their ids, and only those that the log has', async () => {
   const [id = ''] = await replayed('spiffe://corp.example/agent/found', 1);
   expect(await events.find([id, 'invented'])).toMatchObject([

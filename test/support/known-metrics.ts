@@ -27,6 +27,7 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
     const broker = new BrokerMetrics(new Set(['erp'])).registry;
     const worker = new WorkerMetrics();
     worker.watchPending({ count: () => Promise.resolve([]) });
+    worker.watchIncidents({ lagSeconds: () => Promise.resolve(0) });
     const log = new Registry();
     new EventMetrics(log);
     for (const register of Object.values(logMetrics))

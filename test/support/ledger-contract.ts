@@ -271,6 +271,31 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
     });
   });
 
+  describe('what people worked on', () => {
+    it('is counted by kind, name and end from a moment up to, but without, another, and not beyond a number', async () => {
+      const { ledger } = underTest();
+      const kind = `ATB${randomUUID().replaceAll('-', '')}`;
+      const name = randomUUID();
+      const told = (type: AuditEvent['type'], time: Date, data: AuditEvent['data']) =>
+        ledger.append({ ...anEvent(type, randomUUID(), { id: randomUUID(), time, data }), requestId: null });
+      const opened = {
+        ...{ incident: `${kind}.x`, kind, opened_at: 1, cause: 'c', severity: 'P1', source: 'alert' },
+        ...{ statement_digest: null, policy_revision: 'r' },
+      };
+      const ended = { proposal: 'change.x', kind: 'change', name, state: 'rolled_back', percent: 0 };
+      for (const time of [new Date(QUIET.getTime() - 1), QUIET, QUIET, QUIET_UNTIL]) {
+        await told('incident_opened', time, opened);
+      }
+      await told('change_ended', QUIET, ended);
+      const all = await ledger.workBetween(QUIET, QUIET_UNTIL, 1_000);
+      expect(all.filter((one) => one.kind === kind || one.name === name)).toEqual([
+        { type: 'change_ended', kind: 'change', name, state: 'rolled_back', count: 1 },
+        { type: 'incident_opened', kind, name: null, state: 'P1', count: 2 },
+      ]);
+      expect(await ledger.workBetween(QUIET, QUIET_UNTIL, 1)).toHaveLength(1);
+    });
+  });
+
   describe('admitting', () => {
     it('knows nothing of a request that was never admitted', async () => {
       expect(await underTest().ledger.recordOf(randomUUID())).toEqual({

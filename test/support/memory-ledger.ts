@@ -1,6 +1,7 @@
 import { recordedLeaf } from '../../adapters/audit-log/leaf';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
-import type { IssuedCount } from '../../domain/digest-plan';
+import { WORK_EVENT_TYPES } from '../../domain/digest-plan';
+import type { IssuedCount, WorkCount } from '../../domain/digest-plan';
 import { AtbError } from '../../domain/error';
 import type { MandateClaims } from '../../domain/mandate';
 import type {
@@ -185,6 +186,23 @@ export class MemoryLedger implements Ledger {
         counts.set(key, { tier, action, agent: subject, count: (counts.get(key)?.count ?? 0) + 1 });
       }
       return [...counts.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count);
+    });
+  }
+
+  workBetween(from: Date, until: Date, limit: number): Promise<readonly WorkCount[]> {
+    return this.atomically(() => {
+      const counts = new Map<string, WorkCount>();
+      for (const { type, data, time } of this.log) {
+        const known = WORK_EVENT_TYPES.find((one) => one === type);
+        if (!known || time < from || time >= until) continue;
+        const text = (value: unknown) => (typeof value === 'string' ? value : null);
+        const { kind, name, state, severity } = data;
+        const one = { kind: text(kind) ?? '', name: text(name), state: text(severity) ?? text(state) };
+        const key = [type, one.kind, one.name ?? '~', one.state ?? '~'].join(' ');
+        counts.set(key, { type: known, ...one, count: (counts.get(key)?.count ?? 0) + 1 });
+      }
+      const sorted = [...counts.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
+      return sorted.slice(0, limit).map(([, count]) => count);
     });
   }
 

@@ -40,6 +40,23 @@ export class MemoryStops implements Stops {
     return Promise.resolve();
   }
 
+  incidentsOf(target: StopTarget, since: Date): Promise<readonly string[]> {
+    const found = this.eventsOf('poa_stopped', target, since).flatMap(({ data }) => data.incident ?? []);
+    return Promise.resolve([...new Set(found as string[])]);
+  }
+
+  liftedSince(target: StopTarget, since: Date) {
+    const [event] = this.eventsOf('poa_stop_lifted', target, since);
+    return Promise.resolve(event ? { by: event.actor, at: event.time } : null);
+  }
+
+  private eventsOf(wanted: string, { scope, value }: StopTarget, since: Date): readonly AuditEvent[] {
+    return this.events.filter(
+      ({ type, data, time }) =>
+        type === wanted && data.scope === scope && data.value === value && time >= since,
+    );
+  }
+
   against(use: Parameters<Stops['against']>[0]): Promise<readonly StopTarget[]> {
     const concerned: readonly StopTarget[] = [
       { scope: 'everything', value: '*' },

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import type { AuditEvent, AuditEventType } from '../../domain/audit-event';
 import { withBreakGlass } from '../support/policy';
 import { agent, ORDER, PAYMENT, WorkerSteps } from '../support/worker-steps';
 
@@ -56,6 +58,39 @@ describe('the digest', () => {
     steps.told.length = 0;
     await steps.activities.tellInformed({ from: from + HOUR, until: from + 2 * HOUR });
     expect(steps.told).toEqual([]);
+  });
+
+  it('tells of incidents and changes whom the matrix names, and of decoys nobody', async () => {
+    const now = steps.now;
+    const recorded = (type: AuditEventType, data: AuditEvent['data']) =>
+      steps.ledger.append({
+        ...{ id: randomUUID(), type, time: now, requestId: null, actor: null, subject: null },
+        ...{ action: null, tier: null, reasons: [], data },
+      });
+    for (const incident of ['a', 'b']) {
+      await recorded('incident_opened', {
+        ...{ incident, kind: 'mandate_replayed', opened_at: 1, cause: incident, severity: 'P1' },
+        ...{ source: 'audit', statement_digest: null, policy_revision: 'r' },
+      });
+    }
+    const change = { proposal: 'change.x', kind: 'change', name: 'x' };
+    await recorded('change_ended', { ...change, state: 'rolled_back', percent: 0 });
+    const decoy = { proposal: 'probe.autumn', kind: 'probe', name: 'autumn' };
+    await recorded('proposal_approved', {
+      ...decoy,
+      digest: 'd'.repeat(43),
+      valid_until: null,
+      policy_revision: 'r',
+    });
+    const told = await digests(from + HOUR);
+    expect(told.map(({ roles }) => roles)).toEqual([['Legal'], ['Security']]);
+    const rolledBack = '- change ended: change x (rolled_back): 1';
+    expect(told[0]?.text.split('\n').slice(1)).toEqual([
+      rolledBack,
+      '- incident opened: mandate_replayed (P1): 2',
+    ]);
+    expect(told[1]?.text.split('\n').slice(1)).toEqual([rolledBack]);
+    expect(JSON.stringify(told)).not.toContain('autumn');
   });
 
   it('lists no more than policy says', async () => {

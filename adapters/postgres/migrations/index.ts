@@ -16,6 +16,8 @@ import { toldNotification } from './0096-told-notification';
 import { reversal } from './0100-reversal';
 import { stoppedTier } from './0110-stopped-tier';
 import { incidentWatch } from './0111-incident-watch';
+import { stopEvents } from './0120-stop-events';
+import { toldWork } from './0121-told-work';
 import { changeHold } from './0128-change-hold';
 import { changeTarget } from './0129-change-target';
 import { reversalSent } from './0138-reversal-sent';
@@ -42,6 +44,8 @@ export const MIGRATIONS: readonly Migration[] = [
   reversal,
   stoppedTier,
   incidentWatch,
+  stopEvents,
+  toldWork,
   changeHold,
   changeTarget,
   reversalSent,
