@@ -21,6 +21,18 @@ export interface SignOffOptions extends SigningOptions {
   readonly reject?: boolean;
 }
 
+/** Looks at what is to be approved before it is; throws `UsageError` where it must not be. */
+export type Check = (shown: ShownProposal) => void | Promise<void>;
+
+/** A policy's tests are run by whoever approves it: what its proposal says of them, anybody could have written. */
+const byItsOwnCommand: Check = ({ kind, id }) => {
+  if (kind === 'policy_bundle') {
+    throw new UsageError(
+      `a policy is approved by its own command, which tests it: atb policy approve ${id} BUNDLE`,
+    );
+  }
+};
+
 /** A proposal as AgentAuth shows it. */
 export interface ShownProposal extends Proposed {
   readonly id: string;
@@ -59,8 +71,17 @@ export async function propose(
 }
 
 /** Shows a proposal, asks, signs exactly what was shown, and sends it. */
-export async function signOff(session: Session, id: string, options: SignOffOptions): Promise<ExitCode> {
-  const statement = await wordOn(session, id, options, (shown, held) => stepOf(shown, held, options.step));
+export async function signOff(
+  session: Session,
+  id: string,
+  options: SignOffOptions,
+  check: Check = byItsOwnCommand,
+): Promise<ExitCode> {
+  const statement = await wordOn(session, id, options, async (shown, held) => {
+    const step = stepOf(shown, held, options.step);
+    if (options.reject !== true) await check(shown);
+    return step;
+  });
   if (statement === undefined) return EXIT.refused;
   const { body } = await session.client().post(`${proposalPath(id)}/sign-offs`, { statement });
   const now = parseProposal(body);
@@ -76,13 +97,16 @@ export async function wordOn(
   session: Session,
   id: string,
   options: SignOffOptions,
-  stepFor: (shown: ShownProposal, held: readonly string[]) => ShownProposal['outstanding'][number],
+  stepFor: (
+    shown: ShownProposal,
+    held: readonly string[],
+  ) => ShownProposal['outstanding'][number] | Promise<ShownProposal['outstanding'][number]>,
 ): Promise<string | undefined> {
   requireSomebodyToAsk(session, options, 'atb proposal show');
   const shown = await proposalOf(session, id);
   session.output.note(proposalInWords(shown));
   const held = localPolicyData().rolesOf(session.svid().spiffeId);
-  const step = stepFor(shown, held);
+  const step = await stepFor(shown, held);
   const role = roleAmong(
     held.filter((name) => step.roles.includes(name)),
     options.role,

@@ -1,5 +1,5 @@
 import { createPrivateKey } from 'node:crypto';
-import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
@@ -160,11 +160,69 @@ describe('a policy bundle (operating model §2.3)', () => {
     const { proposal_id: id } = JSON.parse(proposed.out) as { proposal_id: string };
     expect(id).toContain(`policy_bundle.${revision}.`);
     const word = ['--as', 'person/dave', '--reason', 'read it', '--yes'];
-    expect((await atb('policy', 'approve', id, ...word)).out).toContain('is approved');
+    const untested = await atb('proposal', 'sign', id, ...word);
+    expect(untested).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('its own command, which tests it'),
+    });
+    const approved = await atb('policy', 'approve', id, file, ...word);
+    expect(approved.out).toContain('is approved');
+    expect(approved.err).toContain('next: commit the bundle as candidate.tar.gz');
     await writeFile(file, (await aBundle({ more: 'else' })).bytes);
     const other = await atb('policy', 'propose', file, '--as', 'person/heidi', '--reason', 'x');
     expect(other).toMatchObject({ code: 64, err: expect.stringContaining('its source gives') });
   }, 180_000);
+});
+
+describe('a policy of which a test fails', () => {
+  const word = ['--reason', 'x', '--yes'];
+  let file: string;
+  let red: string;
+
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'atb-red-'));
+    file = join(folder, 'bundle.tar.gz');
+    await writeFile(file, (await aBundle({})).bytes);
+    red = join(folder, 'policy');
+    await cp('policy', red, { recursive: true });
+    await writeFile(join(red, 'atb', 'red_test.rego'), 'package atb.red_test\n\ntest_red if false\n');
+  });
+
+  it('is not proposed', async () => {
+    const proposed = await atb('policy', 'propose', file, '--as', 'person/heidi', ...word, '--source', red);
+    expect(proposed).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('tests fail: data.atb.red_test'),
+    });
+  }, 60_000);
+
+  it.each([
+    ['a test that fails', () => ['--source', red], 'tests fail: data.atb.red_test'],
+    ['other tests than are told of', () => [], 'the proposal says that 9999 tests passed, and here'],
+  ])(
+    'is not approved though its proposal says that all is well: %s (attack: a forged result)',
+    async (_, source, why) => {
+      const { revision, digest } = await aBundle({});
+      const proposed = policyProposal({ revision, digest }, { passed: 9_999, failed: 0 });
+      const id = String((await heidi.propose(proposed)).body.proposal_id);
+      const dave = ['--as', 'person/dave', ...word];
+      const approved = await atb('policy', 'approve', id, file, ...dave, ...source());
+      expect(approved).toMatchObject({ code: 64, err: expect.stringContaining(why) });
+      expect((await stack.as('person/dave').get(`/proposals/${id}`)).body).toMatchObject({
+        ...{ state: 'pending', words: [] },
+      });
+      // To say no, nothing has to be tested.
+      expect((await atb('policy', 'approve', id, '--reject', ...dave)).code).toBe(0);
+    },
+    60_000,
+  );
+
+  it('is not approved by the proposal of another bundle', async () => {
+    const { revision, digest } = await aBundle({ more: 'green' });
+    const id = String((await heidi.propose(policyProposal({ revision, digest }))).body.proposal_id);
+    const approved = await atb('policy', 'approve', id, file, '--as', 'person/dave', ...word);
+    expect(approved).toMatchObject({ code: 64, err: expect.stringContaining(`is of policy ${revision}`) });
+  }, 60_000);
 });
 
 describe('a process of its own', () => {

@@ -15,6 +15,7 @@ import { projectRoot } from '../../../adapters/process/project-root';
 import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
 import type { JsonObject } from '../../../domain/json';
+import { parsePolicyApproval } from '../../../domain/policy-approval';
 import type { PolicyApproval } from '../../../domain/policy-approval';
 import { writePrivate } from '../dev/state';
 import { EXIT } from '../exit';
@@ -40,7 +41,7 @@ interface SignOptions {
   readonly json?: boolean;
 }
 
-interface ProposeOptions extends SigningOptions {
+interface Sources {
   readonly source: string;
   readonly built: string;
 }
@@ -116,16 +117,14 @@ Examples:
       );
     });
 
-  withRequestOptions(withCommonOptions(policy.command('propose')))
+  withSources(withRequestOptions(withCommonOptions(policy.command('propose'))))
     .argument('<bundle>', 'the signed bundle, as it will be delivered')
-    .option('--source <dir>', 'the folder with the Rego files and their tests', policyFolder())
-    .option('--built <dir>', 'the built policy that the bundle is of', join(policyFolder(), 'dist'))
     .description('run opa test, and ask Security to approve exactly this policy')
     .addHelpText(
       'after',
       "\nExample:\n  atb policy propose bundle.tar.gz --as person/heidi --reason 'a lower ceiling for payments'",
     )
-    .action(async (file: string, options: ProposeOptions) => {
+    .action(async (file: string, options: SigningOptions & Sources) => {
       await inSession(surroundings, options, async (session) => {
         const approval = await approvalOf(await read(file), options);
         session.output.note(`${approval.tests.passed} tests of policy ${approval.revision} passed`);
@@ -136,15 +135,22 @@ Examples:
       });
     });
 
-  withSigningOptions(withCommonOptions(policy.command('approve')))
+  withSources(withSigningOptions(withCommonOptions(policy.command('approve'))))
     .argument('<proposal-id>')
-    .description('approve a policy, as Security, after seeing what you sign')
+    .argument('[bundle]', 'the signed bundle, as it will be delivered; to say no it is not needed')
+    .description('run opa test yourself, and approve a policy, as Security, after seeing what you sign')
     .addHelpText(
       'after',
-      "\nExample:\n  atb policy approve policy_bundle.96123555fadf3128.Zk3V… --as person/dave --reason 'read the diff'",
+      "\nExample:\n  atb policy approve policy_bundle.96123555fadf3128.Zk3V… bundle.tar.gz --as person/dave --reason 'read the diff'",
     )
-    .action(async (id: string, options: SignOffOptions) => {
-      process.exitCode = await inSession(surroundings, options, (session) => signOff(session, id, options));
+    .action(async (id: string, file: string | undefined, options: SignOffOptions & Sources) => {
+      process.exitCode = await inSession(surroundings, options, async (session) => {
+        const exit = await signOff(session, id, options, async (shown) => {
+          await requireSame(parsePolicyApproval(shown), file, options);
+        });
+        if (exit === EXIT.done && options.reject !== true) session.output.note(AFTER_APPROVAL);
+        return exit;
+      });
     });
 
   withRequestOptions(withCommonOptions(policy.command('rollout')))
@@ -179,7 +185,9 @@ Examples:
         { kind: 'policy_rollout', name: revision, content: { percent } },
         options,
       );
-      return signOff(session, rollout.id, options);
+      const exit = await signOff(session, rollout.id, options);
+      if (exit === EXIT.done) session.output.note(afterRollout(revision, percent));
+      return exit;
     });
   }
 
@@ -282,10 +290,7 @@ Example:
 }
 
 /** What Security is asked to approve. Throws `UsageError` where the bundle is of another source, or a test fails. */
-async function approvalOf(
-  bytes: Uint8Array,
-  { built, source }: Pick<ProposeOptions, 'built' | 'source'>,
-): Promise<PolicyApproval> {
+async function approvalOf(bytes: Uint8Array, { built, source }: Sources): Promise<PolicyApproval> {
   const { revision, digest } = openUnverifiedBundle(bytes);
   const ours = packBundle(await readPolicySource(built, source));
   if (ours.revision !== revision) {
@@ -294,6 +299,42 @@ async function approvalOf(
   const tested = await testPolicy(source, built);
   if (tested.failed.length > 0) throw new UsageError(`tests fail: ${tested.failed.join(', ')}`);
   return { revision, bundleDigest: digest, tests: { passed: tested.passed, failed: 0 } };
+}
+
+/** Throws `UsageError` where what is proposed is not what is here, or its tests do not say here what they are said to. */
+async function requireSame(
+  proposed: PolicyApproval,
+  file: string | undefined,
+  sources: Sources,
+): Promise<void> {
+  if (file === undefined) throw new UsageError('which bundle? Name the file that you reviewed');
+  const here = await approvalOf(await read(file), sources);
+  if (here.revision !== proposed.revision || here.bundleDigest !== proposed.bundleDigest) {
+    throw new UsageError(`the proposal is of policy ${proposed.revision}, and ${file} is ${here.revision}`);
+  }
+  if (here.tests.passed !== proposed.tests.passed) {
+    throw new UsageError(
+      `the proposal says that ${proposed.tests.passed} tests passed, and here ${here.tests.passed} did`,
+    );
+  }
+}
+
+function withSources(command: Command): Command {
+  return command
+    .option('--source <dir>', 'the folder with the Rego files and their tests', policyFolder())
+    .option('--built <dir>', 'the built policy that the bundle is of', join(policyFolder(), 'dist'));
+}
+
+const AFTER_APPROVAL = `next: commit the bundle as candidate.tar.gz (deploy/gitops/policy), to ask it beside the one that decides:
+  atb policy shadow FILE lists what it would decide otherwise; atb policy rollout REVISION --percent N gives it a share`;
+
+/** What to do after a share was signed off. */
+function afterRollout(revision: string, percent: number): string {
+  if (percent === 0) return `policy ${revision} decides nothing, and is asked beside the one that decides`;
+  const back = `back, at once: atb policy rollback ${revision}`;
+  return percent < 100
+    ? `next: atb policy shadow FILE, and a larger share: atb policy rollout ${revision} --percent N; ${back}`
+    : `next: commit candidate.tar.gz in the place of bundle.tar.gz (deploy/gitops/policy), which ends the rollout; ${back}`;
 }
 
 const DECISION = 'atb/poa/decision';
