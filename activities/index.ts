@@ -32,7 +32,7 @@ export { recordLostChange } from './lost-change';
 export type { LostChangeRun } from './lost-change';
 export { createChangeExecution } from './change-execution';
 export { createIncidentActivities } from './incident';
-export { createProposalActivities } from './proposal';
+export { createProposalActivities, standing } from './proposal';
 export { createPolicyActivities, requirePolicyApproval } from './policy-approval';
 export type { PolicyApprovalPorts } from './policy-approval';
 export type { ProposalPorts } from './proposal';

@@ -446,6 +446,8 @@ export interface PolicyApprovals {
   firstPolicy(): Promise<string | null>;
   /** The proposals of a kind and name that were approved, as row and audit log tell, the newest first. */
   approved(kind: ProposalKind, name: string): Promise<readonly string[]>;
+  /** The newest approved `policy_rollout` of a revision that was not delivered in the first's place since; null: none. */
+  rolloutOf(revision: string): Promise<string | null>;
 }
 
 /** A change that waits for its words or for its window, or an emergency that waits for its review. */

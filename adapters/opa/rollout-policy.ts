@@ -4,16 +4,18 @@ import { canonicalJson } from '../../domain/canonical-json';
 import { isAtbError } from '../../domain/error';
 import type { PolicyDecision, PolicyInput } from '../../domain/policy';
 import type { PolicyEngine, PolicyGate } from '../../domain/ports';
+import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
 import { BundlePolicy } from './bundle-policy';
 import type { BundleFiles } from './bundle-policy';
 
 /** A question that both policies were asked. */
 export interface Comparison {
+  readonly question: 'decide' | 'redemption';
   readonly outcome: 'same' | 'different' | 'failed';
   readonly action: string;
   /** What the policy said that decided, and what the other would have. */
-  readonly decided: PolicyDecision;
-  readonly other: PolicyDecision | null;
+  readonly decided: PolicyDecision | RedemptionDecision;
+  readonly other: PolicyDecision | RedemptionDecision | null;
 }
 
 export interface RolloutOptions extends BundleFiles {
@@ -27,9 +29,10 @@ export interface RolloutOptions extends BundleFiles {
 type Decider = PolicyEngine & { close?(): void | Promise<void> };
 
 /**
- * A policy with a candidate beside it: each decision is asked of both, differences are told, and a share of requests is
- * decided by the candidate. Which ones follows from their ids, so every step of a request asks the same policy. Where no
- * candidate is there, is approved, or has a share, the first decides alone.
+ * A policy with a candidate beside it: each decision on a request or on the use of its mandate is asked of both, differences
+ * are told, and a share of requests is decided by the candidate. Which ones follows from their ids, so every step of a
+ * request asks the same policy, in every process. Where no candidate is there, is approved, or has a share, the first
+ * decides alone.
  */
 export class RolloutPolicy {
   private candidate: BundlePolicy | undefined;
@@ -63,7 +66,7 @@ export class RolloutPolicy {
   private snapshot(requestId: string | undefined): PolicyEngine {
     const stable = this.stable.snapshot();
     const candidate = this.candidate?.snapshot();
-    if (!candidate || requestId === undefined) return stable;
+    if (!candidate || requestId === undefined || candidate.revision === stable.revision) return stable;
     const isCanary = placeOf(requestId) < this.percent;
     const [decider, other] = isCanary ? [candidate, stable] : [stable, candidate];
     return this.comparing(decider, other);
@@ -72,28 +75,37 @@ export class RolloutPolicy {
   /** The decider, which asks the other one the same later: it is never waited for, and its failure decides nothing. */
   private comparing(decider: PolicyEngine, other: PolicyEngine): PolicyEngine {
     const { onComparison } = this.options;
+    const both = async <Answer extends PolicyDecision | RedemptionDecision>(
+      question: Comparison['question'],
+      action: string,
+      ask: (policy: PolicyEngine) => Promise<Answer>,
+    ): Promise<Answer> => {
+      const decided = await ask(decider);
+      setImmediate(() => {
+        ask(other).then(
+          (said) => {
+            const outcome = comparable(decided) === comparable(said) ? 'same' : 'different';
+            onComparison({ question, outcome, action, decided, other: said });
+          },
+          () => {
+            onComparison({ question, outcome: 'failed', action, decided, other: null });
+          },
+        );
+      });
+      return decided;
+    };
     return new Proxy(decider, {
-      get(target, name) {
+      get(target, name, pinned) {
         const member: unknown = Reflect.get(target, name);
-        if (name === 'snapshot') return () => this;
-        if (name !== 'decide')
-          return typeof member === 'function' ? (member.bind(target) as unknown) : member;
-        return async (input: PolicyInput): Promise<PolicyDecision> => {
-          const decided = await target.decide(input);
-          setImmediate(() => {
-            const action = input.action.name;
-            other.decide(input).then(
-              (said) => {
-                const outcome = comparable(decided) === comparable(said) ? 'same' : 'different';
-                onComparison({ outcome, action, decided, other: said });
-              },
-              () => {
-                onComparison({ outcome: 'failed', action, decided, other: null });
-              },
-            );
-          });
-          return decided;
-        };
+        if (name === 'snapshot') return () => pinned as unknown;
+        if (name === 'decide') {
+          return (input: PolicyInput) => both(name, input.action.name, (policy) => policy.decide(input));
+        }
+        if (name === 'redemption') {
+          return (input: RedemptionInput) =>
+            both(name, input.question.action.name, (policy) => policy.redemption(input));
+        }
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
       },
     });
   }
@@ -142,6 +154,6 @@ function placeOf(requestId: string): number {
   return createHash('sha256').update(requestId).digest().readUInt32BE(0) % 100;
 }
 
-function comparable(decision: PolicyDecision): string {
+function comparable(decision: PolicyDecision | RedemptionDecision): string {
   return canonicalJson({ ...JSON.parse(JSON.stringify(decision)), policyRevision: '' });
 }

@@ -85,6 +85,14 @@ const APPROVED = `
   select p.id from proposal p join audit_event e on e.id = p.id || '/proposal_approved'
   where p.kind = $1 and p.name = $2 and p.outcome = 'approved' order by e.seq desc`;
 
+/** A policy that was loaded in the first's place is rolled out: what was said of its share before counts no more. */
+const ROLLOUT_OF = `
+  select p.id from proposal p join audit_event e on e.id = p.id || '/proposal_approved'
+  where p.kind = 'policy_rollout' and p.name = $1 and p.outcome = 'approved' and not exists (
+    select from audit_event l where l.type = 'policy_loaded' and l.seq > e.seq
+      and audit_member(audit_member(l.leaf, 'data'), 'revision') = $1
+  ) order by e.seq desc limit 1`;
+
 /** Proposals in PostgreSQL: one statement, and so one transaction and one round trip, a write. */
 export class PostgresProposals implements Proposals, PolicyApprovals {
   private readonly pool: Pool;
@@ -168,6 +176,11 @@ export class PostgresProposals implements Proposals, PolicyApprovals {
   async approved(kind: ProposalKind, name: string): Promise<readonly string[]> {
     const rows = await rowsOf<{ id: string }>(this.pool, 'approved-of', APPROVED, [kind, name]);
     return rows.map(({ id }) => id);
+  }
+
+  async rolloutOf(revision: string): Promise<string | null> {
+    const [row] = await rowsOf<{ id: string }>(this.pool, 'rollout-of', ROLLOUT_OF, [revision]);
+    return row?.id ?? null;
   }
 
   async end(): Promise<void> {

@@ -23,6 +23,7 @@ import { startAdminServer } from '../admin-server';
 import { ProcessRecord } from '../process-record';
 import { hasSvid, openIdentity } from '../identity';
 import { openPolicy, reportPolicy } from '../policy';
+import { withCandidate } from '../policy-candidate';
 import { signedOffPolicies } from '../policy-gate';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
@@ -95,13 +96,14 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       // What was signed off stays so though one of those who signed was suspended later.
       probes: { suspended: () => Promise.resolve([]) },
     };
-    const [policy, tickets, rules] = await Promise.all([
+    const [stable, tickets, rules] = await Promise.all([
       openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging)),
       openTickets(configuration.tickets),
       configuration.guardrailsFile === undefined
         ? (ourRules as RuleSet)
         : readRuleSet(configuration.guardrailsFile),
     ]);
+    const policy = await withCandidate(stable, configuration.policy, judging, metrics.candidate);
     undo.push(() => policy.close());
     reportPolicy(policy, metrics.registry);
     const store = new PostgresRedemptions(databaseUrl);

@@ -1,10 +1,13 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { candidateMetrics } from '../policy-candidate';
 import { CHECKS } from './redemption';
 import type { Check } from './redemption';
 
 /** One broker's metrics. Labels come from closed sets: configured connectors, codes, checks (attack 37). */
 export class BrokerMetrics {
   readonly registry = new Registry();
+  /** Uses that a candidate policy was asked about too, and the share that it decides. */
+  readonly candidate = candidateMetrics(this.registry);
   private readonly redemptions = new Counter({
     name: 'atb_redemptions_total',
     help: 'Calls by connector and outcome: allowed, or the code of the refusal',

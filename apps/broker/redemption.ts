@@ -275,9 +275,11 @@ export class Redemptions {
       });
     });
 
-    known.use = { ...known.use, policy_revision: ports.policy.revision };
+    // While a candidate decides a share, by the same policy as the request was (operating model §2.3).
+    const policy = ports.policy.snapshot(mandate?.req);
+    known.use = { ...known.use, policy_revision: policy.revision };
     const decision = await this.timedAsync('policy', () =>
-      checkPolicy(ports, { agent, mandate, connector, route, params, now }),
+      checkPolicy({ ...ports, policy }, { agent, mandate, connector, route, params, now }),
     );
 
     known.use = { ...known.use, policy_revision: decision.policyRevision };

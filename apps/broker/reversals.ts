@@ -185,10 +185,13 @@ export class Reversals {
       ...{ jti: claims.jti, requestId: claims.req, agent: claims.sub },
       ...{ connector: connector.id, tier: claims.tier },
     });
-    const decision = await checkPolicy(ports, {
-      ...{ agent: claims.rev.sub, mandate: claims, connector, route: call.route },
-      ...{ params: claims.con.params, now: ports.clock() },
-    });
+    const decision = await checkPolicy(
+      { ...ports, policy: ports.policy.snapshot(claims.req) },
+      {
+        ...{ agent: claims.rev.sub, mandate: claims, connector, route: call.route },
+        ...{ params: claims.con.params, now: ports.clock() },
+      },
+    );
     const credentials = await ports.credentials.headers(connector.credentials);
     await this.mark(claims, connector, call, decision.policyRevision);
     const upstream = ports.upstreams.get(connector.id);

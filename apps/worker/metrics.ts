@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Gauge, Histogram, Registry } from 'prom-client';
 import type { Activities } from '../../activities/types';
 import type { PendingAges } from '../../adapters/postgres/pending-ages';
+import { candidateMetrics } from '../policy-candidate';
 
 /** The shortest response times of operating model §5, as upper ends of ages; the last is open. */
 export const AGES = [
@@ -22,18 +23,8 @@ export class WorkerMetrics {
     registers: [this.registry],
   });
 
-  /** Decisions that a candidate policy was asked for too, by whether it says the same. */
-  readonly shadowed = new Counter({
-    name: 'atb_policy_shadow_total',
-    help: 'Decisions that two policies were asked for, by outcome: same, different, failed',
-    labelNames: ['outcome'] as const,
-    registers: [this.registry],
-  });
-  readonly canaryPercent = new Gauge({
-    name: 'atb_policy_canary_percent',
-    help: 'The share of requests that the candidate policy decides',
-    registers: [this.registry],
-  });
+  /** Decisions that a candidate policy was asked for too, and the share that it decides. */
+  readonly candidate = candidateMetrics(this.registry);
 
   /** Requests that wait for people, counted when somebody looks. */
   watchPending(ages: Pick<PendingAges, 'count'>): void {

@@ -28,7 +28,7 @@ import { ProcessRecord } from '../process-record';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
 import { signedOffPolicies } from '../policy-gate';
-import { withCandidate } from './policy-candidate';
+import { withCandidate } from '../policy-candidate';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { WorkerMetrics } from './metrics';
@@ -67,7 +67,7 @@ export async function openWorkerPorts(
   const svids = new Svids(trust);
   const judging = { clock: () => new Date(), svids, proposals, probes, signOffs: { open: openSignOff } };
   const stable = await openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging));
-  const policy = await withCandidate(stable, configuration.policy, judging, metrics);
+  const policy = await withCandidate(stable, configuration.policy, judging, metrics.candidate);
   const pending = new PendingAges(databaseUrl);
   metrics.watchPending(pending);
   metrics.watchIncidents(watched);

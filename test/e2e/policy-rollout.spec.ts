@@ -6,7 +6,7 @@ import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa
 import type { JsonObject } from '../../domain/json';
 import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
-import { LEG } from '../support/http';
+import { HttpCaller, LEG } from '../support/http';
 import { builtPolicy } from '../support/policy-bundle';
 import { approvePolicy } from '../support/policy-approval';
 import { TestStack } from '../support/stack';
@@ -26,10 +26,14 @@ beforeAll(async () => {
     ...{ ATB_POLICY_POLL_SECONDS: '1', ATB_POLICY_CANDIDATE_FILE: candidateFile },
     ATB_POLICY_SHADOW_FILE: shadowFile,
   });
-  // The candidate suspends an agent.
+  // The candidate suspends an agent, and lets every agent do what needed an approval.
   const source = await builtPolicy();
-  const data = structuredClone(source.data) as { agents: Record<string, { state: string }> } & JsonObject;
+  const data = structuredClone(source.data) as {
+    agents: Record<string, { state: string }>;
+    catalogue: { actions: Record<string, { tier: string }> };
+  } & JsonObject;
   data.agents['spiffe://corp.example/agent/crm-assistant']!.state = 'suspended';
+  data.catalogue.actions['crm.contact.update']!.tier = 'low';
   const { bytes } = packBundle({ ...source, data });
   ({ revision: candidate, digest } = openUnverifiedBundle(bytes));
   const privateKey = createPrivateKey(await readFile(join(stack.directory, 'policy', 'signing-key.pem')));
@@ -133,7 +137,60 @@ describe('a candidate policy (operating model §2.3)', () => {
     }
     expect(revisions.size).toBe(2);
     await atb('policy', 'rollback', candidate, ...word);
+    await until(async () => (await metric('atb_policy_canary_percent')) === 0);
   });
+
+  it('is asked by the broker where it decided the request: a mandate of the share is good, until a rollback', async () => {
+    const helper = stack.as('agent/hr-helper');
+    const broker = HttpCaller.fromFiles(
+      stack.stack.brokerUrl,
+      stack.trustBundle,
+      stack.identity('agent/hr-helper'),
+    );
+    const changed = (mandate: unknown) =>
+      broker.send('PATCH', '/c/crm/contacts/C-42', JSON.stringify({ email: 'ada@example.com' }), {
+        ...{ 'content-type': 'application/json', authorization: `PoA ${String(mandate)}` },
+      });
+    const ofTheShare = async () => {
+      for (let tries = 0; tries < 100; tries++) {
+        const { status, body } = await helper.post('/issue', {
+          ...{ act: 'crm.contact.update', leg: LEG as JsonObject },
+          con: { params: { contact_id: 'C-42', email: 'ada@example.com' } },
+        });
+        const isCanary = place(String(body.request_id)) < 50;
+        expect([body.request_id, status]).toEqual([body.request_id, isCanary ? 201 : 403]);
+        if (isCanary) return body;
+      }
+      throw new Error('none of a hundred requests is of the share');
+    };
+    try {
+      await atb('policy', 'rollout', candidate, '--percent', '50', ...word);
+      await until(async () => (await metric('atb_policy_canary_percent')) === 50);
+      const first = await ofTheShare();
+      await until(async () => (await changed(first.mandate)).status === 200);
+      const ledger = await stack.ledger();
+      const events = await ledger.events({ requestId: String(first.request_id), limit: 100 });
+      const redeemed = events.find(({ type }) => type === 'poa_redeemed');
+      expect(redeemed?.data).toMatchObject({ policy_revision: candidate });
+
+      const second = await ofTheShare();
+      expect((await atb('policy', 'rollback', candidate, ...word)).code).toBe(0);
+      await until(async () => (await metric('atb_policy_canary_percent')) === 0);
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      expect(await changed(second.mandate)).toMatchObject({ status: 403 });
+      const { out } = await atb('policy', 'shadow', shadowFile, '--json');
+      const { differences } = JSON.parse(out) as { differences: JsonObject[] };
+      expect(differences).toContainEqual(
+        expect.objectContaining({
+          ...{ question: 'redemption', action: 'crm.contact.update', outcome: 'different' },
+          decided: expect.objectContaining({ effect: 'allow', policyRevision: candidate }),
+          other: expect.objectContaining({ effect: 'deny' }),
+        }),
+      );
+    } finally {
+      broker.close();
+    }
+  }, 60_000);
 
   it('gets no share by somebody who may not give one', async () => {
     const alice = ['--as', 'person/alice', '--reason', 'x', '--yes', '--role', 'manager'];

@@ -107,7 +107,7 @@ describe('deploy/gitops', () => {
     const [generated] = manifests('policy/kustomization.yaml');
     expect(generated).toMatchObject({
       apiVersion: 'kustomize.config.k8s.io/v1beta1',
-      configMapGenerator: [{ name: 'atb-policy', files: ['bundle.tar.gz'] }],
+      configMapGenerator: [{ name: 'atb-policy', files: ['bundle.tar.gz', 'candidate.tar.gz'] }],
       generatorOptions: { disableNameSuffixHash: true },
     });
   });

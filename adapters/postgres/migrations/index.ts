@@ -20,6 +20,7 @@ import { stopEvents } from './0120-stop-events';
 import { toldWork } from './0121-told-work';
 import { changeHold } from './0128-change-hold';
 import { changeTarget } from './0129-change-target';
+import { policyLoaded } from './0131-policy-loaded';
 import { reversalSent } from './0138-reversal-sent';
 import { notificationTrace } from './0135-notification-trace';
 import type { Migration } from './migration';
@@ -48,6 +49,7 @@ export const MIGRATIONS: readonly Migration[] = [
   toldWork,
   changeHold,
   changeTarget,
+  policyLoaded,
   reversalSent,
   notificationTrace,
 ];
