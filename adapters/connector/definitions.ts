@@ -15,6 +15,7 @@ import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
 import type { Json } from '../../domain/json';
+import { parseSpiffeId } from '../../domain/spiffe-id';
 import { parseStrictJson } from '../../domain/strict-json';
 import schema from './connector.schema.json';
 
@@ -128,7 +129,7 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
     state: json.state,
     classification: json.data_classification,
     digest: sha256Base64url(canonicalJson(json)),
-    upstream: { url: upstreamUrl(upstream, file), tls: upstreamTls(upstream, at) },
+    upstream: { url: upstreamUrl(upstream, file), tls: upstreamTls(upstream, file, at) },
     egress: { allow: egress.allow, privateAddresses: egress.private_addresses ?? [] },
     credentials: (json.credentials ?? []).map(({ header, prefix, from }): Credential => ({
       header: header.toLowerCase(),
@@ -193,18 +194,27 @@ function upstreamUrl({ url, allow_plain_http }: Definition['upstream'], file: st
 
 function upstreamTls(
   upstream: Definition['upstream'],
+  file: string,
   at: (path: string) => string,
 ): Connector['upstream']['tls'] {
   const certificate = upstream.client_certificate;
   return {
     caFile: upstream.ca_file === undefined ? undefined : at(upstream.ca_file),
     serverName: upstream.server_name,
-    spiffeId: upstream.spiffe_id,
+    spiffeId: upstream.spiffe_id === undefined ? undefined : systemId(upstream.spiffe_id, file),
     clientCertificate:
       typeof certificate === 'object'
         ? { certFile: at(certificate.cert_file), keyFile: at(certificate.key_file) }
         : certificate,
   };
+}
+
+function systemId(text: string, file: string): string {
+  try {
+    return parseSpiffeId(text).uri;
+  } catch (cause) {
+    throw invalid(file, 'the SPIFFE ID of its upstream is none', cause);
+  }
 }
 
 function credentialReference(
