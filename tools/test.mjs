@@ -66,7 +66,7 @@ const SUITES = {
   unit: { run: jest('unit') },
   workflow: { needs: ['temporal'], run: jest('workflow') },
   replay: { run: jest('replay') },
-  integration: { needs: ['temporal', 'opa', 'versitygw'], run: jest('integration') },
+  integration: { needs: ['temporal', 'opa', 'versitygw', 'otelcol'], run: jest('integration') },
   e2e: { needs: ['temporal', 'opa', 'spire-server', 'spire-agent', 'versitygw'], run: e2eTest },
 };
 

@@ -17,7 +17,8 @@ export type ExecutableName =
   | 'temporal-sql-tool'
   | 'spire-server'
   | 'spire-agent'
-  | 'versitygw';
+  | 'versitygw'
+  | 'otelcol';
 
 /** Told of each step, and now and then of the time a long one has taken: a line for people, without a newline. */
 export type Progress = (line: string) => void;
@@ -111,6 +112,14 @@ const EXECUTABLES: Readonly<Record<ExecutableName, Executable>> = {
     // It does not know its own version unless it is a release's.
     pinned: false,
     sources: [{ from: 'go', module: 'versitygw', importPath: 'github.com/versity/versitygw/cmd/versitygw' }],
+  },
+  otelcol: {
+    variable: 'ATB_OTELCOL',
+    version: '0.161.0',
+    versionArguments: ['--version'],
+    // Another one may lack a part that deploy/otel names.
+    pinned: true,
+    sources: [{ from: 'go', module: 'otelcol', importPath: 'agent-trust-broker/tools/otelcol' }],
   },
 };
 

@@ -13,7 +13,7 @@ interface OtlpSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
-  readonly attributes: readonly Attribute[];
+  readonly attributes?: readonly Attribute[];
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly events?: readonly unknown[];
   readonly status: { readonly code?: number; readonly message?: string };
@@ -21,7 +21,7 @@ interface OtlpSpan {
 
 interface TracesData {
   readonly resourceSpans: readonly {
-    readonly resource: { readonly attributes: readonly Attribute[] };
+    readonly resource: { readonly attributes?: readonly Attribute[] };
     readonly scopeSpans: readonly { readonly spans: readonly OtlpSpan[] }[];
   }[];
 }
@@ -89,7 +89,7 @@ export class OtlpReceiver {
   }
 }
 
-function valuesOf(attributes: readonly Attribute[]): ReceivedSpan['attributes'] {
+function valuesOf(attributes: readonly Attribute[] = []): ReceivedSpan['attributes'] {
   return Object.fromEntries(
     attributes.map(({ key, value }) => [
       key,
