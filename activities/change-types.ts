@@ -45,6 +45,8 @@ export interface BehindAnother {
 /** How a change ended, and until when it has to be reviewed; null where nobody has to. Epoch seconds. */
 export interface ChangeConclusion {
   readonly state: ChangeEnd;
+  /** Those who review it, or whose hands it needs where its rollback failed. */
+  readonly waitingOn?: readonly string[];
   readonly reviewUntil: number | null;
 }
 

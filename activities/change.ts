@@ -195,7 +195,12 @@ async function end(
     text: endInWords(recorded, state, percent),
   });
   const reviewed = proposal.kind !== 'emergency_change' || event('review') !== undefined;
-  return { state, reviewUntil: reviewed ? null : epochSeconds(at) + plan.reviewSeconds };
+  const waitingOn = [
+    ...(state === 'rollback_failed' ? plan.pagedRoles : []),
+    ...(reviewed ? [] : plan.reviewRoles),
+  ];
+  const reviewUntil = reviewed ? null : epochSeconds(at) + plan.reviewSeconds;
+  return { state, reviewUntil, waitingOn: [...new Set(waitingOn)].sort() };
 }
 
 function provenEnd(recorded: RecordedChange): ChangeEnd | null {

@@ -57,6 +57,9 @@ export function rollbackReason(code: unknown): RollbackReason {
 
 export type ChangeEnd = 'completed' | 'rolled_back' | 'rollback_failed';
 
+/** What is under way about a change; docs/runbooks/ATBChangeStuck.md says what to do where one takes too long. */
+export type ChangePhase = 'prepare' | 'in_line' | 'apply' | 'soak' | 'check' | 'roll_back' | 'review';
+
 /** Where a change stands that was started. Times are epoch seconds. */
 export interface ChangeStatus {
   /** The proposal's. */
@@ -71,6 +74,15 @@ export interface ChangeStatus {
   readonly percent: number;
   /** What came of each step and each check, and of the rollback, in order. */
   readonly steps: readonly ChangeEntry[];
+  /** Null where nothing is under way any more. */
+  readonly phase: ChangePhase | null;
+  /** The share that the step under way leads to; null where there is none. */
+  readonly towards: number | null;
+  /** Of the phase: when it began, and when it ends, where that is known. */
+  readonly since: number;
+  readonly until: number | null;
+  /** The roles whose word is awaited, or whose hands where a rollback failed. */
+  readonly waitingOn: readonly string[];
   /** What it waits for where something cannot be reached. */
   readonly waitsFor: ErrorCode | null;
   /** The change that changes the same, and is ahead of it; null where none is. */

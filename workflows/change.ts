@@ -4,6 +4,7 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setDefaultSignalHandler,
@@ -19,11 +20,19 @@ import type {
   StepOutcome,
 } from '../activities/change-types';
 import type { Refused } from '../activities/proposal-types';
-import type { ChangeAnswer, ChangeEnd, ChangeEntry, ChangeStatus, RollbackReason } from '../domain/change';
+import type {
+  ChangeAnswer,
+  ChangeEnd,
+  ChangeEntry,
+  ChangePhase,
+  ChangeStatus,
+  RollbackReason,
+} from '../domain/change';
 import type { ErrorCode } from '../domain/error';
 import { isRefusedPayload } from '../domain/refused-payload';
 import {
   ATB_STATE,
+  ATB_WAITING_ON,
   changeBegunUpdate,
   changeQuery,
   changeWordUpdate,
@@ -38,6 +47,9 @@ import { Turns } from './turns';
 const MOST_REFUSED = 200;
 // Of a change that stands in line: often enough for people, and a history of some hours stays short.
 const ASKED_AGAIN = '15 seconds';
+
+// Whom it waits for stands in a search attribute, in changes that began since.
+const TELLS_WHO = 'change-waiting-on';
 
 const records = proxyActivities<ChangeActivities>({
   startToCloseTimeout: '7 seconds',
@@ -76,7 +88,8 @@ class ChangeProcedure {
   constructor(private readonly start: ChangeStart) {
     this.status = {
       ...{ id: start.id, state: 'starting', kind: null, name: null, startedAt: epochSecondsNow(), by: null },
-      ...{ percent: 0, steps: [], waitsFor: null, behind: null },
+      ...{ percent: 0, phase: 'prepare', towards: null, since: epochSecondsNow(), until: null },
+      ...{ steps: [], waitingOn: [], waitsFor: null, behind: null },
       ...{ reviewUntil: null, reviewedBy: null, reasons: [] },
     };
     setHandler(changeQuery, () => this.status);
@@ -121,13 +134,16 @@ class ChangeProcedure {
     for (const [step, { percent, soakSeconds }] of canary.entries()) {
       if (this.aborted) return 'change_aborted';
       const input = { id: this.start.id, step };
+      this.enter('apply', percent);
       const applied = await this.applied(input);
       if (applied === 'aborted') return 'change_aborted';
       this.tell('applied', percent, applied);
       if (applied.reason !== null) return applied.reason;
       this.become({ percent });
+      this.enter('soak', percent, epochSecondsNow() + soakSeconds);
       if (soakSeconds > 0) await condition(() => this.aborted, soakSeconds * 1000);
       if (this.isAborted()) return 'change_aborted';
+      this.enter('check', percent);
       const checked = await this.step(() => execution.checkChangeStep(input));
       this.tell('checked', percent, checked);
       if (checked.reason !== null) return checked.reason;
@@ -140,7 +156,10 @@ class ChangeProcedure {
     for (;;) {
       const applied = await this.step(() => execution.applyChangeStep(input));
       const behind = 'behind' in applied ? applied.behind : null;
-      if (this.status.behind !== behind) this.become({ behind });
+      if (this.status.behind !== behind) {
+        this.become({ behind });
+        this.enter(behind === null ? 'apply' : 'in_line', this.status.towards);
+      }
       if (!('behind' in applied)) return applied;
       if (await condition(() => this.aborted, ASKED_AGAIN)) return 'aborted';
     }
@@ -148,7 +167,8 @@ class ChangeProcedure {
 
   /** Until the log bears out that it is back, or that the way back failed: somebody else's word for it ends nothing. */
   private async goBack(reason: RollbackReason): Promise<void> {
-    this.become({ state: 'rolling_back', reasons: [reason] });
+    this.become({ state: 'rolling_back', reasons: [reason], behind: null });
+    this.enter('roll_back', 0);
     const { id } = this.start;
     for (;;) {
       const back = await this.proven(() => this.step(() => execution.rollBackChange({ id, reason })));
@@ -164,7 +184,11 @@ class ChangeProcedure {
   private async ends(state: ChangeEnd): Promise<boolean> {
     const { id } = this.start;
     const ended = await this.proven(() => this.step(() => records.endChange({ id, state })));
-    if (ended) this.become({ state: ended.state, reviewUntil: ended.reviewUntil });
+    if (ended) {
+      const { reviewUntil, waitingOn = [] } = ended;
+      this.become({ state: ended.state, reviewUntil, waitingOn });
+      this.enter(reviewUntil === null ? null : 'review', null, reviewUntil);
+    }
     return ended !== null;
   }
 
@@ -188,7 +212,7 @@ class ChangeProcedure {
         if (isReviewed()) return;
         const { id } = this.start;
         const reviewUntil = await this.step(() => records.remindOfChangeReview({ id, count }));
-        this.become({ reviewUntil });
+        this.become({ reviewUntil, until: reviewUntil });
       });
     }
   }
@@ -214,7 +238,7 @@ class ChangeProcedure {
           return { done: false, code, message, reasons };
         }
         if (step === 'abort') this.aborted = true;
-        else this.become({ reviewUntil: null, reviewedBy: outcome.by });
+        else this.reviewed(outcome.by);
       } catch (error) {
         const code = retryableCodeOf(error);
         if (code === undefined) throw error;
@@ -224,9 +248,15 @@ class ChangeProcedure {
     });
   }
 
+  private reviewed(by: string): void {
+    this.become({ reviewUntil: null, reviewedBy: by, waitingOn: [] });
+    if (this.status.phase === 'review') this.enter(null);
+  }
+
   private refuse({ code, message, reasons }: Refused): void {
     this.refusal = { done: false, code, message, reasons };
     this.become({ state: 'refused', reasons: reasons.length > 0 ? reasons : [code] });
+    this.enter(null);
   }
 
   private tell(what: ChangeEntry['what'], percent: number, { good, detail }: StepOutcome): void {
@@ -238,11 +268,19 @@ class ChangeProcedure {
     return this.aborted;
   }
 
+  private enter(phase: ChangePhase | null, towards: number | null = null, until: number | null = null): void {
+    this.become({ phase, towards, until, since: epochSecondsNow() });
+  }
+
   private become(change: Partial<ChangeStatus>): void {
     const before = this.status;
     this.status = { ...before, ...change };
     if (before.state !== this.status.state) {
       upsertSearchAttributes([{ key: ATB_STATE, value: this.status.state }]);
+    }
+    const { waitingOn } = this.status;
+    if (before.waitingOn.join() !== waitingOn.join() && patched(TELLS_WHO)) {
+      upsertSearchAttributes([{ key: ATB_WAITING_ON, value: [...waitingOn] }]);
     }
     setCurrentDetails(details(this.status));
   }
@@ -262,23 +300,41 @@ function details({
   name,
   by,
   percent,
+  phase,
+  towards,
+  since,
+  until,
   steps,
+  waitingOn,
   waitsFor,
   behind,
   reasons,
-  reviewUntil,
 }: ChangeStatus): string {
   return [
     `**${state}** · ${kind?.replaceAll('_', ' ') ?? 'change'} \`${name ?? ''}\`, run by \`${by ?? 'nobody known'}\``,
     `At ${percent} percent.`,
+    ...(phase === null
+      ? []
+      : [
+          [
+            `Now: **${phase.replaceAll('_', ' ')}**`,
+            ...(towards === null ? [] : [`towards ${towards} percent`]),
+            `since ${moment(since)}`,
+            ...(until === null ? [] : [`until ${moment(until)}`]),
+          ].join(' '),
+        ]),
+    ...(waitingOn.length > 0 ? [`Waits for ${waitingOn.join(', ')}.`] : []),
     ...steps.map(
       (step) => `- ${step.what.replaceAll('_', ' ')} at ${step.percent}: ${step.good ? 'good' : 'failed'}`,
     ),
     ...(reasons.length > 0 ? [`Because of ${reasons.join(', ')}.`] : []),
     ...(waitsFor === null ? [] : [`Waits: ${waitsFor}.`]),
     ...(behind === null ? [] : [`Waits behind \`${behind}\`, which changes the same.`]),
-    ...(reviewUntil === null ? [] : ['Waits for its review.']),
   ].join('\n\n');
+}
+
+function moment(epochSeconds: number): string {
+  return new Date(epochSeconds * 1000).toISOString().replace('.000Z', 'Z');
 }
 
 function refusedAs(code: ErrorCode, message: string): ChangeAnswer {

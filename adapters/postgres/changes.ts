@@ -36,6 +36,20 @@ const UNFINISHED = `
   where p.kind = any($1) and (ended.id is null or (p.kind = 'emergency_change' and review.id is null))
   order by p.id limit $2`;
 
+const COUNT_UNDER_WAY = `
+  select count(*)::int as under_way, count(*) filter (
+    where to_timestamp((begun.leaf::json -> 'data' ->> 'window_until')::float8) < now())::int as overdue
+  from proposal p
+  join audit_event begun on begun.id = p.id || '/change/begun'
+  left join audit_event ended on ended.id = p.id || '/change/ended'
+  where p.kind = any($1) and ended.id is null`;
+
+/** How many changes are under way, and how many of them beyond their window. */
+export interface ChangesUnderWay {
+  readonly underWay: number;
+  readonly overdue: number;
+}
+
 /** What the audit log in PostgreSQL knows of changes. */
 export class PostgresChanges implements Changes {
   private readonly pool: Pool;
@@ -71,6 +85,16 @@ export class PostgresChanges implements Changes {
       // Of an erased person: it is rolled back all the same.
       return { id, statement: typeof statement === 'string' ? statement : '' };
     });
+  }
+
+  async countUnderWay(): Promise<ChangesUnderWay> {
+    const [row] = await rowsOf<{ under_way: number; overdue: number }>(
+      this.pool,
+      'count-changes-under-way',
+      COUNT_UNDER_WAY,
+      [[...CHANGE_KINDS]],
+    );
+    return { underWay: row?.under_way ?? 0, overdue: row?.overdue ?? 0 };
   }
 
   async end(): Promise<void> {

@@ -62,12 +62,34 @@ function done(answer: ChangeAnswer): Record<string, unknown> {
 }
 
 function changeJson(status: ChangeStatus): Record<string, unknown> {
-  const { id, state, kind, name, by, percent, steps, waitsFor, behind, reviewUntil, reviewedBy, reasons } =
-    status;
+  const {
+    id,
+    state,
+    kind,
+    name,
+    by,
+    percent,
+    phase,
+    towards,
+    since,
+    until,
+    steps,
+    waitingOn,
+    waitsFor,
+    behind,
+    reviewUntil,
+    reviewedBy,
+    reasons,
+  } = status;
   return {
     ...{ change_id: id, state, kind, name, by, percent },
     started_at: rfc3339(status.startedAt),
     steps: steps.map(({ at, ...step }) => ({ at: rfc3339(at), ...step })),
+    phase,
+    towards,
+    since: rfc3339(since),
+    until: until === null ? null : rfc3339(until),
+    waiting_on: waitingOn,
     waits_for: waitsFor,
     behind,
     review_until: reviewUntil === null ? null : rfc3339(reviewUntil),

@@ -1,5 +1,6 @@
 import { Gauge, Histogram, Registry } from 'prom-client';
 import type { Activities } from '../../activities/types';
+import type { PostgresChanges } from '../../adapters/postgres/changes';
 import type { PendingAges } from '../../adapters/postgres/pending-ages';
 import { candidateMetrics } from '../policy-candidate';
 
@@ -56,6 +57,24 @@ export class WorkerMetrics {
         this.remove();
         const lag = await watched.lagSeconds().catch(() => undefined);
         if (lag !== undefined) this.set(lag);
+      },
+    });
+  }
+
+  /** Changes of production, counted when somebody looks. */
+  watchChanges(changes: Pick<PostgresChanges, 'countUnderWay'>): void {
+    new Gauge({
+      name: 'atb_changes_under_way',
+      help: 'Changes that began and have not ended, by whether their window is over',
+      labelNames: ['window'],
+      registers: [this.registry],
+      async collect() {
+        this.reset();
+        // As above: no number rather than an old one.
+        const counted = await changes.countUnderWay().catch(() => undefined);
+        if (!counted) return;
+        this.set({ window: 'over' }, counted.overdue);
+        this.set({ window: 'open' }, counted.underWay - counted.overdue);
       },
     });
   }

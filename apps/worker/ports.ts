@@ -71,6 +71,7 @@ export async function openWorkerPorts(
   const pending = new PendingAges(databaseUrl);
   metrics.watchPending(pending);
   metrics.watchIncidents(watched);
+  metrics.watchChanges(changes);
   const notifications = await openNotifications(configuration.notifications, databaseUrl);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',

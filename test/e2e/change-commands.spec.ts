@@ -64,6 +64,9 @@ async function signedOff(name: string, rfc: object): Promise<string> {
 describe('atb change', () => {
   it('takes a change from its RFC to its reviewed end', async () => {
     const id = await signedOff('by-command', anRfc());
+    expect((await atb('change', 'show', id, '--as', 'person/grace')).out).toMatch(
+      /waits for the word of platform_ops or on_call, from .* until .*: atb change run/,
+    );
     expect(await atb('change', 'run', id, ...as('heidi', '--role', 'team_lead'))).toMatchObject({
       code: 1,
       err: expect.stringContaining('the sign-off does not count'),
@@ -71,7 +74,8 @@ describe('atb change', () => {
     expect((await atb('change', 'run', id, ...as('grace'))).out).toContain(`${id} is`);
     const out = await shows(id, /is completed, at 100 percent/);
     expect(out).toMatch(/applied at 50: good: exit code 0/);
-    expect(out).toContain('waits for its review');
+    expect(out).toMatch(/now: review since .* until /);
+    expect(out).toContain('waits for its review, by ciso, platform_ops, security_lead');
     const listed = (await atb('change', 'ls', '--as', 'person/grace')).out;
     expect(listed).toMatch(new RegExp(`${id} +completed at 100 % +person/heidi +its review`));
     expect((await atb('change', 'review', id, ...as('dave'))).code).toBe(0);
@@ -81,7 +85,7 @@ describe('atb change', () => {
   it('aborts one, runs none of the same meanwhile, and shows that it is back', async () => {
     const id = await signedOff('aborted', anRfc({ canary: [{ percent: 100, soak_seconds: 600 }] }));
     await atb('change', 'run', id, ...as('grace'));
-    await shows(id, /at 100 percent/);
+    await shows(id, /at 100 percent\n[^]*now: soak towards 100 percent since .*Z until .*Z/);
     const other = await signedOff('of-the-same', anRfc());
     expect(await atb('change', 'run', other, ...as('grace'))).toMatchObject({
       code: 1,

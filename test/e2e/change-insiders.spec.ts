@@ -6,6 +6,8 @@ import type { Proposed } from '../../domain/proposal';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { changeWorkflowId } from '../../workflows/contract';
 import { anRfc, ChangePeople, Platform } from '../support/change';
+import { changedPolicy } from '../support/policy';
+import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 
 let stack: TestStack;
@@ -14,7 +16,13 @@ let people: ChangePeople;
 
 beforeAll(async () => {
   platform = await Platform.make();
-  stack = await TestStack.start({ ATB_OPERATIONS_FILE: await platform.operations() });
+  stack = await TestStack.start({
+    ATB_OPERATIONS_FILE: await platform.operations(),
+    ATB_POLICY_DIR: await changedPolicy((data) => {
+      // Whoever has two roles may sign for one of them.
+      data.directory.persons['spiffe://corp.example/person/erin']?.roles.push('platform_ops');
+    }),
+  });
   people = new ChangePeople(stack);
 }, 120_000);
 
@@ -189,6 +197,33 @@ describe('an insider', () => {
     expect((await platform.done()).join()).not.toContain('1.3.8');
     const [failed] = await told(id, 'change_rollback_failed');
     expect(failed?.data.detail).toBe('it is not the change that was signed off');
+  });
+});
+
+describe('a reviewer who is the author', () => {
+  it('is refused in each role that they have, and for each step that asks for somebody else', async () => {
+    const change = anEmergency();
+    // Carol is of Security, and on call.
+    const id = await people.proposed(change, people.carol);
+    for (const role of ['security', 'on_call']) {
+      expect(await people.carol.signOff(id, change, 'security', { role })).toMatchObject({
+        status: 403,
+        body: { code: 'verdict_not_independent' },
+      });
+    }
+    expect((await people.dave.signOff(id, change, 'security')).status).toBe(200);
+    expect((await people.grace.signOff(id, change, 'platform_ops')).status).toBe(200);
+    // On-call only says that it cannot wait: that may be whoever wants it.
+    expect((await people.carol.signOff(id, change, 'on_call')).body).toMatchObject({ state: 'approved' });
+  });
+
+  it('does not get by as one person in two roles: Security and Platform-Ops are two people', async () => {
+    const change = anEmergency();
+    const id = await people.proposed(change);
+    const erin = new Signer(stack, 'person/erin', 'ciso');
+    expect((await erin.signOff(id, change, 'security')).status).toBe(200);
+    const second = await erin.signOff(id, change, 'platform_ops', { role: 'platform_ops' });
+    expect(second).toMatchObject({ status: 409, body: { code: 'verdict_second_from_person' } });
   });
 });
 

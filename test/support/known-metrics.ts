@@ -28,6 +28,7 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
     const worker = new WorkerMetrics();
     worker.watchPending({ count: () => Promise.resolve([]) });
     worker.watchIncidents({ lagSeconds: () => Promise.resolve(0) });
+    worker.watchChanges({ countUnderWay: () => Promise.resolve({ underWay: 0, overdue: 0 }) });
     const log = new Registry();
     new EventMetrics(log);
     for (const register of Object.values(logMetrics))

@@ -82,7 +82,11 @@ export function registerChange(program: Command, surroundings: Surroundings): vo
         const run = await runOf(session, id);
         session.output.answer(
           { ...listedJson(shown), content: shown.content, run },
-          [proposalInWords(shown), ...(run === null ? [] : ['', runInWords(run)])].join('\n'),
+          [
+            proposalInWords(shown),
+            ...(run === null || run.state === 'refused' ? mayRunInWords(shown) : []),
+            ...(run === null ? [] : ['', runInWords(run)]),
+          ].join('\n'),
         );
       });
     });
@@ -180,10 +184,16 @@ function changesInWords(changes: readonly ShownProposal[], runs: ReadonlyMap<str
       id,
       run === undefined ? state : `${textOf(run.state)} at ${textOf(run.percent)} %`,
       author === null ? '' : visible(shortName(author)),
-      run === undefined || run.review_until === null ? waitingOn.join(', ') : 'its review',
+      run === undefined ? waitingOn.join(', ') : whatARunWaitsFor(run),
     ];
   });
   return table([['CHANGE', 'STATE', 'BY', 'WAITS FOR'], ...rows]);
+}
+
+function whatARunWaitsFor(run: JsonObject): string {
+  const { waits_for: code, behind } = run;
+  if (run.review_until !== null) return 'its review';
+  return code === null && behind === null ? whomItWaitsFor(run) : `${textOf(code)}${textOf(behind)}`;
 }
 
 /** How far it is. What programs wrote is escaped: nothing of it may pass for another line. */
@@ -197,10 +207,36 @@ function runInWords(run: JsonObject): string {
       ({ at, what, percent, good, detail }) =>
         `  ${textOf(at)} ${textOf(what)} at ${textOf(percent)}: ${good === true ? 'good' : 'FAILED'}: ${visible(textOf(detail))}`,
     ),
+    ...(run.phase === null ? [] : [`  now: ${phaseInWords(run)}`]),
+    ...(whomItWaitsFor(run) === '' ? [] : [`  waits for ${whomItWaitsFor(run)}`]),
     ...(run.waits_for === null ? [] : [`  waits: ${textOf(run.waits_for)}`]),
     ...(run.behind === null ? [] : [`  waits behind ${textOf(run.behind)}, which changes the same`]),
-    ...(run.review_until === null ? [] : [`  waits for its review, until ${textOf(run.review_until)}`]),
   ].join('\n');
+}
+
+function phaseInWords({ phase, towards, since, until }: JsonObject): string {
+  return [
+    textOf(phase).replaceAll('_', ' '),
+    ...(towards === null ? [] : [`towards ${textOf(towards)} percent`]),
+    `since ${textOf(since)}`,
+    ...(until === null ? [] : [`until ${textOf(until)}`]),
+  ].join(' ');
+}
+
+function whomItWaitsFor({ waiting_on: roles, review_until: due }: JsonObject): string {
+  const whom = Array.isArray(roles) ? roles.map(textOf).join(', ') : '';
+  return due === null ? whom : `its review, by ${whom}`;
+}
+
+/** Of a change that was signed off, and that nobody has run. */
+function mayRunInWords({ id, kind, state, content }: ShownProposal): readonly string[] {
+  if (state !== 'approved' || !isJsonObject(content.window)) return [];
+  const { from, until } = content.window;
+  const who = localPolicyData().signersOf('change_word', 'run').join(' or ');
+  const cab = kind === 'change' ? ', once it stood on the agenda of a CAB' : '';
+  return [
+    `  waits for the word of ${who}, from ${visible(textOf(from))} until ${visible(textOf(until))}${cab}: atb change run ${id}`,
+  ];
 }
 
 function textOf(value: unknown): string {
