@@ -1,5 +1,6 @@
 import { loadConnectors } from '../../adapters/connector/definitions';
 import { RouteTable } from '../../adapters/connector/route-table';
+import { toolsOf } from '../../apps/broker/mcp/tools';
 import catalogueCrm from '../../policy/data/catalogue/crm.json';
 import catalogueErp from '../../policy/data/catalogue/erp.json';
 import catalogueSap from '../../policy/data/catalogue/sap.json';
@@ -66,4 +67,13 @@ describe.each<[string, Documented]>([
       expect(action?.methods ?? [route.method]).toContain(route.method);
     },
   );
+
+  it('has tools whose arguments all have a type: a model that is told none guesses', () => {
+    const tools = [...toolsOf([new RouteTable(connector)]).values()];
+    expect(tools).toHaveLength(connector.routes.length);
+    for (const { name, inputSchema } of tools) {
+      const untyped = Object.entries(inputSchema.properties).filter(([, { type }]) => type === undefined);
+      expect({ name, untyped }).toEqual({ name, untyped: [] });
+    }
+  });
 });
