@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FINANCE_BOT, TestBroker } from '../support/broker';
+
+const MEBIBYTE = 1024 * 1024;
+const LARGE_BYTES = 64 * MEBIBYTE;
+const BODY = '{"amount":100}';
+
+let test: TestBroker;
+
+beforeAll(async () => {
+  test = await TestBroker.start({
+    connectors: (erp) => [
+      {
+        ...erp,
+        limits: { response_bytes: LARGE_BYTES },
+        timeouts: { connect_ms: 4_000, first_byte_ms: 5_000, idle_ms: 5_000, total_ms: 30_000 },
+      },
+    ],
+  });
+});
+afterAll(() => test.stop());
+
+/** The answer to a payment, when its head is there. */
+async function pay(mandate: string): Promise<IncomingMessage> {
+  const { cert, key } = await test.identity(FINANCE_BOT);
+  const call = request(`${test.broker.url}/c/erp/payments`, {
+    ...{ method: 'POST', ca: test.ca.certificatePem, cert, key, agent: false },
+    headers: { authorization: `PoA ${mandate}`, 'content-type': 'application/json' },
+  });
+  call.on('error', () => undefined);
+  call.end(BODY);
+  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  return answer;
+}
+
+describe('an answer is streamed', () => {
+  it('its first bytes are there before the system has written the rest', async () => {
+    let finish = (): void => undefined;
+    test.answer = (_, __, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write('{"first":1,');
+      finish = () => response.end('"last":2}');
+    };
+    const answer = await pay(await test.mint());
+    const [first] = (await once(answer, 'data')) as [Buffer];
+    expect(first.toString()).toBe('{"first":1,');
+    finish();
+    const [last] = (await once(answer, 'data')) as [Buffer];
+    expect(last.toString()).toBe('"last":2}');
+  });
+
+  it('at the pace of the agent: what it does not read stays in the system', async () => {
+    let written: ServerResponse | undefined;
+    test.answer = (_, __, response) => {
+      written = response;
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(Buffer.alloc(LARGE_BYTES, 0x20));
+    };
+    const answer = await pay(await test.mint());
+    await sleep(500);
+    expect(written?.writableLength).toBeGreaterThan(LARGE_BYTES / 2);
+    let bytes = 0;
+    for await (const chunk of answer as AsyncIterable<Buffer>) bytes += chunk.length;
+    expect(bytes).toBe(LARGE_BYTES);
+  });
+
+  it('and let go when the agent goes away, which its outcome tells', async () => {
+    let isClosed: Promise<unknown> = Promise.resolve();
+    test.answer = (_, __, response) => {
+      isClosed = once(response, 'close');
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write('{"first":1,');
+    };
+    const claims = await test.claims();
+    const answer = await pay(await test.keys.signer.sign(claims));
+    await once(answer, 'data');
+    answer.destroy();
+    await isClosed;
+    expect((await test.recorded(claims.req, 'poa_redemption_outcome')).data).toMatchObject({
+      ...{ outcome: 'failed', status: 200, code: 'upstream_failed' },
+    });
+  });
+});
