@@ -95,3 +95,32 @@ describe('a stop is in force in all brokers within a second', () => {
     }
   });
 });
+
+describe('a mandate that is revoked', () => {
+  it.each(['by the bell', 'also where the bell is not heard'])(
+    'is known to all brokers within a second, and not used anywhere before: %s',
+    async (how) => {
+      const isDeaf = how !== 'by the bell';
+      if (isDeaf) await test.sql('alter table revocation disable trigger all');
+      try {
+        const claims = await test.claims();
+        const mandate = await test.keys.signer.sign(claims);
+        const sent = test.seen.length;
+        await test.sql('insert into revocation (jti, revoked_at) values ($1, now())', [claims.jti]);
+        const startedAt = performance.now();
+        let codes: readonly unknown[] = [];
+        while (!codes.every((code) => code === 'mandate_revoked') || codes.length === 0) {
+          expect(performance.now() - startedAt).toBeLessThan(1_000);
+          const told = await Promise.all(callers.map((caller) => test.pay(mandate, { caller })));
+          expect(told.map(({ status }) => status)).toEqual([403, 403]);
+          codes = told.map(({ body }) => body.code);
+        }
+        expect(test.seen).toHaveLength(sent);
+        // No other mandate is concerned.
+        expect(await answers()).toEqual(['allowed', 'allowed']);
+      } finally {
+        if (isDeaf) await test.sql('alter table revocation enable trigger all');
+      }
+    },
+  );
+});
