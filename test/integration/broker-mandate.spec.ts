@@ -410,7 +410,7 @@ describe('who calls', () => {
 });
 
 describe('the keys of the issuer (attack 35)', () => {
-  it('are read once for many unknown ones', async () => {
+  it('that nobody knows are refused alike, however many they are', async () => {
     const answers = await Promise.all(
       Array.from({ length: 200 }, async (_, index) =>
         test.pay(test.forge({ ...header(), kid: `unknown-${index}` }, await test.claims())),
