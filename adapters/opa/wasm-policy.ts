@@ -23,6 +23,7 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { requireContacts } from '../../domain/contacts';
 import { consultationInputJson, parseConsultationDecision } from '../../domain/consultation';
 import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
@@ -56,6 +57,7 @@ export class WasmPolicy implements PolicyEngine {
     if (typeof revision !== 'string' || revision === '') {
       throw new AtbError('policy_bundle_refused', 'the policy data has no revision');
     }
+    requireContacts(data);
     try {
       const policy = await loadPolicy(wasm);
       policy.setData(data);

@@ -201,6 +201,42 @@ describe('the build of the policy data', () => {
       /raci\.json:\d+:\d+: Platform-Ops has no contact/,
     ],
     [
+      'a team of incidents without a contact',
+      'raci.json',
+      (d) => (d.incident_response.teams.Sales = 'I'),
+      /raci\.json:\d+:\d+: Sales has no contact/,
+    ],
+    [
+      'a team of changes without a contact',
+      'raci.json',
+      (d) => (d.platform_upgrades.teams.Finance = 'C'),
+      /raci\.json:\d+:\d+: Finance has no contact/,
+    ],
+    [
+      'a contact that reaches nobody',
+      'contacts.json',
+      (d) => (d['Broker-Team'].email = ''),
+      /contacts\.json:\d+:\d+: /,
+    ],
+    [
+      'a team that is asked, and of which there is nobody',
+      'directory.json',
+      (d) => delete d.persons['spiffe://corp.example/person/kim'],
+      /raci\.json:\d+:\d+: nobody of the directory could answer for Broker-Team/,
+    ],
+    [
+      "incidents that are nobody's activity",
+      'incidents.json',
+      (d) => (d.activity = 'wishing'),
+      /incidents\.json:\d+:\d+: wishing is no activity of the RACI matrix/,
+    ],
+    [
+      'no time to answer',
+      'raci.json',
+      (d) => (d.incident_response.answer_seconds = 0),
+      /raci\.json:\d+:\d+: .*>= 1/,
+    ],
+    [
       'two templates of one ground',
       'templates/contract.json',
       (d) => (d.basis = 'LI'),

@@ -4,9 +4,14 @@ import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { Environment } from '../../apps/environment';
 import { policyConfiguration } from '../../apps/policy';
 import { AtbError } from '../../domain/error';
+import type { JsonObject } from '../../domain/json';
 import type { PolicyEngine } from '../../domain/ports';
 import { changedPolicy } from '../support/policy';
 import { Steps } from '../support/steps';
+
+/** The row of the RACI matrix. */
+const teamsOf = (data: JsonObject, activity: string) =>
+  (data.raci as Record<string, { teams: object }>)[activity]?.teams ?? {};
 
 /** The built policy, with a revision of its own. */
 const anotherPolicy = async () => WasmPolicy.load(await changedPolicy(() => undefined));
@@ -74,6 +79,31 @@ describe('where policy comes from', () => {
 });
 
 describe('the catalogue', () => {
+  it.each([
+    [
+      'incident_response',
+      'Sales',
+      (data: JsonObject) => void Object.assign(teamsOf(data, 'incident_response'), { Sales: 'I' }),
+    ],
+    [
+      'platform_upgrades',
+      'Platform-Ops',
+      (data: JsonObject) =>
+        void Object.assign(data.contacts as object, {
+          'Platform-Ops': { title: 'x', channel: '', email: 'a@b' },
+        }),
+    ],
+  ])('refuses to decide where a team of %s cannot be reached (%s)', async (_, team, change) => {
+    const data = JSON.parse(readFileSync('policy/dist/data.json', 'utf8')) as JsonObject;
+    change(data);
+    await expect(
+      WasmPolicy.of({ wasm: readFileSync('policy/dist/policy.wasm'), data }),
+    ).rejects.toMatchObject({
+      code: 'policy_bundle_refused',
+      message: expect.stringContaining(`${team}, which`),
+    });
+  });
+
   it('is the only list of actions: no code names one (attack 15)', () => {
     const data = JSON.parse(readFileSync('policy/dist/data.json', 'utf8')) as {
       catalogue: { actions: Record<string, unknown> };
