@@ -10,14 +10,17 @@ import {
   TASK_QUEUE,
 } from '../workflows/contract';
 
-/** A report of more counts as so many. */
-const MOST_SIGHTINGS = 200;
+/** More than a body of a message holds. */
+const MOST_SIGHTINGS = 1_000;
+/** Of a digest: 96 bits tell the alerts of a storm apart, and an incident remembers many. */
+const SIGHTING_CHARACTERS = 16;
 
-/** Joins the incident of the same kind and cause, or starts one; each sighting counts once. Answers its id. */
+/** Joins the incident of the same kind and cause, or starts one; each sighting counts once, and they are no fewer than `atLeast`. Answers its id. */
 export async function reportIncident(
   client: Client,
   report: IncidentReport,
   sightings: readonly string[],
+  atLeast = 0,
 ): Promise<string> {
   const { matter } = report;
   const id = incidentId(matter);
@@ -26,7 +29,14 @@ export async function reportIncident(
     taskQueue: TASK_QUEUE,
     args: [{ id, report }],
     signal: incidentSightedSignal,
-    signalArgs: [{ sightings: sightings.slice(0, MOST_SIGHTINGS).map((one) => sha256Base64url(one)) }],
+    signalArgs: [
+      {
+        sightings: sightings
+          .slice(0, MOST_SIGHTINGS)
+          .map((one) => sha256Base64url(one).slice(0, SIGHTING_CHARACTERS)),
+        ...(atLeast > 0 && { atLeast }),
+      },
+    ],
     staticSummary: `incident · ${matter.kind}`,
     typedSearchAttributes: [{ key: ATB_STATE, value: 'open' }],
   });

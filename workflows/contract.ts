@@ -115,6 +115,8 @@ export interface IncidentStart {
 export interface IncidentSighting {
   /** What each part of the report is known by, so that it counts once; none where it counts as one. */
   readonly sightings: readonly string[];
+  /** How many there were at the least, where whoever reports names only some. */
+  readonly atLeast?: number;
 }
 
 /** A signed word on an incident; `about` is the follow-up that it closes. */

@@ -44,7 +44,7 @@ const MOST_LOOKS = 200;
 // The version of this procedure that asks the teams of the RACI matrix.
 const CONSULTS = 'consults';
 /** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
-const MOST_REMEMBERED = 1_000;
+const MOST_REMEMBERED = 10_000;
 
 const steps = proxyActivities<IncidentActivities>({
   startToCloseTimeout: '7 seconds',
@@ -160,7 +160,7 @@ class IncidentProcedure {
 
   private sighted(sighting: unknown): void {
     if (isRefusedPayload(sighting)) return;
-    const { sightings } = (sighting ?? {}) as { sightings?: unknown };
+    const { sightings, atLeast } = (sighting ?? {}) as { sightings?: unknown; atLeast?: unknown };
     const all = Array.isArray(sightings) ? (sightings as readonly unknown[]) : [];
     const fresh = all.filter((one): one is string => typeof one === 'string' && !this.remembered.has(one));
     for (const one of fresh) this.remembered.add(one);
@@ -169,7 +169,8 @@ class IncidentProcedure {
       this.remembered.delete(oldest);
     }
     const more = all.length === 0 ? 1 : new Set(fresh).size;
-    if (more > 0) this.become({ count: this.status.count + more });
+    const count = Math.max(this.status.count + more, Number.isSafeInteger(atLeast) ? (atLeast as number) : 0);
+    if (count > this.status.count) this.become({ count });
   }
 
   private async answered(): Promise<IncidentAnswer> {

@@ -17,6 +17,7 @@ import { rfc3339 } from './presentation';
 
 const MOST_CAUSE = 512;
 const MOST_ABOUT = 512;
+const MOST_TRUNCATED = 10_000_000;
 const REFUSAL = { code: 'incident_reporter_unknown', what: 'incidents' } as const;
 
 /** Incidents (operating model §5): reported by Alertmanager or by people, and what people say on them. */
@@ -32,11 +33,11 @@ export class IncidentsController {
   @Post('alerts')
   @HttpCode(202)
   async alerts(@Caller() caller: CallerIdentity, @Body() body: unknown): Promise<Record<string, unknown>> {
-    const { matter, sightings } = firing(body);
+    const { matter, sightings, atLeast } = firing(body);
     await this.requireReporter(caller, matter);
     if (sightings.length === 0) return { incident_id: null };
     const reporter = { source: 'alert', evidence: caller.evidence } as const;
-    return done(await this.incidents.report({ matter, reporter }, sightings));
+    return done(await this.incidents.report({ matter, reporter }, sightings, atLeast));
   }
 
   @Post()
@@ -97,11 +98,24 @@ export class IncidentsController {
 }
 
 /** What of a webhook's message fires. Throws `incident_malformed`. */
-function firing(body: unknown): { readonly matter: IncidentMatter; readonly sightings: readonly string[] } {
-  const { version, groupKey, groupLabels, commonLabels, alerts } = jsonOf(body);
+function firing(body: unknown): {
+  readonly matter: IncidentMatter;
+  readonly sightings: readonly string[];
+  /** With those that Alertmanager left out (`max_alerts`). */
+  readonly atLeast: number;
+} {
+  const { version, groupKey, groupLabels, commonLabels, alerts, truncatedAlerts = 0 } = jsonOf(body);
   if (version !== '4') throw malformed('its version is not 4');
   if (typeof groupKey !== 'string' || groupKey === '') throw malformed('it has no groupKey');
   if (!Array.isArray(alerts)) throw malformed('it has no alerts');
+  if (
+    typeof truncatedAlerts !== 'number' ||
+    !Number.isInteger(truncatedAlerts) ||
+    truncatedAlerts < 0 ||
+    truncatedAlerts > MOST_TRUNCATED
+  ) {
+    throw malformed(`truncatedAlerts is no number up to ${MOST_TRUNCATED}`);
+  }
   const [name] = [groupLabels, commonLabels].flatMap((labels) =>
     isJsonObject(labels) && labels.alertname !== undefined ? [labels.alertname] : [],
   );
@@ -115,7 +129,8 @@ function firing(body: unknown): { readonly matter: IncidentMatter; readonly sigh
     return status === 'firing' ? [`${fingerprint} ${startsAt}`] : [];
   });
   const cause = groupKey.length <= MOST_CAUSE ? groupKey : sha256Base64url(groupKey);
-  return { matter: parseIncidentMatter({ kind: name ?? 'any_alert', cause }), sightings };
+  const matter = parseIncidentMatter({ kind: name ?? 'any_alert', cause });
+  return { matter, sightings, atLeast: sightings.length + truncatedAlerts };
 }
 
 function malformed(why: string): AtbError {

@@ -23,8 +23,12 @@ export class Incidents extends TemporalCalls {
   }
 
   /** Joins the incident of the same kind and cause that is open, or opens one; each sighting counts once. */
-  async report(report: IncidentReport, sightings: readonly string[]): Promise<IncidentAnswer> {
-    const id = await this.reaching(() => reportIncident(this.client, report, sightings));
+  async report(
+    report: IncidentReport,
+    sightings: readonly string[],
+    atLeast?: number,
+  ): Promise<IncidentAnswer> {
+    const id = await this.reaching(() => reportIncident(this.client, report, sightings, atLeast));
     return this.answer(id, (handle) => handle.executeUpdate(incidentOpenedUpdate));
   }
 

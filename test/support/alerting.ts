@@ -103,6 +103,7 @@ receivers:
     webhook_configs:
       - url: ${url}/incidents/alerts
         send_resolved: false
+        max_alerts: 50
         http_config:
           tls_config: { ca_file: '${ca}', cert_file: '${cert}', key_file: '${key}' }
 `;
