@@ -1,4 +1,5 @@
 import { portsFrom, requireFree } from '../../apps/atb/dev/ports';
+import { HttpCaller } from '../support/http';
 import { TestStack } from '../support/stack';
 
 const REQUESTS_PER_MINUTE = 6;
@@ -38,6 +39,41 @@ it('gives each SPIFFE ID a budget of its own, whatever a header says (attack 11)
   expect(answers[0]?.headers['ratelimit-policy']).toBe(`"requests";q=${REQUESTS_PER_MINUTE};w=60`);
   expect((await ask('agent/explorer', '10.0.0.1')).status).toBe(200);
 });
+
+it('tells of 10,000 different paths, connectors and actions in the metrics that it has for one (attack 37)', async () => {
+  const agentauth = stack.as('agent/explorer');
+  const identity = stack.identity('agent/explorer');
+  const broker = HttpCaller.fromFiles(stack.stack.brokerUrl, stack.trustBundle, identity);
+  const calls = [
+    (n: string) => agentauth.get(`/no-such-path-${n}/${n}`),
+    (n: string) => agentauth.post('/plan', { act: `made.up.${n}` }),
+    (n: string) => broker.get(`/c/no-such-connector-${n}/things/${n}`),
+    (n: string) => broker.post(`/c/erp/no-such-path-${n}`, { [n]: n }, { authorization: `PoA ${n}` }),
+  ];
+  const callAll = async (times: number) => {
+    let next = 0;
+    const caller = async () => {
+      for (let n = next++; n < times; n = next++) {
+        const answer = await calls[n % calls.length]?.(`secret${n}`);
+        expect(answer?.status).toBeLessThan(500);
+      }
+    };
+    await Promise.all(Array.from({ length: 32 }, caller));
+  };
+  const series = async () => {
+    const text = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+    return text.split('\n').filter((line) => line.startsWith('atb_'));
+  };
+  await callAll(100);
+  const before = await series();
+  await callAll(10_000);
+  broker.close();
+  const after = await series();
+  expect(before.length).toBeGreaterThan(100);
+  // What the log counts of it comes when it is sealed.
+  expect(after.length).toBeLessThan(before.length + 60);
+  expect(after.join('\n')).not.toMatch(/secret\d|explorer/);
+}, 300_000);
 
 it('says which port is taken, and how to choose others', async () => {
   const taken = Number(new URL(stack.stack.agentauthUrl).port);
