@@ -1,8 +1,8 @@
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { collectDefaultMetrics } from 'prom-client';
 import { startAdminServer } from '../admin-server';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
+import { installTemporalSdk } from '../temporal-sdk';
 import { openTracing } from '../tracing';
 import { operationsConfiguration } from './configuration';
 import { startOperations } from './operations';
@@ -11,7 +11,7 @@ import { startOperations } from './operations';
 async function main(): Promise<void> {
   const configuration = operationsConfiguration(process.env);
   const tracing = await openTracing('operations');
-  Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
+  installTemporalSdk({ level: 'WARN' });
   const operations = await startOperations(configuration, () => {
     process.exitCode = 1;
     process.kill(process.pid, 'SIGTERM');

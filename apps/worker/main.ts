@@ -1,13 +1,12 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
-import type { TelemetryOptions } from '@temporalio/worker';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { collectDefaultMetrics } from 'prom-client';
 import { startAdminServer } from '../admin-server';
 import { reportPolicy } from '../policy';
 import { runProcess } from '../process';
 import { shutdownAsked } from '../shutdown';
+import { installTemporalSdk } from '../temporal-sdk';
 import { openTracing } from '../tracing';
 import { workerConfiguration } from './configuration';
 import { openWorkerPorts } from './ports';
@@ -19,11 +18,7 @@ import { WorkerModule } from './worker.module';
 async function main(): Promise<void> {
   const configuration = workerConfiguration(process.env);
   const tracing = await openTracing('worker');
-  Runtime.install({
-    logger: new DefaultLogger('WARN'),
-    shutdownSignals: [],
-    ...(configuration.sdkMetrics && { telemetryOptions: sdkTelemetry(configuration.sdkMetrics.address) }),
-  });
+  installTemporalSdk({ level: 'WARN', metricsAddress: configuration.sdkMetrics?.address });
   const connection = await TemporalConnection.open(configuration.temporal);
   const ports = await openWorkerPorts(configuration);
   const application = await NestFactory.createApplicationContext(
@@ -58,15 +53,6 @@ async function main(): Promise<void> {
   await connection.close();
   await ports.close();
   await tracing.close();
-}
-
-/** The Temporal SDK's own metrics, in Prometheus' words: seconds, and counters that end in `_total`. */
-function sdkTelemetry(bindAddress: string): TelemetryOptions {
-  return {
-    metrics: {
-      prometheus: { bindAddress, countersTotalSuffix: true, useSecondsForDurations: true, unitSuffix: true },
-    },
-  };
 }
 
 runProcess('worker', main);

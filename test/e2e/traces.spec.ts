@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { Client } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { workflowTraces } from '../../adapters/temporal/traces';
 import { SPAN_ATTRIBUTES } from '../../adapters/tracing/span';
 import { workflowOptions } from '../../apps/worker/temporal-worker';
+import { installTemporalSdk } from '../../apps/temporal-sdk';
 import { poaRequestWorkflowId, READINESS, TASK_QUEUE } from '../../workflows/contract';
 import { Apart } from '../support/apart';
 import { Approver } from '../support/approver';
@@ -25,7 +26,7 @@ let stack: Apart;
 let told: HttpsServer;
 
 beforeAll(async () => {
-  Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+  installTemporalSdk({ level: 'ERROR' });
   receiver = await OtlpReceiver.start();
   told = await HttpsServer.start();
   told.handler = (_, response) => response.writeHead(204).end();

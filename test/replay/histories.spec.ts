@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { workflowOptions } from '../../apps/worker/temporal-worker';
+import { installTemporalSdk } from '../../apps/temporal-sdk';
 import { recordedHistory } from '../support/history';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 
 const FOLDER = join(__dirname, 'histories');
 const NAMES = readdirSync(FOLDER).filter((name) => name.endsWith('.pb'));
@@ -12,7 +13,7 @@ describe('recorded histories', () => {
   const errors = new Map<string, unknown>();
 
   beforeAll(async () => {
-    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+    installTemporalSdk({ level: 'ERROR' });
     const histories = NAMES.map((name) => ({
       workflowId: `poa-request/${name}`,
       history: recordedHistory(readFileSync(join(FOLDER, name))),

@@ -4,7 +4,6 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { portsFrom } from '../../apps/atb/dev/ports';
 import { SILENT } from '../../apps/atb/dev/progress';
 import { startStack } from '../../apps/atb/dev/stack';
@@ -16,6 +15,7 @@ import { parsePemCertificates } from '../../adapters/spiffe';
 import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
+import { installTemporalSdk } from '../../apps/temporal-sdk';
 import { HttpCaller } from './http';
 import { untracedEvents } from './untraced-events';
 
@@ -38,7 +38,7 @@ export class TestStack {
     jwtKeys: readonly object[] = [],
   ): Promise<TestStack> {
     if (!runtimeInstalled) {
-      Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+      installTemporalSdk({ level: 'ERROR' });
       runtimeInstalled = true;
     }
     const directory = await mkdtemp(join(tmpdir(), 'atb-test-'));

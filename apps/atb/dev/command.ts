@@ -3,10 +3,11 @@ import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { isAtbError } from '../../../domain/error';
 import { DEFAULT_PORT_BASE, portsFrom } from './ports';
+import { installTemporalSdk } from '../../temporal-sdk';
 import { openTracing } from '../../tracing';
 import type { Tracing } from '../../tracing';
 import { progressTo } from './progress';
-import { installTemporalRuntime, startStack } from './stack';
+import { startStack } from './stack';
 import type { Stack } from './stack';
 import { runTour, tourAsText } from './tour';
 
@@ -42,7 +43,7 @@ async function dev(options: DevOptions): Promise<number> {
   const write = (line: string) => {
     process.stdout.write(`${line}\n`);
   };
-  installTemporalRuntime();
+  installTemporalSdk({ level: 'WARN' });
   const stop = stopSignal();
   let stack: Stack | undefined;
   let tracing: Tracing | undefined;

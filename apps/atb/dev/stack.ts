@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Client } from '@temporalio/client';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { startEmbeddedPostgres } from '../../../adapters/postgres/embedded';
 import { migrate } from '../../../adapters/postgres/schema';
 import { obtainExecutable } from '../../../adapters/process/executable';
@@ -263,11 +262,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw error;
   }
-}
-
-/** The Temporal runtime is one a process; ours is quiet and leaves signals to us. */
-export function installTemporalRuntime(): void {
-  Runtime.install({ logger: new DefaultLogger('WARN'), shutdownSignals: [] });
 }
 
 async function temporalServer(options: StackOptions, codecEndpoint: string) {
