@@ -3,6 +3,11 @@ import { cp, mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
+import { AGENTAUTH_ID, BROKER_ID } from '../../apps/atb/dev/example-company';
+import { startBroker } from '../../apps/broker/broker';
+import { brokerConfiguration } from '../../apps/broker/configuration';
+import { operationsConfiguration } from '../../apps/operations/configuration';
+import { startOperations } from '../../apps/operations/operations';
 import { registrationConfiguration } from '../../apps/registration/configuration';
 import { startRegistration } from '../../apps/registration/registration';
 import type { JsonObject } from '../../domain/json';
@@ -258,33 +263,63 @@ describe('a process of its own', () => {
   afterAll(() => apart.stop());
 });
 
-describe('the registration', () => {
+describe('a process with the way to the database', () => {
   const at = (name: string) => join(stack.directory, name);
-  const starting = () =>
-    startRegistration(
-      registrationConfiguration({
-        ...{ ATB_REGISTRATION_PORT: '0', ATB_TRUST_BUNDLE_FILE: stack.trustBundle },
-        ATB_TLS_CERT_FILE: at('identities/agentauth/cert.pem'),
-        ATB_TLS_KEY_FILE: at('identities/agentauth/key.pem'),
-        ATB_PERSON_CA_CERT_FILE: at('corp.example.pem'),
-        ATB_PERSON_CA_KEY_FILE: at('ca-key.pem'),
-        ATB_DATABASE_URL_FILE: at('database-url'),
-        ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
-        ATB_POLICY_BUNDLE_FILE: bundleFile(),
-        ATB_POLICY_PUBLIC_KEY_FILE: at('policy/public-key.pem'),
-      }),
-    );
-
-  it('starts with a policy that was approved, and with no other', async () => {
-    const { bytes, revision } = await aBundle({ more: 'who is a person' });
-    await deliver(bytes);
-    await expect(starting()).rejects.toMatchObject({
-      code: 'configuration_invalid',
-      message: expect.stringContaining(`Security has not approved policy ${revision}`),
-    });
-    await deliver((await aBundle({})).bytes);
-    await (await starting()).close();
+  const throwing = (error: unknown) => {
+    throw error;
+  };
+  const environment = () => ({
+    ...{ ATB_REGISTRATION_PORT: '0', ATB_TRUST_BUNDLE_FILE: stack.trustBundle },
+    ATB_TLS_CERT_FILE: at('identities/agentauth/cert.pem'),
+    ATB_TLS_KEY_FILE: at('identities/agentauth/key.pem'),
+    ATB_PERSON_CA_CERT_FILE: at('corp.example.pem'),
+    ATB_PERSON_CA_KEY_FILE: at('ca-key.pem'),
+    ATB_DATABASE_URL_FILE: at('database-url'),
+    ATB_AUDIT_KEYS_FILE: at('audit-keys.json'),
+    ATB_CODEC_KEYS_FILE: at('codec-keys.json'),
+    ATB_POLICY_BUNDLE_FILE: bundleFile(),
+    ATB_POLICY_PUBLIC_KEY_FILE: at('policy/public-key.pem'),
+    ...{ ATB_TEMPORAL_ADDRESS: stack.stack.temporalAddress, ATB_OPERATIONS_ADMIN_PORT: '0' },
+    ATB_OPERATIONS_FILE: 'deploy/operations/operations.json',
+    ...{ ATB_ISSUER: AGENTAUTH_ID, ATB_AUDIENCE: BROKER_ID, ATB_TICKETS_FILE: at('tickets.json') },
+    ...{ ATB_BROKER_PORT: '0', ATB_BROKER_ADMIN_PORT: '0', ATB_CONNECTORS_DIR: at('connectors') },
+    ATB_BROKER_TLS_CERT_FILE: at('identities/broker/cert.pem'),
+    ATB_BROKER_TLS_KEY_FILE: at('identities/broker/key.pem'),
+    ATB_BROKER_JWKS_URL: `${stack.stack.agentauthUrl}/.well-known/jwks.json`,
+    ATB_BROKER_JWKS_CA_FILE: stack.trustBundle,
   });
+  /** Each with the way to end it. */
+  const starting: Readonly<Record<string, () => Promise<() => Promise<void>>>> = {
+    registration: async () => {
+      const started = await startRegistration(registrationConfiguration(environment()));
+      return () => started.close();
+    },
+    broker: async () => {
+      const parts = { environment: environment(), onDefect: throwing };
+      const started = await startBroker(brokerConfiguration(parts.environment), parts);
+      return () => started.close();
+    },
+    operations: async () => {
+      const started = await startOperations(operationsConfiguration(environment()), throwing);
+      return () => started.stop();
+    },
+  };
+
+  it.each(Object.keys(starting))(
+    'starts with a policy that was approved, and with no other: %s',
+    async (name) => {
+      const { bytes, revision } = await aBundle({ more: `for the ${name}` });
+      await deliver(bytes);
+      await expect(starting[name]?.()).rejects.toMatchObject({
+        code: 'configuration_invalid',
+        message: expect.stringContaining(`Security has not approved policy ${revision}`),
+      });
+      await deliver((await aBundle({})).bytes);
+      const stop = await starting[name]?.();
+      await stop?.();
+    },
+    60_000,
+  );
 });
 
 describe('a development stack that finds another policy than the one that decides', () => {

@@ -1,5 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Application, AppProject } from '@kubernetes-models/argo-cd/argoproj.io/v1alpha1';
+import { Kustomization } from '@kubernetes-models/flux-cd/kustomize.toolkit.fluxcd.io/v1';
+import { GitRepository } from '@kubernetes-models/flux-cd/source.toolkit.fluxcd.io/v1';
 import Ajv2020 from 'ajv/dist/2020';
 import { parseAllDocuments } from 'yaml';
 
@@ -77,6 +80,14 @@ const SCHEMAS: Readonly<Record<string, object>> = {
   ),
 };
 
+/** Over the schemas of the resources' definitions (CRD). */
+const RESOURCES: Readonly<Record<string, new (manifest: never) => { validate(): void }>> = {
+  AppProject,
+  Application,
+  GitRepository,
+  Kustomization,
+};
+
 describe('deploy/gitops', () => {
   it.each(['argocd/policy.yaml', 'flux/policy.yaml'])('%s has documented fields only', (file) => {
     const all = manifests(file);
@@ -88,6 +99,25 @@ describe('deploy/gitops', () => {
       expect([manifest.kind, validate(manifest), validate.errors]).toEqual([manifest.kind, true, null]);
     }
   });
+
+  it.each(['argocd/policy.yaml', 'flux/policy.yaml'])(
+    '%s keeps to the schemas that Argo CD and Flux publish for their resources, which say so where it would not',
+    (file) => {
+      for (const manifest of manifests(file)) {
+        const Resource = RESOURCES[manifest.kind];
+        if (!Resource) throw new Error(`there is no schema for ${manifest.kind}`);
+        expect(() => {
+          new Resource(manifest as never).validate();
+        }).not.toThrow();
+        const { name } = manifest.metadata as { name: string };
+        for (const wrong of [{ spec: 'policy' }, { metadata: { name: [name] } }, { kind: 'Policy' }]) {
+          expect(() => {
+            new Resource({ ...manifest, ...wrong } as never).validate();
+          }).toThrow();
+        }
+      }
+    },
+  );
 
   it('follows the main branch to the folder that holds the bundle, in both', () => {
     const [, application] = manifests('argocd/policy.yaml') as unknown as [

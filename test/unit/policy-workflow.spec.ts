@@ -76,6 +76,7 @@ describe('CODEOWNERS', () => {
     '/tools/policy-build.mjs',
     '/adapters/opa/',
     '/apps/policy-gate.ts',
+    '/apps/policy-candidate.ts',
     '/activities/policy-approval.ts',
     '/apps/agentauth/policy-gate.ts',
     '/deploy/gitops/',
