@@ -317,8 +317,14 @@ async function escalate(ports: ProposalPorts, { id, proposed, rung, roles }: Pro
   });
 }
 
+/** Whether nothing was signed off in its place, nor its retirement: then its end is of no interest to anybody. */
+async function isInForce({ proposals }: ProposalPorts, id: string): Promise<boolean> {
+  return (await proposals.activeConnectors()).some(({ proposalId }) => proposalId === id);
+}
+
 /** The time of what was in force is over. Recorded, and those who would sign it off again are told. */
 async function lapse(ports: ProposalPorts, { id, proposed, rung, roles }: ProposalRung): Promise<void> {
+  if (proposed.kind === 'connector' && !(await isInForce(ports, id))) return;
   const over = rung > 0;
   const event: AuditEvent = {
     ...eventOf(id, 'proposal_lapsed'),

@@ -90,8 +90,7 @@ async function proposed(
   session.output.answer(listedJson(shown), standingInWords(shown));
 }
 
-/** Options of every command that proposes something. */
-export /** Throws `UsageError` for a file that no broker would take: nobody is asked to review that. */
+/** Throws `UsageError` for a file that no broker would take: nobody is asked to review that. */
 function definitionOf(file: string) {
   let content: Buffer;
   try {
