@@ -82,13 +82,13 @@ export class Reversals {
    * Owes the reversal where this answer reports a failure after commitment. Throws `audit_unavailable` where that cannot
    * be written: the outcome of the call says so, and people are told of it when the reversal has lapsed.
    */
-  async oweIfReported({ mandate, connector }: Permission, answer: UpstreamAnswer): Promise<void> {
+  async oweIfReported({ mandate, connector, traceId }: Permission, answer: UpstreamAnswer): Promise<void> {
     const report = connector.failureAfterCommitment;
     if (!mandate?.rev || report === null || !reportsFailure(report, answer)) return;
     const { jti, rev, req: requestId, sub: agent, tier } = mandate;
     const pair: Pair = { jti: rev.jti, reverses: jti, requestId, agent, tier, action: rev.act };
     const told = { connector: connector.id, status: answer.statusCode };
-    const due = this.eventOf(pair, 'poa_reversal_due', ['failed_after_commitment'], told);
+    const due = { ...this.eventOf(pair, 'poa_reversal_due', ['failed_after_commitment'], told), traceId };
     await persistently(WRITE_AGAIN_AFTER_MS, () => this.ports.owed.owe(jti, connector.id, due));
     void this.look();
   }

@@ -162,6 +162,11 @@ describe('a failure after commitment', () => {
     const pair = await paired();
     await pay(pair);
     expect(await told(pair)).toContain('poa_reversal_due');
+    const [due, redeemed] = await Promise.all(
+      ['poa_reversal_due', 'poa_redeemed'].map((type) => test.recorded(pair.claims.req, type)),
+    );
+    expect(due?.traceId).toMatch(/^[0-9a-f]{32}$/);
+    expect(due?.traceId).toBe(redeemed?.traceId);
     await ended(pair, 'poa_reversed');
   });
 
