@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -10,7 +10,10 @@ import { HANDOFF_PATH } from '../../adapters/opa/bundle-handoff';
 import { startSidecar } from '../../adapters/opa/sidecar-server';
 import { obtainExecutable } from '../../adapters/process/executable';
 import type { ServerProcess } from '../../adapters/process/server-process';
+import type { JsonObject } from '../../domain/json';
+import { atbIn } from '../support/atb';
 import { Approver } from '../support/approver';
+import { eventually } from '../support/eventually';
 import { approvePolicy } from '../support/policy-approval';
 import { aDelivery, aPolicyKey, builtPolicy, signedBundle } from '../support/policy-bundle';
 import { TestStack } from '../support/stack';
@@ -21,12 +24,14 @@ let delivery: Awaited<ReturnType<typeof aDelivery>>;
 let server: ServerProcess;
 let start: (withoutBundle?: boolean) => Promise<ServerProcess>;
 let handoff: string;
+let candidateFile: string;
 let stack: TestStack;
 
 beforeAll(async () => {
   const executable = await obtainExecutable('opa');
   delivery = await aDelivery(key, await signedBundle(key));
   const [port, bundlePort] = [await freePort(), await freePort()];
+  candidateFile = join(delivery.folder, 'candidate.tar.gz');
   const tokenFile = join(delivery.folder, 'token');
   await writeFile(tokenFile, token);
   // It gets its bundle from the worker, which starts after it.
@@ -38,6 +43,7 @@ beforeAll(async () => {
   stack = await TestStack.start({
     ...{ ATB_POLICY: 'opa', ATB_OPA_URL: `http://127.0.0.1:${port}`, ATB_OPA_TOKEN_FILE: tokenFile },
     ...{ ATB_OPA_BUNDLE_PORT: String(bundlePort), ATB_POLICY_POLL_SECONDS: '1' },
+    ATB_POLICY_CANDIDATE_FILE: candidateFile,
     ...{ ATB_POLICY_BUNDLE_FILE: delivery.bundleFile, ATB_POLICY_PUBLIC_KEY_FILE: delivery.publicKeyFile },
   });
 }, 120_000);
@@ -159,6 +165,40 @@ describe('a bundle for the sidecar', () => {
     const given = await fetch(`${handoff}/${HANDOFF_PATH}`, { headers: { authorization } });
     expect(openUnverifiedBundle(new Uint8Array(await given.arrayBuffer())).revision).toBe(await revision());
   });
+});
+
+describe('a candidate beside the sidecar', () => {
+  it('is asked by the process itself, and decides all of a share of 100 until it is taken back', async () => {
+    const tiers = (await builtPolicy()).data.tiers as { low: JsonObject };
+    const bytes = await signedBundle(key, {
+      tiers: { ...tiers, low: { ...tiers.low, lifetime_seconds: 60 } },
+    });
+    const { revision, digest } = openUnverifiedBundle(bytes);
+    await approvePolicy(stack, { revision, digest });
+    await writeFile(`${candidateFile}.next`, bytes);
+    await rename(`${candidateFile}.next`, candidateFile);
+    const decidedBy = async () => {
+      const { status, body } = await low();
+      expect(status).toBe(201);
+      const events = await (await stack.ledger()).events({ requestId: String(body.request_id), limit: 10 });
+      return events.find(({ type }) => type === 'poa_issued')?.data.policy_revision;
+    };
+    const metrics = async () => (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+    const before = await decidedBy();
+    expect(before).not.toBe(revision);
+    await eventually(
+      async () => {
+        await low();
+        return metrics();
+      },
+      (text) => /atb_policy_shadow_total\{outcome="(same|different)"\} [1-9]/.test(text),
+    );
+    const word = ['--as', 'person/grace', '--reason', 'no differences', '--yes'];
+    await atbIn(stack.directory, ['policy', 'rollout', revision, '--percent', '100', ...word]);
+    await eventually(decidedBy, (by) => by === revision);
+    await atbIn(stack.directory, ['policy', 'rollback', revision, ...word]);
+    await eventually(decidedBy, (by) => by === before);
+  }, 90_000);
 });
 
 function freePort(): Promise<number> {
