@@ -22,6 +22,12 @@ beforeAll(async () => {
     },
   });
   bot = await test.caller();
+  // What the broker tells of its start is none of a call's.
+  await eventually(
+    () => test.events(),
+    (events) => events.some(({ type }) => type === 'policy_loaded'),
+    20,
+  );
 });
 afterAll(() => test.stop());
 
