@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { projectRoot } from '../../adapters/process/project-root';
@@ -27,8 +27,19 @@ export async function timeSkippingServer(): Promise<string> {
   const named = process.env.ATB_TEMPORAL_TEST_SERVER;
   if (named !== undefined && named !== '') return named;
   const folder = join(projectRoot(), '.cache', `temporal-test-server-${VERSION}`);
-  const script = join(folder, 'temporal-test-server');
-  if (existsSync(script)) return script;
+  if (!existsSync(join(folder, 'lib'))) await fetchServer(folder);
+  const script = join(folder, `start-${process.pid}`);
+  await writeFile(script, START.replace('LIB', join(folder, 'lib')), { mode: 0o755 });
+  return script;
+}
+
+// Whoever starts it waits for five seconds only: it is up sooner where nothing is optimised that runs for a minute.
+const START = `#!/bin/sh
+rm -f "$0"
+exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -cp 'LIB/*' io.temporal.testserver.TestServer "$@"
+`;
+
+async function fetchServer(folder: string): Promise<void> {
   const workplace = `${folder}.${process.pid}`;
   await mkdir(workplace, { recursive: true });
   const pom = join(projectRoot(), 'tools', 'temporal-test-server', 'pom.xml');
@@ -36,13 +47,6 @@ export async function timeSkippingServer(): Promise<string> {
   await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${lib}`], {
     timeout: 180_000,
   });
-  const start = join(workplace, 'temporal-test-server');
-  await writeFile(
-    start,
-    `#!/bin/sh\nexec java -cp '${folder}/lib/*' io.temporal.testserver.TestServer "$@"\n`,
-  );
-  await chmod(start, 0o755);
   // Another process may have been quicker.
   await rename(workplace, folder).catch(() => rm(workplace, { recursive: true, force: true }));
-  return script;
 }

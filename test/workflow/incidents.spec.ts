@@ -1,9 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { Worker } from '@temporalio/worker';
 import { createConsultationActivities, createIncidentActivities } from '../../activities';
 import { openSignOff, signSignOff } from '../../adapters/jose/sign-off-statement';
-import { SEARCH_ATTRIBUTES } from '../../adapters/temporal/server-settings';
 import { consultationId } from '../../domain/consultation';
 import { consultationDigest } from '../../domain/consultation-digest';
 import { incidentId } from '../../domain/incident-digest';
@@ -24,7 +21,7 @@ import type { ConsultationWorkflow, IncidentWorkflow } from '../../workflows/con
 import raci from '../../policy/data/raci.json';
 import { incidentWord, openingWord } from '../support/incident-word';
 import type { Speaker } from '../support/incident-word';
-import { hasJava, timeSkippingServer } from '../support/time-skipping';
+import { SkippedTime } from '../support/skipped-time';
 import { WorkerSteps } from '../support/worker-steps';
 
 const SPIKE = 'ATBSecurityPolicyDenialSpike';
@@ -37,10 +34,8 @@ function minutesOf(seconds: number): string {
 }
 
 describe('an incident, with time skipped (operating model §5)', () => {
-  let environment: TestWorkflowEnvironment | undefined;
+  let time: SkippedTime | undefined;
   let steps: WorkerSteps;
-  let worker: Worker;
-  let running: Promise<void>;
   let number = 0;
   const open: {
     status(): Promise<IncidentStatus>;
@@ -50,95 +45,61 @@ describe('an incident, with time skipped (operating model §5)', () => {
   const told = new Map<string, string[]>();
 
   beforeAll(async () => {
-    if (!(await hasJava())) return;
-    const { DefaultLogger, Runtime, Worker: TemporalWorker } = await import('@temporalio/worker');
-    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
-    const { TestWorkflowEnvironment: Environment } = await import('@temporalio/testing');
-    environment = await Environment.createTimeSkipping({
-      server: { executable: { type: 'existing-path', path: await timeSkippingServer() } },
-    });
-    await environment.connection.operatorService.addSearchAttributes({
-      namespace: environment.namespace ?? 'default',
-      searchAttributes: Object.fromEntries(
-        Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) => [name, type === 'Keyword' ? 2 : 7]),
-      ),
-    });
+    time = await SkippedTime.start();
+    if (!time) return;
     steps = await WorkerSteps.open();
     const activities = createIncidentActivities({
       ...steps.ports,
       signOffs: { open: openSignOff },
       watched: { find: () => Promise.resolve([]) },
     });
-    worker = await TemporalWorker.create({
-      workflowsPath: require.resolve('../../workflows'),
-      namespace: environment.namespace ?? 'default',
-      connection: environment.nativeConnection,
-      taskQueue: TASK_QUEUE,
-      // By the server's clock, which skips.
-      activities: {
-        ...Object.fromEntries(
-          Object.entries(
-            createConsultationActivities({ ...steps.ports, signOffs: { open: openSignOff } }),
-          ).map(([name, activity]) => [
-            name,
-            async (input: unknown) => {
-              steps.now = new Date(await the().currentTimeMs());
-              return (activity as (input: unknown) => Promise<unknown>)(input);
-            },
-          ]),
-        ),
-        ...Object.fromEntries(
-          Object.entries(activities).map(([name, activity]) => [
-            name,
-            async (input: { incident: { id: string; openedAt: number }; rung?: number }) => {
-              steps.now = new Date(await the().currentTimeMs());
-              // The server's clock runs on while this machine works, so a rung may be told some seconds after it is due.
-              const after = minutesOf(Math.floor(steps.now.getTime() / 1000) - input.incident.openedAt);
-              if (input.rung !== undefined) {
-                told.set(input.incident.id, [
-                  ...(told.get(input.incident.id) ?? []),
-                  `${name === 'escalateIncident' ? 'rung' : 'review'} ${input.rung} after ${after}`,
-                ]);
-              }
-              return (activity as (input: unknown) => Promise<unknown>)(input);
-            },
-          ]),
-        ),
+    const consultations = createConsultationActivities({ ...steps.ports, signOffs: { open: openSignOff } });
+    await time.work(
+      { ...consultations, ...activities },
+      (
+        now,
+        name,
+        input: { readonly incident?: { id: string; openedAt: number }; readonly rung?: number },
+      ) => {
+        steps.now = now;
+        const { incident, rung } = input;
+        if (!incident || rung === undefined) return;
+        // The server's clock runs on while this machine works, so a rung may be told some seconds after it is due.
+        const after = minutesOf(Math.floor(now.getTime() / 1000) - incident.openedAt);
+        const what = `${name === 'escalateIncident' ? 'rung' : 'review'} ${rung} after ${after}`;
+        told.set(incident.id, [...(told.get(incident.id) ?? []), what]);
       },
-    });
-    running = worker.run();
+    );
   }, 240_000);
 
   afterAll(async () => {
-    if (!environment) return;
-    worker.shutdown();
-    await running;
-    await environment.teardown();
+    if (!time) return;
+    await time.stop();
     await steps.close();
   });
 
-  const the = (): TestWorkflowEnvironment => {
-    if (!environment) throw new Error('there is no server');
-    return environment;
+  const the = (): SkippedTime => {
+    if (!time) throw new Error('there is no server');
+    return time;
   };
   const it = (name: string, work: () => Promise<void>): void => {
     test(name, async () => {
-      if (environment) await work();
+      if (time) await work();
     });
   };
 
   async function speaker(name: string, role: string): Promise<Speaker> {
-    return { ...(await credential(name)), role, at: new Date(await the().currentTimeMs()) };
+    return { ...(await credential(name)), role, at: await the().now() };
   }
 
   /** An SVID of that moment. */
   async function credential(name: string) {
-    const notAfter = new Date((await the().currentTimeMs()) + 3_600_000);
+    const notAfter = new Date((await the().now()).getTime() + 3_600_000);
     return steps.newCredential(`spiffe://corp.example/${name}`, { notAfter });
   }
 
   async function alert(kind = SPIKE, by = 'alertmanager'): Promise<IncidentReport> {
-    steps.now = new Date(await the().currentTimeMs());
+    steps.now = await the().now();
     const { chain } = await credential(by);
     return {
       matter: { kind, cause: `group ${(number += 1)}`, severity: null },
@@ -290,7 +251,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
         const statement = await signSignOff(...(await signer(name)), {
           ...{ on: id, dig: consultationDigest(id, askedAt), step: 'answer', verdict: 'approve', role },
           ...{ reason: 'the broker is sound', jti: randomBytes(16).toString('base64url') },
-          iat: Math.floor((await the().currentTimeMs()) / 1000),
+          iat: Math.floor((await the().now()).getTime() / 1000),
           ...changes,
         });
         return handle.executeUpdate(consultationAnswerUpdate, { args: [{ statement }] });

@@ -1,11 +1,7 @@
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { Worker } from '@temporalio/worker';
 import { createActivities, createConsultationActivities } from '../../activities';
-import type { Activities } from '../../activities/types';
 import type { RequestStatus } from '../../domain/request-status';
-import { SEARCH_ATTRIBUTES } from '../../adapters/temporal/server-settings';
 import { POA_REQUEST, poaRequestWorkflowId, TASK_QUEUE } from '../../workflows/contract';
-import { hasJava, timeSkippingServer } from '../support/time-skipping';
+import { SkippedTime } from '../support/skipped-time';
 import { ORDER, PAYMENT, ROTATION, WorkerSteps } from '../support/worker-steps';
 import type { Asking } from '../support/worker-steps';
 
@@ -22,46 +18,28 @@ class Ladders {
   private readonly moments = new Map<string, Moment[]>();
 
   private constructor(
-    readonly environment: TestWorkflowEnvironment,
+    readonly time: SkippedTime,
     readonly steps: WorkerSteps,
   ) {}
 
-  static async open(change?: Parameters<typeof WorkerSteps.open>[0]): Promise<Ladders> {
-    const { TestWorkflowEnvironment: Environment } = await import('@temporalio/testing');
-    const environment = await Environment.createTimeSkipping({
-      server: { executable: { type: 'existing-path', path: await timeSkippingServer() } },
-    });
-    const ladders = new Ladders(environment, await WorkerSteps.open(change));
-    await environment.connection.operatorService.addSearchAttributes({
-      namespace: environment.namespace ?? 'default',
-      searchAttributes: Object.fromEntries(
-        Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) => [name, type === 'Keyword' ? 2 : 7]),
-      ),
+  static async open(change?: Parameters<typeof WorkerSteps.open>[0]): Promise<Ladders | undefined> {
+    const time = await SkippedTime.start();
+    if (!time) return undefined;
+    const ladders = new Ladders(time, await WorkerSteps.open(change));
+    const { ports } = ladders.steps;
+    const steps = { ...createActivities(ports), ...createConsultationActivities(ports) };
+    await time.work(steps, (now, name, input) => {
+      ladders.steps.now = now;
+      ladders.note(name, input);
     });
     return ladders;
   }
 
-  /** The worker's steps, by the server's clock, which skips. */
-  get activities(): Activities {
-    const { steps, environment } = this;
-    const activities = { ...createActivities(steps.ports), ...createConsultationActivities(steps.ports) };
-    return Object.fromEntries(
-      Object.entries(activities).map(([name, activity]) => [
-        name,
-        async (input: unknown) => {
-          steps.now = new Date(await environment.currentTimeMs());
-          this.note(name, input);
-          return (activity as (input: unknown) => Promise<unknown>)(input);
-        },
-      ]),
-    ) as unknown as Activities;
-  }
-
   async run(asking: Asking): Promise<[RequestStatus, readonly Moment[]]> {
-    const { environment, steps } = this;
-    steps.now = new Date(await environment.currentTimeMs());
+    const { time, steps } = this;
+    steps.now = await time.now();
     const request = await steps.requestOf(asking);
-    const handle = await environment.client.workflow.start(POA_REQUEST, {
+    const handle = await time.skippingClient.workflow.start(POA_REQUEST, {
       taskQueue: TASK_QUEUE,
       workflowId: poaRequestWorkflowId(request.requestId),
       args: [request],
@@ -71,7 +49,7 @@ class Ladders {
   }
 
   async close(): Promise<void> {
-    await this.environment.teardown();
+    await this.time.stop();
     await this.steps.close();
   }
 
@@ -108,36 +86,16 @@ const ladder = (response: number, rungs: number): Moment[] => [
 
 describe('every ladder, to its end, with time skipped (operating model §5)', () => {
   let ladders: Ladders | undefined;
-  let worker: Worker | undefined;
-  let running: Promise<void> | undefined;
 
   beforeAll(async () => {
-    if (!(await hasJava())) {
-      process.stderr.write('NOT RUN: ladders with skipped time: there is no Java with Maven here\n');
-      return;
-    }
-    const { DefaultLogger, Runtime, Worker: WorkerOf } = await import('@temporalio/worker');
-    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
     ladders = await Ladders.open((data) => {
       const { low } = data.tiers;
       // Nothing waits at P4 by default: here what is low does, by data alone.
       if (low) Object.assign(low, { approvals: 1, priority: 'P4' });
     });
-    worker = await WorkerOf.create({
-      connection: ladders.environment.nativeConnection,
-      namespace: ladders.environment.namespace ?? 'default',
-      taskQueue: TASK_QUEUE,
-      workflowsPath: require.resolve('../../workflows'),
-      activities: ladders.activities,
-    });
-    running = worker.run();
   }, 240_000);
 
-  afterAll(async () => {
-    worker?.shutdown();
-    await running;
-    await ladders?.close();
-  });
+  afterAll(() => ladders?.close());
 
   it.each<[string, Asking, number, number]>([
     ['P1: 15 minutes, on-call, security lead, CISO', ROTATION, 15 * MINUTE, 3],
