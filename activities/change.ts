@@ -115,7 +115,7 @@ async function counted(
   const isDue =
     step === 'abort'
       ? event('begun') && !event('ended')
-      : event('ended') && proposal.kind === 'emergency_change' && !event('review');
+      : event('begun') && event('ended') && proposal.kind === 'emergency_change' && !event('review');
   if (!isDue) throw new AtbError('change_not_due', `there is nothing to ${step} about this change now`);
   const receivedAt = ports.clock();
   const said = await judgedWord(ports, recorded, { statement, receivedAt, step });
@@ -248,11 +248,10 @@ async function remind(
  */
 async function holdCab(ports: ChangePorts, { cab }: { readonly cab: string }): Promise<'held'> {
   const plan = await ports.policy.changePlan();
-  const open = await ports.changes.open(MOST_ON_AGENDA);
+  const agenda = await agendaOf(ports, plan);
   const lines: string[] = [];
-  for (const one of open) {
-    const recorded = await changeOf(ports, one.id);
-    if (one.state !== 'review' && !recorded.event('on_agenda')) {
+  for (const { open, recorded } of agenda) {
+    if (open.state !== 'review' && !recorded.event('on_agenda')) {
       await ports.changes.append(
         changeEvent(ports, recorded, {
           ...{ type: 'change_on_agenda', name: 'on_agenda' },
@@ -260,16 +259,56 @@ async function holdCab(ports: ChangePorts, { cab }: { readonly cab: string }): P
         }),
       );
     }
-    lines.push(await agendaLine(ports, one, recorded));
+    lines.push(await agendaLine(ports, open, recorded));
   }
-  const reviews = open.filter(({ state }) => state === 'review').length;
+  const reviews = agenda.filter(({ open }) => open.state === 'review').length;
   await ports.changes.append({
     ...{ id: `cab_held/${cab}`, type: 'cab_held', time: ports.clock(), requestId: null, actor: null },
     ...{ subject: null, action: null, tier: null, reasons: [] },
-    data: { cab, changes: open.length - reviews, reviews },
+    data: { cab, changes: agenda.length - reviews, reviews },
   });
-  if (open.length > 0) await tellAgenda(ports, plan, cab, lines);
+  if (lines.length > 0) await tellAgenda(ports, plan, cab, lines);
   return 'held';
+}
+
+interface AgendaItem {
+  readonly open: OpenChange;
+  readonly recorded: RecordedChange;
+}
+
+/** What nobody ran in its window ends first, however much of that there is: it crowds out nothing that is still to come. */
+async function agendaOf(ports: ChangePorts, { teams }: ChangePlan): Promise<readonly AgendaItem[]> {
+  for (;;) {
+    const agenda: AgendaItem[] = [];
+    for (const open of await ports.changes.open(MOST_ON_AGENDA)) {
+      agenda.push({ open, recorded: await changeOf(ports, open.id) });
+    }
+    const now = epochSeconds(ports.clock());
+    const missed = agenda.filter(
+      ({ open, recorded }) => open.state !== 'review' && recorded.change.window.until <= now,
+    );
+    if (missed.length === 0) return agenda;
+    for (const { recorded } of missed) await endUnrun(ports, teams, recorded);
+  }
+}
+
+/** Told before it is recorded: what has ended is not open any more, and a repeat would not find it. */
+async function endUnrun(
+  ports: ChangePorts,
+  teams: readonly string[],
+  recorded: RecordedChange,
+): Promise<void> {
+  const { id, kind, name } = recorded.proposal;
+  const ended = changeEvent(ports, recorded, {
+    ...{ type: 'change_ended', name: 'ended' },
+    data: { state: 'not_run', percent: 0 },
+  });
+  await ports.notifier.notify({
+    ...{ id: ended.id, kind: 'change', requestId: id, roles: teams },
+    facts: { name, state: 'not_run', percent: 0 },
+    text: `${kind.replaceAll('_', ' ')} ${name} was not run in its window; propose it anew: atb change show ${id}`,
+  });
+  await ports.changes.append(ended);
 }
 
 async function agendaLine(

@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../domain/audit-event';
+import { isChangeKind, parseChange } from '../domain/change';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { cutShort } from '../domain/foreign-text';
@@ -8,6 +9,7 @@ import type {
   PolicyEngine,
   Probes,
   ProposalEnd,
+  ProposalEntry,
   ProposalRecord,
   Proposals,
   SignOffEntry,
@@ -108,6 +110,7 @@ async function propose(
       now: epochSeconds(ports.clock()),
     });
     if (decision.effect === 'deny') throw denied(decision.reasons);
+    requireTimeLeft(proposed, at);
     await ports.proposals.propose(
       { ...proposed, id, author: word.fact.by, statement, proposedAt: at },
       {
@@ -123,7 +126,7 @@ async function propose(
         },
       },
     );
-    return standingOf({ author: word.fact.by, digest: proposalDigest(proposed) }, decision, []);
+    return standingOf({ ...proposed, author: word.fact.by, proposedAt: at }, decision, []);
   });
 }
 
@@ -191,11 +194,7 @@ export async function standing(ports: JudgingPorts, id: string): Promise<Proposa
   if (!record.proposal) throw new AtbError('proposal_unknown', 'no such proposal was recorded');
   const { decision, words } = await judge(ports, record, record.words);
   if (decision.effect === 'deny') throw denied(decision.reasons);
-  return standingOf(
-    { author: record.proposal.author, digest: proposalDigest(record.proposal) },
-    decision,
-    words,
-  );
+  return standingOf(record.proposal, decision, words);
 }
 
 async function judge(
@@ -442,20 +441,32 @@ export function notCounted(reasons: readonly string[]): AtbError {
   return new AtbError(code, 'the sign-off does not count', { reasons });
 }
 
+/** Throws `change_outside_window`: what cannot run any more is nothing to sign off. */
+function requireTimeLeft(proposed: Proposed, at: Date): void {
+  if (windowLeft(proposed, at) > 0) return;
+  throw new AtbError('change_outside_window', 'the window of the change is over');
+}
+
+/** Seconds until the window of a change ends; infinite where it is something else. */
+function windowLeft(proposed: Proposed, at: Date): number {
+  if (!isChangeKind(proposed.kind)) return Infinity;
+  return parseChange(proposed).window.until - epochSeconds(at);
+}
+
 function standingOf(
-  whose: Pick<ProposalStanding, 'author' | 'digest'>,
+  proposal: Pick<ProposalEntry, keyof Proposed | 'author' | 'proposedAt'>,
   decision: SignOffDecision,
   words: readonly VerifiedWord[],
 ): ProposalStanding {
   const { effect } = decision;
   if (effect === 'deny') throw denied(decision.reasons);
   return {
-    ...whose,
+    ...{ author: proposal.author, digest: proposalDigest(proposal) },
     ...{ effect, policyRevision: decision.policyRevision },
     outstanding: decision.outstanding,
     waitingOn: decision.waitingOn,
     escalation: decision.escalation,
-    expiresAfterSeconds: decision.expiresAfterSeconds,
+    expiresAfterSeconds: Math.min(decision.expiresAfterSeconds, windowLeft(proposal, proposal.proposedAt)),
     validSeconds: decision.validSeconds,
     noticeSeconds: decision.noticeSeconds,
     words: words

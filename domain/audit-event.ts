@@ -535,12 +535,13 @@ export const AUDIT_EVENTS = {
     data: data({ ...PROPOSAL, percent: COUNT, ...CHANGE_RESULT }),
   },
   change_ended: {
-    tells: 'A change ended: complete, rolled back, or left as its failed rollback left it.',
+    tells:
+      'A change ended: complete, rolled back, left as its failed rollback left it, or not run in its window.',
     outcome: 'success',
     severity: 'medium',
     data: data({
       ...PROPOSAL,
-      state: { enum: ['completed', 'rolled_back', 'rollback_failed'] },
+      state: { enum: ['completed', 'rolled_back', 'rollback_failed', 'not_run'] },
       percent: COUNT,
     }),
   },

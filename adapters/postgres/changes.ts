@@ -23,9 +23,8 @@ const OPEN = `
   left join audit_event ended on ended.id = p.id || '/change/ended'
   left join audit_event review on review.id = p.id || '/change/review'
   where p.kind = any($1) and (
-    p.outcome is null
-    or (p.outcome = 'approved' and begun.id is null)
-    or (ended.id is not null and p.kind = 'emergency_change' and review.id is null))
+    (ended.id is null and (p.outcome is null or (p.outcome = 'approved' and begun.id is null)))
+    or (begun.id is not null and ended.id is not null and p.kind = 'emergency_change' and review.id is null))
   order by p.proposed_at, p.id limit $2`;
 
 const UNFINISHED = `

@@ -49,7 +49,7 @@ export class SkippedTime {
   }
 
   sleep(time: number | string): Promise<void> {
-    return this.environment.sleep(time as number);
+    return this.environment.sleep(time);
   }
 
   /** Sleeps until then, if that is still to come. */
