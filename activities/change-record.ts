@@ -35,6 +35,7 @@ export type ChangeEventName =
 
 /** What may be told more than once, by what tells each time from the others. */
 type RepeatedEventName =
+  | `signal_rejected/${string}/${number}`
   | `refused/${string}`
   | `reset/${string}`
   | `lost/${string}`

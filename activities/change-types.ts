@@ -50,6 +50,16 @@ export interface ChangeConclusion {
   readonly reviewUntil: number | null;
 }
 
+/** A signal to a change: nothing is said by one. */
+export interface ChangeSignal {
+  readonly id: string;
+  /** Which run of the change: each counts its own. */
+  readonly run: string;
+  readonly position: number;
+  /** The signal's name: whatever its sender made of it. */
+  readonly signal: string;
+}
+
 /** The worker's steps of a change: they decide, record and tell; none of them carries anything out. */
 export interface ChangeActivities {
   /** Verifies sign-offs, window, agenda and the word by which it runs; records that it begins. */
@@ -60,6 +70,8 @@ export interface ChangeActivities {
   ): Promise<CountedChangeWord | Refused>;
   /** Records an end that the log bears out, tells people of it, and pages them where a rollback failed. */
   endChange(input: { readonly id: string; readonly state: ChangeEnd }): Promise<ChangeConclusion>;
+  /** Records a signal; nothing where there is no such change. */
+  recordChangeSignal(input: ChangeSignal): Promise<void>;
   /** Tells those who review emergencies that one waits for them; answers until when it may wait now. */
   remindOfChangeReview(input: { readonly id: string; readonly count: number }): Promise<number>;
   /** Tells the agenda of a CAB; `cab` is its moment, RFC 3339. */

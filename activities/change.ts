@@ -1,8 +1,9 @@
 import type { AuditEvent } from '../domain/audit-event';
-import { rollbackReason } from '../domain/change';
+import { isChangeKind, rollbackReason } from '../domain/change';
 import type { ChangeEnd, ChangePlan, RollbackReason } from '../domain/change';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError } from '../domain/error';
+import { cutShort } from '../domain/foreign-text';
 import type { Changes, Notifier, OpenChange } from '../domain/ports';
 import { proposalDigest } from '../domain/proposal-digest';
 import { epochSeconds, fromEpochSeconds } from './assessment';
@@ -19,6 +20,7 @@ import type {
   BegunChange,
   ChangeActivities,
   ChangeConclusion,
+  ChangeSignal,
   ChangeWordInput,
   CountedChangeWord,
 } from './change-types';
@@ -42,6 +44,7 @@ export function createChangeActivities(all: ChangePorts): ChangeActivities {
     changeWord: ({ step: what, ...input }) =>
       step((ports) => word(ports, input, (asked) => counted(asked, input.statement, what))),
     endChange: (input) => step((ports) => end(ports, input)),
+    recordChangeSignal: (input) => step((ports) => recordSignal(ports, input)),
     remindOfChangeReview: (input) => step((ports) => remind(ports, input)),
     holdCab: (input) => step((ports) => holdCab(ports, input)),
   };
@@ -158,6 +161,23 @@ async function word<T>(
         }),
       );
     },
+  );
+}
+
+async function recordSignal(ports: ChangePorts, { id, run, position, signal }: ChangeSignal): Promise<void> {
+  const { proposal } = await ports.proposals.recordOf(id);
+  // Whoever can start workflows can start one of a change that nobody proposed.
+  if (!proposal || !isChangeKind(proposal.kind)) return;
+  await ports.changes.append(
+    changeEvent(
+      ports,
+      { proposal: { ...proposal, kind: proposal.kind } },
+      {
+        ...{ type: 'change_signal_rejected', name: `signal_rejected/${run}/${position}` },
+        reasons: ['verdict_malformed'],
+        data: { signal: cutShort(signal, 256) },
+      },
+    ),
   );
 }
 

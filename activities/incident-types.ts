@@ -59,6 +59,14 @@ export interface LiftedElsewhere extends StopTarget {
   readonly at: number;
 }
 
+/** A signal to an incident that is no report of ours: nothing is said by one. */
+export interface IncidentSignal {
+  readonly incident: IncidentRef;
+  readonly position: number;
+  /** The signal's name: whatever its sender made of it. */
+  readonly signal: string;
+}
+
 export interface IncidentClosing {
   readonly incident: IncidentRef;
   readonly count: number;
@@ -77,6 +85,7 @@ export interface IncidentActivities {
   liftedOf(input: {
     readonly containments: readonly (StopTarget & { readonly since: number })[];
   }): Promise<readonly LiftedElsewhere[]>;
+  recordIncidentSignal(input: IncidentSignal): Promise<void>;
   remindOfReview(input: IncidentReminder): Promise<void>;
   closeIncident(input: IncidentClosing): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { sha256Base64url } from '../domain/digest';
 import { AtbError } from '../domain/error';
+import { cutShort } from '../domain/foreign-text';
 import { INCIDENT_STEPS, OPEN_STEP } from '../domain/incident';
 import { incidentDigest, incidentId, openingDigest, openingSubject } from '../domain/incident-digest';
 import type { IncidentReport } from '../domain/incident';
@@ -19,6 +20,7 @@ import type {
   IncidentRef,
   IncidentReminder,
   IncidentRung,
+  IncidentSignal,
   IncidentStatement,
   LiftedElsewhere,
   OpenedIncident,
@@ -43,6 +45,7 @@ export function createIncidentActivities(all: IncidentPorts): IncidentActivities
     openIncident: (input) => step((ports) => open(ports, input)),
     incidentWord: (input) => step((ports) => word(ports, input)),
     escalateIncident: (input) => step((ports) => escalate(ports, input)),
+    recordIncidentSignal: (input) => step((ports) => recordSignal(ports, input)),
     remindOfReview: (input) => step((ports) => remind(ports, input)),
     liftedOf: (input) => step((ports) => liftedOf(ports, input.containments)),
     closeIncident: (input) => step((ports) => close(ports, input)),
@@ -254,6 +257,15 @@ async function liftedOf(
     if (found) lifted.push({ scope, value, by: found.by, at: epochSeconds(found.at) });
   }
   return lifted;
+}
+
+function recordSignal(ports: IncidentPorts, { incident, position, signal }: IncidentSignal): Promise<void> {
+  return ports.ledger.append({
+    ...eventOf(incident, 'incident_signal_rejected', String(position)),
+    time: ports.clock(),
+    reasons: ['verdict_malformed'],
+    data: { ...dataOf(incident), signal: cutShort(signal, 256) },
+  });
 }
 
 /** Recorded before it is told. */

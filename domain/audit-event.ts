@@ -485,6 +485,12 @@ export const AUDIT_EVENTS = {
     severity: 'medium',
     data: data({ ...PROPOSAL, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
   },
+  change_signal_rejected: {
+    tells: 'A signal reached the workflow of a change: words come with an answer, and it changed nothing.',
+    outcome: 'refused',
+    severity: 'high',
+    data: data({ ...PROPOSAL, signal: NAME }),
+  },
   change_step_begun: {
     tells:
       'A canary step of a change is about to be applied; again with a higher fence, where it was cut short.',
@@ -626,6 +632,13 @@ export const AUDIT_EVENTS = {
     outcome: 'refused',
     severity: 'medium',
     data: data({ ...INCIDENT, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
+  },
+  incident_signal_rejected: {
+    tells:
+      'A signal that is no sealed report of ours reached the workflow of an incident, and changed nothing.',
+    outcome: 'refused',
+    severity: 'high',
+    data: data({ ...INCIDENT, signal: NAME }),
   },
   incident_closed: {
     tells: 'An incident was reviewed, and none of its follow-ups is open.',

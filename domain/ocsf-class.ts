@@ -29,6 +29,8 @@ const OCSF: Partial<Record<AuditEventType, Mapped>> = {
   poa_signal_rejected: FOUND,
   poa_workflow_reset: FOUND,
   proposal_signal_rejected: FOUND,
+  change_signal_rejected: FOUND,
+  incident_signal_rejected: FOUND,
   poa_issued: ['access', 1],
   poa_issued_dual_control: ['access', 1],
   poa_revoked: ['access', 2],

@@ -8,4 +8,6 @@ export interface CarriedIncident {
   readonly remembered: readonly string[];
   readonly refused: number;
   readonly reminders: number;
+  /** Absent of what was carried over before they were counted. */
+  readonly rejectedSignals?: number;
 }

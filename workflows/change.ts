@@ -11,6 +11,7 @@ import {
   setHandler,
   sleep,
   upsertSearchAttributes,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type {
   BegunChange,
@@ -40,6 +41,7 @@ import {
 } from './contract';
 import type { ChangeStart, ChangeWordSubmission } from './contract';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { RejectedSignals } from './rejected-signals';
 import { requireStatement } from './statement';
 import { Turns } from './turns';
 
@@ -47,6 +49,8 @@ import { Turns } from './turns';
 const MOST_REFUSED = 200;
 // Of a change that stands in line: often enough for people, and a history of some hours stays short.
 const ASKED_AGAIN = '15 seconds';
+// Histories from before this ignore signals without a trace.
+const SIGNALS_RECORDED = 'change-signals-recorded';
 
 // Whom it waits for stands in a search attribute, in changes that began since.
 const TELLS_WHO = 'change-waiting-on';
@@ -82,6 +86,17 @@ class ChangeProcedure {
   private begun: BegunChange | undefined;
   private refusal: ChangeAnswer | undefined;
   private readonly turns = new Turns();
+  private readonly rejected = new RejectedSignals(
+    this.turns,
+    ({ position, signal }) => {
+      const { id } = this.start;
+      const run = workflowInfo().originalExecutionRunId;
+      return this.step(() => records.recordChangeSignal({ id, run, position, signal }));
+    },
+    () => {
+      setDefaultSignalHandler(undefined);
+    },
+  );
   private aborted = false;
   private refused = 0;
 
@@ -96,7 +111,9 @@ class ChangeProcedure {
     setHandler(changeBegunUpdate, () => this.answered());
     setHandler(changeWordUpdate, (submission) => this.word(submission), { validator: requireWord });
     // A bare signal counts for nothing here; words come with an answer.
-    setDefaultSignalHandler(() => undefined);
+    setDefaultSignalHandler(async (name) => {
+      if (patched(SIGNALS_RECORDED)) await this.rejected.reject(name, null);
+    });
   }
 
   /** Whoever cancels it aborts it: it never ends halfway. */

@@ -31,6 +31,7 @@ import {
 import type { IncidentStart, IncidentWordSubmission } from './contract';
 import { consult } from './consultation';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { RejectedSignals } from './rejected-signals';
 import { requireStatement } from './statement';
 import { tellIncidents } from './stop';
 import { Turns } from './turns';
@@ -45,6 +46,9 @@ const MOST_LOOKS = 200;
 const CONSULTS = 'consults';
 /** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
 const MOST_REMEMBERED = 10_000;
+
+// Histories from before this ignore signals without a trace.
+const SIGNALS_RECORDED = 'incident-signals-recorded';
 
 const steps = proxyActivities<IncidentActivities>({
   startToCloseTimeout: '7 seconds',
@@ -67,6 +71,14 @@ class IncidentProcedure {
   private opened: OpenedIncident | undefined;
   private refusal: IncidentAnswer | undefined;
   private readonly turns = new Turns();
+  private readonly rejected = new RejectedSignals(
+    this.turns,
+    ({ position, signal }) =>
+      this.step(() => steps.recordIncidentSignal({ incident: this.ref, position, signal })),
+    () => {
+      setDefaultSignalHandler(undefined);
+    },
+  );
   private readonly remembered: Set<string>;
   private refused: number;
   private reminders: number;
@@ -95,15 +107,14 @@ class IncidentProcedure {
     this.remembered = new Set(carried?.remembered);
     this.refused = carried?.refused ?? 0;
     this.reminders = carried?.reminders ?? 0;
+    this.rejected.count = carried?.rejectedSignals ?? 0;
     setHandler(incidentQuery, () => this.status);
-    setHandler(incidentSightedSignal, (sighting) => {
-      this.sighted(sighting);
-    });
+    setHandler(incidentSightedSignal, (sighting) => this.sighted(sighting));
     setHandler(incidentLiftedSignal, () => this.liftedElsewhere());
     setHandler(incidentOpenedUpdate, () => this.answered());
     setHandler(incidentWordUpdate, (submission) => this.word(submission), { validator: requireWord });
     // A bare signal counts for nothing here; words come with an answer.
-    setDefaultSignalHandler(() => undefined);
+    if (this.rejected.isHearing) setDefaultSignalHandler((name) => this.signalled(name));
   }
 
   /** Nobody cancels an incident: it ends with its review. */
@@ -158,8 +169,12 @@ class IncidentProcedure {
     });
   }
 
-  private sighted(sighting: unknown): void {
-    if (isRefusedPayload(sighting)) return;
+  private async signalled(name: string): Promise<void> {
+    if (patched(SIGNALS_RECORDED)) await this.rejected.reject(name, null);
+  }
+
+  private async sighted(sighting: unknown): Promise<void> {
+    if (isRefusedPayload(sighting)) return this.signalled(incidentSightedSignal.name);
     const { sightings, atLeast } = (sighting ?? {}) as { sightings?: unknown; atLeast?: unknown };
     const all = Array.isArray(sightings) ? (sightings as readonly unknown[]) : [];
     const fresh = all.filter((one): one is string => typeof one === 'string' && !this.remembered.has(one));
@@ -349,7 +364,8 @@ class IncidentProcedure {
 
   private carriedOver(opened: OpenedIncident): CarriedIncident {
     const { status, remembered, refused, reminders } = this;
-    return { status, opened, remembered: [...remembered], refused, reminders };
+    const rejectedSignals = this.rejected.count;
+    return { status, opened, remembered: [...remembered], refused, reminders, rejectedSignals };
   }
 
   private become(change: Partial<IncidentStatus>): void {

@@ -38,7 +38,7 @@ import {
 import type { CarriedOver } from './carried-over';
 import { consult } from './consultation';
 import type { CallerSubmission, PoaRequestWorkflow, PolicyMove, VerdictSubmission } from './contract';
-import { isWorthRecording, MOST_HEARD, MOST_REFUSED_VERDICTS } from './rejected-signals';
+import { MOST_REFUSED_VERDICTS, RejectedSignals } from './rejected-signals';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
 import { present } from './presentation';
 import { Turns } from './turns';
@@ -90,7 +90,16 @@ class RequestProcedure {
   private assessment: Assessment | undefined;
   private rung = 0;
   private remindersSent = 0;
-  private rejectedSignals = 0;
+  private readonly rejected = new RejectedSignals<Refusal>(
+    this.turns,
+    ({ signal, position, fault: { code, message } }) =>
+      this.step(() => later.recordRejectedSignal({ request: this.request, position, signal, code, message })),
+    (name) => {
+      setHandler(verdictSignal, undefined);
+      setDefaultSignalHandler(undefined);
+      if (name === policyMovedSignal.name) setHandler(policyMovedSignal, undefined);
+    },
+  );
   private refusedVerdicts = 0;
 
   constructor(
@@ -111,7 +120,7 @@ class RequestProcedure {
       validator: requireSealed,
     });
     setHandler(policyMovedSignal, (move) => this.policyMoved(move));
-    if (this.rejectedSignals >= MOST_HEARD) return;
+    if (!this.rejected.isHearing) return;
     setHandler(verdictSignal, (submission) => this.signalled(verdictSignal.name, submission));
     setDefaultSignalHandler((name, submission) => this.signalled(name, submission));
   }
@@ -245,48 +254,24 @@ class RequestProcedure {
     return { done: true, status: this.status };
   }
 
-  /** A signal has no answer: what is wrong with it is recorded, and nothing else happens. */
   private async signalled(name: string, submission: unknown): Promise<void> {
-    // At once, and without a turn: noise in its thousands must not queue up behind itself.
     const fault = faultOf(name, submission);
     if (fault) {
-      await this.rejected(name, fault);
+      await this.rejected.reject(name, fault);
       return;
     }
     await this.turns.take(async () => {
       if (this.refusedVerdicts >= MOST_REFUSED_VERDICTS) {
         // Whoever sends so many has the keys that seal, and no approver's key.
-        await this.recordRejected(name, TOO_MANY_SIGNALS, ++this.rejectedSignals);
+        await this.rejected.rejectInTurn(name, TOO_MANY_SIGNALS);
         return;
       }
       const { verdict } = submission as VerdictSubmission;
       const answer = await this.step(() => this.verdict(verdict));
       if (answer.done) return;
       this.refusedVerdicts += 1;
-      await this.recordRejected(name, answer, ++this.rejectedSignals);
+      await this.rejected.rejectInTurn(name, answer);
     });
-  }
-
-  private async rejected(name: string, fault: Refusal): Promise<void> {
-    const position = ++this.rejectedSignals;
-    if (position >= MOST_HEARD) {
-      // What comes now waits in the workflow for a handler, at no cost, and goes with the run.
-      setHandler(verdictSignal, undefined);
-      setDefaultSignalHandler(undefined);
-      if (name === policyMovedSignal.name) setHandler(policyMovedSignal, undefined);
-    }
-    if (isWorthRecording(position)) {
-      await this.turns.take(() => this.recordRejected(name, fault, position));
-    }
-  }
-
-  /** The first ones each, and then at each doubling: noise can fill neither the history nor the audit log. */
-  private async recordRejected(signal: string, { code, message }: Refusal, position: number): Promise<void> {
-    // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
-    if (!isWorthRecording(position) || !inWorkflowContext()) return;
-    await this.step(() =>
-      later.recordRejectedSignal({ request: this.request, position, signal, code, message }),
-    );
   }
 
   /** Classifies again under another policy. It is only a hint: the signing step asks today's policy anyway. */
@@ -330,7 +315,8 @@ class RequestProcedure {
   }
 
   private continued(): Promise<never> {
-    const { status, statements, assessment, rung, remindersSent, rejectedSignals, refusedVerdicts } = this;
+    const { status, statements, assessment, rung, remindersSent, refusedVerdicts } = this;
+    const rejectedSignals = this.rejected.count;
     if (!assessment) throw ApplicationFailure.nonRetryable('the request was not assessed', 'internal');
     const counters = { rung, remindersSent, rejectedSignals, refusedVerdicts };
     return continueAsNew<PoaRequestWorkflow>(this.request, { status, statements, assessment, ...counters });
@@ -342,7 +328,7 @@ class RequestProcedure {
     this.assessment = carried.assessment;
     this.rung = carried.rung;
     this.remindersSent = carried.remindersSent;
-    this.rejectedSignals = carried.rejectedSignals;
+    this.rejected.count = carried.rejectedSignals;
     this.refusedVerdicts = carried.refusedVerdicts;
     present(this.status);
   }

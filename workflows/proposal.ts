@@ -3,7 +3,6 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
-  inWorkflowContext,
   isCancellation,
   patched,
   proxyActivities,
@@ -34,7 +33,7 @@ import {
 import type { PoaRequestWorkflow, ProposalInput } from './contract';
 import { consult } from './consultation';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
-import { isWorthRecording, MOST_HEARD } from './rejected-signals';
+import { RejectedSignals } from './rejected-signals';
 import { requireStatement } from './statement';
 import { Turns } from './turns';
 
@@ -66,7 +65,16 @@ class ProposalProcedure {
   private refusal: SignOffAnswer | undefined;
   private rung = 0;
   private refused = 0;
-  private rejectedSignals = 0;
+  private readonly rejected = new RejectedSignals(
+    this.turns,
+    ({ position, signal }) => {
+      const { id, proposed } = this.input;
+      return this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
+    },
+    () => {
+      setDefaultSignalHandler(undefined);
+    },
+  );
   private validUntil: number | null = null;
 
   constructor(private readonly input: ProposalInput) {
@@ -81,7 +89,7 @@ class ProposalProcedure {
     setHandler(proposedUpdate, () => this.proposed());
     setHandler(signOffUpdate, ({ statement }) => this.signOff(statement), { validator: requireStatement });
     // A bare signal counts for nothing here; words come with an answer.
-    setDefaultSignalHandler((name) => this.signalled(name));
+    setDefaultSignalHandler((name) => this.rejected.reject(name, null));
   }
 
   async run(): Promise<ProposalStatus> {
@@ -96,19 +104,6 @@ class ProposalProcedure {
     }
     await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
     return this.status;
-  }
-
-  private async signalled(signal: string): Promise<void> {
-    const position = ++this.rejectedSignals;
-    // What comes then waits for a handler, at no cost.
-    if (position >= MOST_HEARD) setDefaultSignalHandler(undefined);
-    if (!isWorthRecording(position)) return;
-    await this.turns.take(async () => {
-      // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
-      if (!inWorkflowContext()) return;
-      const { id, proposed } = this.input;
-      await this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
-    });
   }
 
   private async admit(): Promise<void> {

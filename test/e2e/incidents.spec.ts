@@ -5,6 +5,7 @@ import { reportIncident } from '../../apps/incident-report';
 import { issueSvid } from '../../adapters/spiffe/development-ca';
 import type { IncidentMatter } from '../../domain/incident';
 import { incidentId } from '../../domain/incident-digest';
+import { incidentSightedSignal, incidentWorkflowId } from '../../workflows/contract';
 import { HttpCaller } from '../support/http';
 import type { Answer } from '../support/http';
 import { incidentWord, openingWord } from '../support/incident-word';
@@ -57,6 +58,10 @@ const message = (changes: Record<string, unknown> = {}) => ({
   ],
   ...changes,
 });
+
+/** Another alert of the same group. */
+const alertAgain = (groupKey: string) =>
+  message({ groupKey, alerts: message().alerts.map((one) => ({ ...one, fingerprint: 'another' })) });
 
 const speaker = (name: string, role: string): Speaker => {
   const { cert, key } = stack.identity(name);
@@ -167,6 +172,28 @@ it('opens nothing for what is over', async () => {
     body: { incident_id: null },
   });
 });
+
+it('is neither acknowledged nor counted by bare signals, which are recorded, and after a while not heard', async () => {
+  const opened = await alertmanager.post('/incidents/alerts', message({ groupKey: 'noise' }));
+  const id = String(opened.body.incident_id);
+  const handle = (await stack.insider()).workflow.getHandle(incidentWorkflowId(id));
+  const signal = (name: string) => handle.signal(name, { sightings: ['forged'] });
+  await signal('acknowledge');
+  for (let from = 0; from < 1_500; from += 100) {
+    await Promise.all(Array.from({ length: 100 }, () => signal(incidentSightedSignal.name)));
+  }
+  const acknowledged = await say(opened, 'person/carol', 'on_call', 'acknowledge');
+  expect(acknowledged).toMatchObject({ status: 200, body: { state: 'acknowledged', count: 1 } });
+  // What is sealed by us still counts.
+  expect(await alertmanager.post('/incidents/alerts', alertAgain('noise'))).toMatchObject({
+    body: { incident_id: id, count: 2 },
+  });
+  const events = await (await stack.ledger()).events({ type: 'incident_signal_rejected', limit: 1_000 });
+  const rejected = events.filter(({ data }) => data.incident === id);
+  expect(rejected.slice(0, 2).map(({ data }) => data.signal)).toEqual(['acknowledge', 'incidentSighted']);
+  // Twenty each, then at each doubling, and the thousandth.
+  expect(rejected).toHaveLength(26);
+}, 60_000);
 
 describe('what the audit log tells', () => {
   const BOT = 'spiffe://corp.example/agent/finance-bot';

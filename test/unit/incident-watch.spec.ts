@@ -80,7 +80,10 @@ it('watches for events that there are', () => {
   const events = rules.flatMap((rule) => rule.events);
   expect(events.filter((type) => !Object.hasOwn(AUDIT_EVENTS, type))).toEqual([]);
   expect(new Set(events)).toEqual(
-    new Set([REPLAY, 'security_event', 'poa_signal_rejected', 'poa_break_glass', 'change_rollback_failed']),
+    new Set([
+      ...[REPLAY, 'security_event', 'poa_break_glass', 'change_rollback_failed'],
+      ...['poa', 'proposal', 'change', 'incident'].map((what) => `${what}_signal_rejected`),
+    ]),
   );
 });
 

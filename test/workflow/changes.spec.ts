@@ -71,9 +71,8 @@ describe('changes, with the weeks skipped (operating model §7)', () => {
     const told = the()
       .told.slice(before)
       .filter(({ kind }) => kind === 'cab');
-    expect(told.map(({ roles: [team] }) => team)).toEqual(
-      told.length === 0 ? [] : ['AgentAuth-Team', 'Broker-Team', 'Legal', 'Platform-Ops', 'Security'],
-    );
+    const { teams } = await the().ports.policy.changePlan();
+    expect(told.map(({ roles: [team] }) => team)).toEqual(told.length === 0 ? [] : teams);
     return told[0]?.text ?? null;
   }
 
@@ -172,6 +171,28 @@ describe('changes, with the weeks skipped (operating model §7)', () => {
     const commands = await the().platform.done();
     expect(commands).toContain('restore 1.3.9 0');
     expect(commands).not.toContain('begin 1.4.0 100');
+    expect(await the().review(id, change)).toEqual(done);
+  });
+
+  it('is neither aborted nor run on by signals, which are recorded, and after a while not heard (attack 40)', async () => {
+    const canary = [{ percent: 100, soak_seconds: 3_600 }];
+    const change = await aChange(0, 2, { canary }, 'emergency_change');
+    const id = await the().signedOff(change, [ON_CALL, ...BOTH]);
+    expect(await the().run(id, change)).toEqual(done);
+    for (const name of ['abort', 'review']) await the().change(id).signal(name, 'by me');
+    const signals = Array.from({ length: 1_100 }, (_, n) => `noise-${n}`);
+    for (let from = 0; from < signals.length; from += 100) {
+      await Promise.all(
+        signals.slice(from, from + 100).map((name) => the().change(id).signal(name, 'by me')),
+      );
+    }
+    await the().time.sleep(HOUR);
+    await the().time.sleep(60_000);
+    expect(await the().changeStatus(id)).toMatchObject({ state: 'completed', reviewedBy: null });
+    const rejected = (await the().events(id)).filter(({ type }) => type === 'change_signal_rejected');
+    expect(rejected.slice(0, 2).map(({ data }) => data.signal)).toEqual(['abort', 'review']);
+    // Twenty each, then at each doubling, and the thousandth.
+    expect(rejected).toHaveLength(26);
     expect(await the().review(id, change)).toEqual(done);
   });
 
