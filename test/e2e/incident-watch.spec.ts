@@ -1,4 +1,7 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { HttpCaller } from '../support/http';
+import { incidentWord } from '../support/incident-word';
 import { Approver } from '../support/approver';
 import { eventually, found } from '../support/eventually';
 import { INJECTIONS } from '../support/guardrail-texts';
@@ -15,6 +18,8 @@ beforeAll(async () => {
   stack = await TestStack.start({
     ATB_POLICY_DIR: await policyWithClocks(3, 60, (data) => {
       withBreakGlass(data, ['grace', 'carol']);
+      const { prompt_injection: kind } = data.incidents.kinds;
+      if (kind) kind.contain = ['connector', 'tier'];
     }),
   });
 }, 120_000);
@@ -56,6 +61,39 @@ describe('what the audit log really tells opens an incident (operating model §5
       cause: 'agent spiffe://corp.example/agent/crm-assistant',
     });
     expect(await openingOf(incident)).toMatchObject({ source: 'audit', severity: 'P1' });
+    // What policy says of the kind is stopped at once, recorded, and has its way back.
+    expect(incident).toMatchObject({
+      containments: [
+        { scope: 'connector', value: 'crm', by: null, lifted_at: null },
+        { scope: 'tier', value: 'low', by: null, lifted_at: null },
+      ],
+    });
+    const low = () =>
+      stack
+        .as('agent/explorer')
+        .post('/issue', { act: 'crm.contact.read', con: { params: { contact_id: '7' } } });
+    expect((await low()).body).toMatchObject({ code: 'stopped' });
+    for (const about of ['connector:crm', 'tier:low']) {
+      const id = String(incident.incident_id);
+      const { cert, key } = stack.identity('person/dave');
+      const dave = {
+        key: createPrivateKey(readFileSync(key)),
+        chain: [new X509Certificate(readFileSync(cert)).raw],
+        ...{ role: 'security_lead', at: new Date() },
+      };
+      const of = { id, openedAt: Number(incident.opened_at_seconds) };
+      const statement = await incidentWord(dave, of, 'lift', { about });
+      const lifted = await stack.as('person/dave').post(`/incidents/${id}/words`, { statement, about });
+      expect(lifted).toMatchObject({ status: 200 });
+    }
+    expect((await low()).body).toMatchObject({ state: 'issued' });
+    const stops = (await (await stack.ledger()).events({ limit: 1_000 })).filter(
+      ({ data, type }) => data.incident === incident.incident_id && /^poa_stop/.test(type),
+    );
+    expect(stops.map(({ type, data }) => `${type} ${data.scope as string}`)).toEqual([
+      ...['poa_stopped connector', 'poa_stopped tier'],
+      ...['poa_stop_lifted connector', 'poa_stop_lifted tier'],
+    ]);
   });
 
   it('signals that nobody may send: P2, not one of them, but so many', async () => {
