@@ -19,3 +19,22 @@ export function requireContacts({ raci, contacts }: JsonObject): void {
     }
   }
 }
+
+/** How a team is reached (operating model §8). */
+export interface Contact {
+  readonly channel: string;
+  readonly email: string;
+}
+
+/** Reads an answer of `atb/responsibility/reached`: by team. Throws `policy_unavailable`. */
+export function parseContacts(value: unknown): ReadonlyMap<string, Contact> {
+  const contacts = Object.entries(isJsonObject(value) ? value : {}).map(([team, contact]) => {
+    const { channel, email } = isJsonObject(contact) ? contact : {};
+    if (typeof channel !== 'string' || typeof email !== 'string') {
+      throw new AtbError('policy_unavailable', 'policy answered without proper contacts');
+    }
+    return [team, { channel, email }] as const;
+  });
+  if (contacts.length === 0) throw new AtbError('policy_unavailable', 'policy answered without contacts');
+  return new Map(contacts);
+}

@@ -1,6 +1,7 @@
 import type { AuditEvent, StoredAuditEvent } from './audit-event';
 import type { Change, ChangeAction, ChangePlan } from './change';
 import type { ConsultationDecision, ConsultationInput } from './consultation';
+import type { Contact } from './contacts';
 import type { IdentityAnswer, IdentityQuestion, TrustedIssuer } from './identity-mapping';
 import type { IncidentDecision, IncidentInput } from './incident';
 import type { WatchedEvent, WatchPlan } from './incident-watch';
@@ -37,6 +38,8 @@ export interface PolicyEngine {
   signOff(input: SignOffInput): Promise<SignOffDecision>;
   /** Who is told from time to time of what was issued. */
   digest(): Promise<DigestPlan>;
+  /** How teams are reached. */
+  contacts(): Promise<ReadonlyMap<string, Contact>>;
   /** Whether somebody may close the review of a broken glass. */
   review(question: ReviewQuestion): Promise<ReviewDecision>;
   /** Which events of the audit log open incidents. */

@@ -21,6 +21,7 @@ const ENTRYPOINTS = [
   'atb/sign_off/decision',
   'atb/review/decision',
   'atb/responsibility/digest',
+  'atb/responsibility/reached',
   'atb/consultation/decision',
   'atb/incident/decision',
   'atb/change/plan',

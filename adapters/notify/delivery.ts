@@ -1,3 +1,4 @@
+import type { Contact } from '../../domain/contacts';
 import type { Notification, Notifier } from '../../domain/ports';
 import type { Errand, NotificationOutbox } from '../postgres/notification-outbox';
 import { contextFrom, spanned, SpanKind } from '../tracing/span';
@@ -32,6 +33,8 @@ export class NotificationDelivery implements Notifier {
     private readonly outbox: NotificationOutbox,
     private readonly system: NotificationSystem,
     private readonly report: (line: string) => void,
+    /** How teams are reached; policy's. */
+    private readonly contacts: () => Promise<ReadonlyMap<string, Contact>>,
   ) {
     const templates = new Templates(system.templates, system.decideAt);
     this.channels = new Map([
@@ -142,6 +145,17 @@ export class NotificationDelivery implements Notifier {
     return called.flatMap((own) => (own.length > 0 ? own : everybody));
   }
 
+  /** Those of the routes to a channel, and, where these say so, of the teams that are told by them. */
+  private async addressesOf(name: string, notification: Notification): Promise<readonly string[]> {
+    const routes = this.routesOf(notification).filter(({ channel }) => channel === name);
+    const teams = routes
+      .filter(({ toContact }) => toContact)
+      .flatMap(({ roles }) => roles.filter((role) => notification.roles.includes(role)));
+    const contacts = teams.length === 0 ? undefined : await this.contacts();
+    const reached = teams.flatMap((team) => contacts?.get(team)?.email ?? []);
+    return [...new Set([...routes.flatMap(({ to }) => to), ...reached])];
+  }
+
   private channelTo(name: string, target: ChannelTarget, templates: Templates): Channel {
     switch (target.type) {
       case 'webhook':
@@ -152,13 +166,7 @@ export class NotificationDelivery implements Notifier {
       case 'slack':
         return new SlackChannel(target, templates);
       case 'mail':
-        return new MailChannel(target, templates, (notification) => [
-          ...new Set(
-            this.routesOf(notification)
-              .filter(({ channel }) => channel === name)
-              .flatMap(({ to }) => to),
-          ),
-        ]);
+        return new MailChannel(target, templates, (notification) => this.addressesOf(name, notification));
     }
   }
 }

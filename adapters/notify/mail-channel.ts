@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
 import { sha256Base64url } from '../../domain/digest';
 import type { Notification } from '../../domain/ports';
+import { Undeliverable } from './channels';
 import type { Channel } from './channels';
 import type { Templates } from './templates';
 
@@ -18,18 +19,19 @@ export interface MailTarget {
 
 const TIMEOUT_MS = 15_000;
 
-/** Mail over SMTP, always under TLS. Addresses come from configuration alone, never from a notification. */
+/** Mail over SMTP, always under TLS. Addresses come from configuration and policy alone, never from a notification. */
 export class MailChannel implements Channel {
   readonly type = 'mail';
   constructor(
     private readonly target: MailTarget,
     private readonly templates: Templates,
-    private readonly addressesOf: (notification: Notification) => readonly string[],
+    private readonly addressesOf: (notification: Notification) => Promise<readonly string[]>,
   ) {}
 
   async tell(notification: Notification): Promise<void> {
     const { host, port, tls, caFile, username, passwordFile, from } = this.target;
-    const to = this.addressesOf(notification);
+    const to = await this.addressesOf(notification);
+    if (to.length === 0) throw new Undeliverable('nobody has an address');
     const { subject, body } = this.templates.text(notification);
     const transport = createTransport({
       host,

@@ -31,6 +31,8 @@ export interface Route {
   readonly channel: string;
   /** Addresses, for a mail channel. */
   readonly to: readonly string[];
+  /** For a mail channel: each team of `roles` at the address that policy has of it. */
+  readonly toContact: boolean;
 }
 
 interface WrittenWebhook {
@@ -65,6 +67,7 @@ interface NotificationFile {
     readonly persons?: readonly string[];
     readonly channel: string;
     readonly to?: readonly string[];
+    readonly to_contact?: boolean;
   }[];
   readonly agents?: Readonly<Record<string, WrittenWebhook>>;
 }
@@ -124,6 +127,7 @@ const SCHEMA = {
               persons: { type: 'array', items: { type: 'string', pattern: '^spiffe://' }, minItems: 1 },
               channel: TEXT,
               to: { type: 'array', items: ADDRESS, minItems: 1 },
+              to_contact: { type: 'boolean' },
             },
             ['channel'],
           ),
@@ -181,13 +185,15 @@ export async function readNotificationSystem(file: string): Promise<Notification
       }
     }),
   );
-  const routes = written.routes.map(({ roles = [], persons = [], channel, to = [] }) => ({
-    ...{ roles, persons, channel, to },
+  const routes = written.routes.map(({ roles = [], persons = [], channel, to = [], to_contact }) => ({
+    ...{ roles, persons, channel, to, toContact: to_contact === true },
   }));
-  for (const { channel, to } of routes) {
+  for (const { roles, channel, to, toContact } of routes) {
     const target = Object.hasOwn(channels, channel) ? channels[channel] : undefined;
     if (!target) throw fault(file, `a route leads to ${channel}, which is no channel`);
-    if (target.type === 'mail' && to.length === 0)
+    if (toContact && (target.type !== 'mail' || roles.length === 0 || roles.includes(EVERYBODY)))
+      throw fault(file, `a route to ${channel} has to_contact, which is for mail to teams that it names`);
+    if (target.type === 'mail' && to.length === 0 && !toContact)
       throw fault(file, `a route to ${channel} says no addresses`);
   }
   if (!routes.some(({ roles }) => roles.includes(EVERYBODY))) {

@@ -11,6 +11,7 @@ import type { IdentityAnswer, IdentityQuestion } from '../../domain/identity-map
 import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '../../domain/policy';
 import type { PolicyChange, PolicyEngine, PolicyGate } from '../../domain/ports';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import type { Contact } from '../../domain/contacts';
 import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import type { IncidentDecision, IncidentInput } from '../../domain/incident';
 import type { WatchPlan } from '../../domain/incident-watch';
@@ -124,6 +125,10 @@ export class BundlePolicy implements PolicyEngine {
 
   digest(): Promise<DigestPlan> {
     return this.current.digest();
+  }
+
+  contacts(): Promise<ReadonlyMap<string, Contact>> {
+    return this.current.contacts();
   }
 
   review(question: ReviewQuestion): Promise<ReviewDecision> {

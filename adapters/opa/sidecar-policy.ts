@@ -23,6 +23,8 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyChange, PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
+import { parseContacts } from '../../domain/contacts';
+import type { Contact } from '../../domain/contacts';
 import { consultationInputJson, parseConsultationDecision } from '../../domain/consultation';
 import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
@@ -107,6 +109,10 @@ abstract class Asking {
 
   async digest(): Promise<DigestPlan> {
     return parseDigestPlan((await this.ask('atb/responsibility/digest', {})).result);
+  }
+
+  async contacts(): Promise<ReadonlyMap<string, Contact>> {
+    return parseContacts((await this.ask('atb/responsibility/reached', {})).result);
   }
 
   async review(question: ReviewQuestion): Promise<ReviewDecision> {

@@ -23,7 +23,8 @@ import type { DeputiesQuestion, PolicyDecision, PolicyInput, Principal } from '.
 import type { PolicyEngine } from '../../domain/ports';
 import { parseRedemptionDecision, redemptionInputJson } from '../../domain/redemption';
 import type { RedemptionDecision, RedemptionInput } from '../../domain/redemption';
-import { requireContacts } from '../../domain/contacts';
+import { parseContacts, requireContacts } from '../../domain/contacts';
+import type { Contact } from '../../domain/contacts';
 import { consultationInputJson, parseConsultationDecision } from '../../domain/consultation';
 import type { ConsultationDecision, ConsultationInput } from '../../domain/consultation';
 import { incidentInputJson, parseIncidentDecision } from '../../domain/incident';
@@ -129,6 +130,11 @@ export class WasmPolicy implements PolicyEngine {
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.
   async digest(): Promise<DigestPlan> {
     return parseDigestPlan(this.evaluate({}, 'atb/responsibility/digest'));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as above.
+  async contacts(): Promise<ReadonlyMap<string, Contact>> {
+    return parseContacts(this.evaluate({}, 'atb/responsibility/reached'));
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as above.

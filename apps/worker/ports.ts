@@ -72,7 +72,7 @@ export async function openWorkerPorts(
   metrics.watchPending(pending);
   metrics.watchIncidents(watched);
   metrics.watchChanges(changes);
-  const notifications = await openNotifications(configuration.notifications, databaseUrl);
+  const notifications = await openNotifications(configuration.notifications, databaseUrl, policy);
   const record = new ProcessRecord(policy, ledger, {
     process: 'worker',
     actor: issuer,

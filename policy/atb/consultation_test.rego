@@ -97,6 +97,13 @@ test_an_answer_is_a_word_like_others if {
 	answered("kim", "engineer", {"issued_at": 99999999}).reasons == ["verdict_from_future"]
 }
 
+test_each_team_is_reached_by_the_contact_of_section_8 if {
+	responsibility.reached["Broker-Team"] == {"channel": "#atb-broker", "email": "broker@corp.com"}
+	every activity in data.raci {
+		every team, _ in activity.teams { responsibility.reached[team].email != "" }
+	}
+}
+
 test_informed_of_incidents_and_of_what_is_signed_off if {
 	responsibility.digest.incidents == ["Legal"]
 	responsibility.digest.proposals.change == ["Legal", "Security"]

@@ -42,9 +42,11 @@ digest := {
 	"incidents": sort(holders({data.incidents.activity}, "I")),
 }
 
+# How each team is reached (§8).
+reached := {team: {"channel": contact.channel, "email": contact.email} | some team, contact in data.contacts}
+
 # Whoever is responsible or accountable can be called.
-contacts := {team: {"channel": contact.channel, "email": contact.email} |
+contacts := {team: reached[team] |
 	some letter in ["R", "A"]
 	some team in letters[letter]
-	contact := data.contacts[team]
 }

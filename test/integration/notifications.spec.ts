@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SMTPServer } from 'smtp-server';
+import { WasmPolicy } from '../../adapters/opa/wasm-policy';
 import { NotificationDelivery } from '../../adapters/notify/delivery';
 import { readNotificationSystem } from '../../adapters/notify/notification-system';
 import { OWN_TEMPLATES, Templates } from '../../adapters/notify/templates';
@@ -85,7 +86,11 @@ async function delivery(written: Record<string, unknown>): Promise<NotificationD
       ...written,
     }),
   );
-  return new NotificationDelivery(outbox, await readNotificationSystem(file), (line) => reports.push(line));
+  const report = (line: string) => void reports.push(line);
+  const policy = await WasmPolicy.load('policy/dist');
+  return new NotificationDelivery(outbox, await readNotificationSystem(file), report, () =>
+    policy.contacts(),
+  );
 }
 
 const hook = { type: 'webhook', url: '', secret_file: 'secret', ca_file: 'ca.pem' };
@@ -329,6 +334,13 @@ describe('the routes', () => {
     ],
     ['with a setting that does not exist', { retries: 3 }],
     ['with mail to nobody', mailChannel('localhost', 25)],
+    [
+      'with the contact of everybody',
+      {
+        channels: mailChannel('localhost', 25).channels,
+        routes: [{ roles: ['*'], channel: 'mail', to_contact: true }],
+      },
+    ],
   ])('are refused %s', async (_, wrong) => {
     await expect(webhooks(wrong)).rejects.toMatchObject({ code: 'configuration_invalid' });
   });
@@ -425,6 +437,30 @@ describe('mail over SMTP', () => {
       ],
       retry_pauses_seconds: [3600],
     });
+
+  it('reaches a team at the address that policy has of it, and no other team (operating model §8)', async () => {
+    const told = await delivery({
+      channels: mailChannel('localhost', port).channels,
+      routes: [
+        { roles: ['Broker-Team', 'AgentAuth-Team', 'Security', 'Ghosts'], channel: 'mail', to_contact: true },
+        { roles: ['*'], channel: 'mail', to: ['security@corp.example'] },
+      ],
+    });
+    await told.notify(aNotification({ kind: 'consultation', roles: ['Broker-Team'] }));
+    await told.tellDue();
+    await told.notify(aNotification({ kind: 'work', roles: ['AgentAuth-Team', 'Broker-Team'] }));
+    await told.tellDue();
+    expect(mails.map(({ to }) => to)).toEqual([
+      ['broker@corp.com'],
+      ['broker@corp.com', 'agentauth@corp.com'],
+    ]);
+    mails.length = 0;
+    // A team that policy does not know is not told, and that is said.
+    await told.notify(aNotification({ kind: 'work', roles: ['Ghosts'] }));
+    await told.tellDue();
+    expect(mails).toEqual([]);
+    expect(reports.join()).toContain('nobody has an address; a dead letter now');
+  });
 
   it('reaches the addresses of the roles, once each, as one message whose id stays the same', async () => {
     const told = await mailing();
