@@ -2,6 +2,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { Apart } from '../support/apart';
 import type { Killable, Supervised } from '../support/apart';
 import { anRfc, ChangePeople, Platform } from '../support/change';
+import { eventually } from '../support/eventually';
 import type { JsonObject } from '../../domain/json';
 
 let apart: Apart;
@@ -72,6 +73,26 @@ describe('a change whose processes are killed', () => {
       reasons: ['change_interrupted'],
     });
     expect(await platform.done()).toEqual(['begin 1.4.0 50', 'restoring 1.3.9 0', 'restore 1.3.9 0']);
+  }, 120_000);
+
+  it('while it soaks: it soaks to its end, is checked, and goes on', async () => {
+    const canary = [
+      { percent: 50, soak_seconds: 8 },
+      { percent: 100, soak_seconds: 0 },
+    ];
+    const id = await running('smoke', { canary });
+    await eventually(
+      () => people.status(id),
+      ({ phase }) => phase === 'soak',
+    );
+    await killed('smoke', ...both());
+    const ended = await people.reaches(id, 'completed');
+    expect(await platform.done()).toEqual([
+      ...['begin 1.4.0 50', 'deploy 1.4.0 50', 'smoke 50'],
+      ...['begin 1.4.0 100', 'deploy 1.4.0 100', 'smoke 100'],
+    ]);
+    const [applied, checked] = ended.steps as readonly { readonly at: string }[];
+    expect(Date.parse(checked?.at ?? '') - Date.parse(applied?.at ?? '')).toBeGreaterThanOrEqual(8_000);
   }, 120_000);
 
   it('while its checks are asked: they are asked anew, and it goes on', async () => {
