@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
 import { incidentId } from '../../domain/incident-digest';
 import {
+  changeWorkflowId,
   DIGEST,
   incidentWorkflowId,
   poaRequestWorkflowId,
@@ -18,6 +19,7 @@ import { atbIn } from '../support/atb';
 import { openedHistory } from '../support/history';
 import { HttpCaller } from '../support/http';
 import { policyWithClocks } from '../support/policy';
+import { anRfc, ChangePeople, Platform } from '../support/change';
 import { TestStack } from '../support/stack';
 
 const FOLDER = 'test/replay/histories';
@@ -30,6 +32,7 @@ const LEADS = {
 };
 
 let stack: TestStack;
+let platform: Platform;
 let bob: Approver;
 let carol: Approver;
 let dave: Approver;
@@ -39,7 +42,11 @@ beforeAll(async () => {
   const policy = await policyWithClocks(3, 3, (data) => {
     data.digest.period_seconds = 3;
   });
-  stack = await TestStack.start({ ATB_POLICY_DIR: policy });
+  platform = await Platform.make();
+  stack = await TestStack.start({
+    ATB_POLICY_DIR: policy,
+    ATB_OPERATIONS_FILE: await platform.operations(),
+  });
   bob = new Approver(stack, 'person/bob', 'compliance');
   carol = new Approver(stack, 'person/carol', 'security');
   dave = new Approver(stack, 'person/dave', 'security_lead');
@@ -184,6 +191,17 @@ const ended = async (id: string) => {
 };
 const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
+/** An emergency change that runs to its end, and is reviewed. */
+const changed = async (name: string, end: string) => {
+  const people = new ChangePeople(stack);
+  const emergency = people.change(name, anRfc(), 'emergency_change');
+  const id = await people.signedOff(emergency);
+  await people.say(people.grace, id, emergency, 'run');
+  await people.reaches(id, end);
+  await people.say(people.dave, id, emergency, 'review');
+  return changeWorkflowId(id);
+};
+
 /** Of the other workflows, each by the id of the workflow that took the path. */
 const OTHERS: Record<string, () => Promise<string>> = {
   'incident-climbed-and-reviewed': async () => {
@@ -210,6 +228,11 @@ const OTHERS: Record<string, () => Promise<string>> = {
     await pause(8);
     await word('carol', 'security', 'contain', id, '--agent', agent, '--lift');
     return ended(id);
+  },
+  'change-completed-and-reviewed': () => changed('completed', 'completed'),
+  'change-rolled-back-and-reviewed': async () => {
+    await writeFile(platform.path('smoke-fails-100'), '');
+    return changed('rolled-back', 'rolled_back');
   },
   'proposal-approved': async () => {
     const retire = ['connector', 'retire', 'crm', '--reason', 'recorded', '--yes', '--json'];

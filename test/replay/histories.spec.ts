@@ -32,7 +32,7 @@ describe('recorded histories', () => {
     expect(errors.get(`poa-request/${name}`)).toBeNull();
   });
 
-  it('cover the paths that requests, incidents and proposals can take', () => {
+  it('cover the paths that requests, incidents, proposals and changes can take', () => {
     expect(NAMES.map((name) => name.replace('.pb', ''))).toEqual(
       expect.arrayContaining([
         ...['low-issued', 'denied', 'medium-issued', 'high-issued-by-signal', 'high-collected-at-once'],
@@ -41,6 +41,7 @@ describe('recorded histories', () => {
         ...['reminded-and-expired', 'policy-moved', 'noise-then-rejected'],
         ...['incident-climbed-and-reviewed', 'incident-by-audit-contained', 'digest', 'retention'],
         ...['proposal-approved', 'proposal-climbed-and-rejected'],
+        ...['change-completed-and-reviewed', 'change-rolled-back-and-reviewed'],
       ]),
     );
   });
