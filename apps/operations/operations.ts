@@ -20,7 +20,7 @@ import { portSpans } from '../../adapters/tracing/port-spans';
 import type { Operations } from '../../domain/ports';
 import { OPERATIONS_TASK_QUEUE } from '../../workflows/contract';
 import { openTrust } from '../identity';
-import { openPolicy } from '../policy';
+import { openPolicy, reportPolicy } from '../policy';
 import { signedOffPolicies } from '../policy-gate';
 import { ProcessRecord } from '../process-record';
 import { Polling } from '../worker/polling';
@@ -60,6 +60,7 @@ export async function startOperations(
     ...{ svids: new Svids(trust), signOffs: { open: openSignOff }, proposals, probes },
   };
   const policy = await openPolicy(configuration.policy, metrics, signedOffPolicies(judging));
+  reportPolicy(policy, metrics);
   const { temporal, ...settings } = configuration;
   const targets = new PostgresChangeTargets(databaseUrl);
   const record = new ProcessRecord(policy, changes, {

@@ -127,3 +127,8 @@ async function burst(): Promise<void> {
   },
   110_000,
 );
+
+(isHere ? it : it.skip)('Prometheus keeps metrics for the 30 days of operating model §6', async () => {
+  const answer = await fetch(`${alerting.prometheusUrl}/api/v1/status/runtimeinfo`);
+  expect(await answer.json()).toMatchObject({ status: 'success', data: { storageRetention: '30d' } });
+});

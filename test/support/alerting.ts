@@ -57,6 +57,8 @@ export class Alerting {
       ]);
       await start('prometheus', prometheus, [
         ...[`--config.file=${scraping}`, `--storage.tsdb.path=${join(directory, 'prometheus')}`],
+        // As deploy/prometheus says.
+        '--storage.tsdb.retention.time=30d',
       ]);
     } catch (error) {
       for (const server of servers) await server.stop();

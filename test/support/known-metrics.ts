@@ -33,7 +33,8 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
     new EventMetrics(log);
     for (const register of Object.values(logMetrics))
       (register as (registry: Registry, ...rest: unknown[]) => unknown)(log, () => 0);
-    for (const registry of [metrics.registry, broker, worker.registry]) {
+    const operations = new Registry();
+    for (const registry of [metrics.registry, broker, worker.registry, operations]) {
       const policy = await openPolicy(
         {
           bundleFile: files.policy.bundle,
@@ -49,13 +50,13 @@ export async function knownMetrics(): Promise<ReadonlyMap<string, KnownMetric>> 
       );
       reportPolicy(policy, registry);
       await policy.close();
-      if (registry === worker.registry) continue;
+      if (registry === worker.registry || registry === operations) continue;
       const bounds = { stdout: false, folder: undefined, segmentBytes: 1, mostBytes: 2 };
       const accessLog = await openAccessLog({ ...bounds, destinationsFile: undefined }, registry);
       await accessLog.close();
     }
     const known = new Map<string, KnownMetric>();
-    const processes = { agentauth: metrics.registry, broker, worker: worker.registry, log };
+    const processes = { agentauth: metrics.registry, broker, worker: worker.registry, log, operations };
     for (const [process, registry] of Object.entries(processes)) {
       for (const { name, type } of registry.getMetricsAsArray()) {
         if (!name.startsWith('atb_')) continue;

@@ -103,6 +103,16 @@ describe('alerts and dashboards name only what is told (attack 45)', () => {
     }
   });
 
+  it('and so do runbooks', () => {
+    const asked = readdirSync('docs/runbooks').flatMap((page) =>
+      [...readFileSync(join('docs/runbooks', page), 'utf8').matchAll(/`([^`]*\batb_[^`]*)`/g)].map(
+        ([, expr = '']) => expr,
+      ),
+    );
+    expect(asked.length).toBeGreaterThan(5);
+    expect(asked.flatMap(faultsOf)).toEqual([]);
+  });
+
   it('name types of events that there are, and take for the broker’s own faults what is answered with 5xx', () => {
     const exprs = [
       ...rules,
