@@ -213,17 +213,22 @@ export class TestBroker {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.processes.push(child);
-    let said = '';
-    // Not destroyed when this returns: what the process says later must not end it.
-    const chunks = child.stdout.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    for await (const chunk of chunks) {
-      said += chunk.toString();
-      const url = /listens at (https:\S+)/.exec(said)?.[1];
-      if (url === undefined) continue;
-      child.stdout.resume();
-      return url;
-    }
-    throw new Error(`the broker ended: ${said}`);
+    return new Promise((resolve, reject) => {
+      let said = '';
+      let isUp = false;
+      // Read to its end: a process that nobody listens to stands still when the pipe is full.
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        if (isUp) return;
+        said += text;
+        const url = /listens at (https:\S+)\s/.exec(said)?.[1];
+        if (url === undefined) return;
+        isUp = true;
+        resolve(url);
+      });
+      child.on('exit', () => {
+        reject(new Error(`the broker ended: ${said}`));
+      });
+    });
   }
 
   /** Kills the processes of `brokerProcess`, without a word to them. */
