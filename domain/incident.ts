@@ -88,6 +88,8 @@ export interface IncidentStatus {
   /** The highest rung that was told; -1 where nobody was yet. */
   readonly rung: number;
   readonly told: readonly string[];
+  /** Each rung of the ladder, and when it was told; not that the last one was told again. */
+  readonly climbed: readonly { readonly roles: readonly string[]; readonly at: number }[];
   readonly acknowledgedAt: number | null;
   readonly resolvedAt: number | null;
   readonly words: readonly IncidentWord[];

@@ -98,7 +98,7 @@ class IncidentProcedure {
         severity: null,
         state: 'open',
       },
-      ...{ openedAt: epochSecondsNow(), openedBy: null, count: 0, rung: -1, told: [] },
+      ...{ openedAt: epochSecondsNow(), openedBy: null, count: 0, rung: -1, told: [], climbed: [] },
       ...{ acknowledgedAt: null, resolvedAt: null, words: [], containments: [], openFollowUps: [] },
       ...{ policyRevision: null, reasons: [] },
       ...carried?.status,
@@ -337,7 +337,9 @@ class IncidentProcedure {
       await this.step(() =>
         steps.escalateIncident({ incident: this.ref, title, severity, rung: next, roles }),
       );
-      this.become({ rung: next, told: roles });
+      const { climbed } = this.status;
+      const first = rung ? [{ roles, at: epochSecondsNow() }] : [];
+      this.become({ rung: next, told: roles, climbed: [...climbed, ...first] });
     });
   }
 

@@ -149,6 +149,7 @@ function incidentJson(status: IncidentStatus): Record<string, unknown> {
     ...{ incident_id: id, kind, title, cause, severity, state, count, rung, told },
     // The number is what words are signed over.
     ...{ opened_at: rfc3339(status.openedAt), opened_at_seconds: status.openedAt },
+    climbed: status.climbed.map(({ roles, at }) => ({ roles, at: rfc3339(at) })),
     opened_by: status.openedBy,
     acknowledged_at: time(status.acknowledgedAt),
     resolved_at: time(status.resolvedAt),

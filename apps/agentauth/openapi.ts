@@ -161,6 +161,7 @@ const SCHEMAS = {
     count: { type: 'integer', description: 'how often it was reported' },
     rung: { type: 'integer', description: 'the last rung of its ladder that was told' },
     told: texts,
+    climbed: { type: 'array', items: object({ roles: texts, at: time }) },
     opened_at: time,
     opened_at_seconds: { type: 'integer', description: 'what words are signed over' },
     opened_by: text,

@@ -29,6 +29,8 @@ export interface ShownIncident {
   readonly count: number;
   readonly rung: number;
   readonly told: readonly string[];
+  /** Each rung of its ladder, and when it was told. */
+  readonly climbed: readonly { readonly roles: readonly string[]; readonly at: string }[];
   readonly openedAt: string;
   /** What words are signed over. */
   readonly openedAtSeconds: number;
@@ -180,6 +182,7 @@ function parseIncident(value: Json): ShownIncident {
     ...{ id: text(value.incident_id), kind: text(value.kind), title: text(value.title) },
     ...{ cause: text(value.cause), severity: textOrNull(value.severity) ?? '', state: text(value.state) },
     ...{ count: whole(value.count), rung: whole(value.rung), told: texts(value.told) },
+    climbed: objects(value.climbed).map(({ roles, at }) => ({ roles: texts(roles), at: text(at) })),
     ...{ openedAt: text(value.opened_at), openedAtSeconds: whole(value.opened_at_seconds) },
     openedBy: textOrNull(value.opened_by),
     ...{ acknowledgedAt: textOrNull(value.acknowledged_at), resolvedAt: textOrNull(value.resolved_at) },

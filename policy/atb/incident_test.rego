@@ -101,3 +101,37 @@ test_a_word_that_was_signed_long_ago_is_refused if {
 	old := object.union(word("carol", "acknowledge", "on_call"), {"issued_at": 0})
 	decide(object.union(said("carol", "acknowledge", "on_call"), {"word": old})).reasons == ["verdict_stale"]
 }
+
+begun(kind) := {
+	"kind": kind,
+	"source": "hand",
+	"by": person("grace"),
+	"severity": null,
+	"word": word("grace", "open", "platform_ops"),
+	"now": 1000,
+}
+
+times(decision) := [rung.after_seconds | some rung in decision.escalation]
+
+test_a_drill_climbs_by_the_clock_of_its_severity if times(decide(begun("drill"))) == [0, 900, 1800]
+
+test_a_fast_drill_climbs_faster_and_tells_the_last_rung_again_as_late if {
+	decision := decide(begun("drill_fast"))
+	times(decision) == [0, 15, 30]
+	decision.response_seconds == 900
+}
+
+test_nothing_that_happened_climbs_faster if {
+	fast := object.union(data.incidents.kinds, {
+		"manual": {"title": "Reported", "severity": "P1", "speed": 60},
+		"ATBSecurityPolicyDenialSpike": {"title": "Spike", "severity": "P1", "speed": 60},
+	})
+	every question in [
+		begun("manual"),
+		alert(alertmanager, "ATBSecurityPolicyDenialSpike"),
+		alert(alertmanager, "drill_fast"),
+		object.union(begun("drill_fast"), {"source": "audit", "word": null}),
+	] {
+		times(decide(question)) == [0, 900, 1800] with data.incidents.kinds as fast
+	}
+}

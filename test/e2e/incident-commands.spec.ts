@@ -2,6 +2,7 @@ import { EXIT } from '../../apps/atb/exit';
 import { atbIn } from '../support/atb';
 import type { AtbRun } from '../support/atb';
 import { incidentLiftedSignal, incidentWorkflowId } from '../../workflows/contract';
+import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
 
 const CAUSE = 'the ERP answers strangers';
@@ -9,7 +10,11 @@ const CAUSE = 'the ERP answers strangers';
 let stack: TestStack;
 
 beforeAll(async () => {
-  stack = await TestStack.start();
+  const policy = await changedPolicy(({ incidents: { kinds } }) => {
+    // 15 minutes are two seconds.
+    Object.assign(kinds.drill_fast ?? {}, { speed: 450 });
+  });
+  stack = await TestStack.start({ ATB_POLICY_DIR: policy });
 }, 120_000);
 
 afterAll(async () => {
@@ -201,7 +206,12 @@ it('rehearses a P1: the ladder calls, people answer, and it says how long they t
   const { exit, out } = await drilling;
   expect(exit).toBe(EXIT.done);
   const report = JSON.parse(out) as Record<string, number>;
-  expect(report).toMatchObject({ incident_id: id, severity: 'P1', state: 'resolved', told: ['on_call'] });
+  expect(report).toMatchObject({
+    incident_id: id,
+    severity: 'P1',
+    state: 'resolved',
+    rungs: [{ roles: ['on_call'] }],
+  });
   expect(report.acknowledged_after_seconds).toBeGreaterThanOrEqual(1);
   expect(report.resolved_after_seconds).toBeGreaterThanOrEqual(report.acknowledged_after_seconds ?? 99);
 
@@ -217,3 +227,49 @@ it('rehearses a P1: the ladder calls, people answer, and it says how long they t
   expect(unanswered).toMatchObject({ exit: EXIT.timedOut });
   expect(unanswered.out).toContain('nobody acknowledged it');
 }, 60_000);
+
+it('rehearses by a fast clock how it climbs to the CISO; what is no drill climbs by the clock of its severity', async () => {
+  const open = ['incident', 'open', '--cause', 'this did happen', '--severity', 'P1', '--reason', 'seen'];
+  const real = JSON.parse((await atb('person/grace', [...open, '--yes', '--json'])).out) as {
+    incident_id: string;
+  };
+  const drilling = atb('person/grace', [
+    ...['drill', 'p1', '--fast', '--reason', 'nobody on call answers', '--yes', '--json', '--wait', '40'],
+  ]);
+  const shown = async (id: string) =>
+    JSON.parse((await atb('person/erin', ['incident', 'show', id, '--json'])).out) as {
+      readonly told: readonly string[];
+      readonly climbed: readonly unknown[];
+    };
+  let id = '';
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline;) {
+    const { incidents } = JSON.parse((await atb('person/erin', ['incident', 'ls', '--json'])).out) as {
+      incidents: { kind: string; incident_id: string }[];
+    };
+    id = incidents.find(({ kind }) => kind === 'drill_fast')?.incident_id ?? '';
+    if (id !== '' && (await shown(id)).told.includes('ciso')) break;
+  }
+  const said = ['--role', 'ciso', '--reason', 'the ladder works', '--yes'];
+  expect((await atb('person/erin', ['incident', 'ack', id, ...said])).exit).toBe(EXIT.done);
+  expect((await atb('person/erin', ['incident', 'resolve', id, ...said])).exit).toBe(EXIT.done);
+  const { exit, out } = await drilling;
+  expect(exit).toBe(EXIT.done);
+  const { rungs, acknowledged_after_seconds: acknowledged } = JSON.parse(out) as {
+    readonly rungs: readonly { readonly roles: readonly string[]; readonly after_seconds: number }[];
+    readonly acknowledged_after_seconds: number;
+  };
+  expect(rungs.map(({ roles }) => roles)).toEqual([['on_call'], ['security_lead'], ['ciso']]);
+  const [, second = 0, third = 0] = rungs.map(({ after_seconds: after }) => after);
+  expect(second).toBeGreaterThanOrEqual(2);
+  expect(third).toBeGreaterThanOrEqual(4);
+  expect(acknowledged).toBeGreaterThanOrEqual(third);
+  const events = await (await stack.ledger()).events({ type: 'incident_escalated', limit: 1_000 });
+  const escalated = (of: string) =>
+    events.filter(({ data }) => data.incident === of).map(({ data }) => data.roles);
+  expect(escalated(id)).toEqual([['on_call'], ['security_lead'], ['ciso']]);
+  expect(escalated(real.incident_id)).toEqual([['on_call']]);
+  expect(await shown(real.incident_id)).toMatchObject({
+    told: ['on_call'],
+    climbed: [{ roles: ['on_call'] }],
+  });
+}, 90_000);

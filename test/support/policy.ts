@@ -26,7 +26,7 @@ export interface PolicyData {
   digest: { period_seconds: number | null; most_listed: number };
   break_glass: { role: string | null; tiers: string[]; people: number; after_rungs: number };
   raci: Record<string, { answer_seconds: number }>;
-  incidents: { kinds: Record<string, { contain?: string[] }> };
+  incidents: { kinds: Record<string, { contain?: string[]; speed?: number }> };
   verdicts: { max_age_seconds: number; revoked_persons: string[]; revoked_certificates: string[] };
 }
 

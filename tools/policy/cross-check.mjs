@@ -88,6 +88,8 @@ function incidents({ directory, raci, incidents: { activity, steps, kinds, watch
   watch.rules.forEach(({ kind }, index) => {
     if (!has(kinds, kind))
       fault(['incidents', 'watch', 'rules', index, 'kind'], `${kind} is no kind of incident`);
+    if (/^drill(_|$)/.test(kind))
+      fault(['incidents', 'watch', 'rules', index, 'kind'], 'what the log tells is no drill');
   });
   const held = new Set(Object.values(directory.persons).flatMap((person) => person.roles));
   for (const [step, eligible] of Object.entries(steps)) {
