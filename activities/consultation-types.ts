@@ -22,6 +22,13 @@ export interface CountedAnswer {
   readonly answer: ConsultedAnswer;
 }
 
+/** A signal that reached a consultation, as the so-manieth. */
+export interface ConsultationSignal {
+  readonly consultation: ConsultationRef;
+  readonly position: number;
+  readonly signal: string;
+}
+
 /** One side-effecting, idempotent step each. What cannot be reached is thrown as a retryable failure. */
 export interface ConsultationActivities {
   /** Records whose work it is and who is asked until when, and tells them. */
@@ -37,4 +44,6 @@ export interface ConsultationActivities {
     readonly teams: readonly string[];
     readonly answerUntil: number;
   }): Promise<void>;
+  /** Records a signal that counted for nothing. */
+  recordConsultationSignal(input: ConsultationSignal): Promise<void>;
 }

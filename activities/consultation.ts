@@ -2,12 +2,14 @@ import { ANSWER_STEP, consultationId } from '../domain/consultation';
 import { consultationDigest } from '../domain/consultation-digest';
 import { sha256Base64url } from '../domain/digest';
 import { AtbError } from '../domain/error';
+import { cutShort } from '../domain/foreign-text';
 import type { Ledger } from '../domain/ports';
 import { epochSeconds, fromEpochSeconds } from './assessment';
 import type {
   BegunConsultation,
   ConsultationActivities,
   ConsultationRef,
+  ConsultationSignal,
   CountedAnswer,
 } from './consultation-types';
 import { byCode } from './failure';
@@ -30,6 +32,7 @@ export function createConsultationActivities(all: ConsultationPorts): Consultati
     beginConsultation: (input) => step((ports) => begin(ports, input)),
     answerConsultation: (input) => step((ports) => answer(ports, input)),
     endConsultation: (input) => step((ports) => end(ports, input)),
+    recordConsultationSignal: (input) => step((ports) => recordSignal(ports, input)),
   };
 }
 
@@ -156,6 +159,18 @@ function end(
     ...eventOf(consultation, 'consultation_unanswered'),
     time: ports.clock(),
     data: { ...dataOf(consultation), teams, answer_until: answerUntil },
+  });
+}
+
+function recordSignal(
+  ports: ConsultationPorts,
+  { consultation, position, signal }: ConsultationSignal,
+): Promise<void> {
+  return ports.ledger.append({
+    ...eventOf(consultation, 'consultation_signal_rejected', String(position)),
+    time: ports.clock(),
+    reasons: ['verdict_malformed'],
+    data: { ...dataOf(consultation), signal: cutShort(signal, 256) },
   });
 }
 

@@ -689,6 +689,12 @@ export const AUDIT_EVENTS = {
     severity: 'low',
     data: data({ ...CONSULTATION, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
   },
+  consultation_signal_rejected: {
+    tells: 'A signal reached a consultation: answers are signed words, and it changed nothing.',
+    outcome: 'refused',
+    severity: 'high',
+    data: data({ ...CONSULTATION, signal: NAME }),
+  },
   consultation_unanswered: {
     tells: 'The time of teams that were asked passed without their answer.',
     outcome: 'failure',

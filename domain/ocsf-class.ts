@@ -31,6 +31,7 @@ const OCSF: Partial<Record<AuditEventType, Mapped>> = {
   proposal_signal_rejected: FOUND,
   change_signal_rejected: FOUND,
   incident_signal_rejected: FOUND,
+  consultation_signal_rejected: FOUND,
   poa_issued: ['access', 1],
   poa_issued_dual_control: ['access', 1],
   poa_revoked: ['access', 2],

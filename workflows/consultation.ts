@@ -27,6 +27,7 @@ import {
 } from './contract';
 import type { ConsultationSubmission, ConsultationWorkflow } from './contract';
 import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { RejectedSignals } from './rejected-signals';
 import { requireStatement } from './statement';
 import { Turns } from './turns';
 
@@ -71,6 +72,14 @@ export async function consult(matter: ConsultedMatter): Promise<void> {
 class ConsultationProcedure {
   private status: ConsultationStatus;
   private readonly turns = new Turns();
+  private readonly rejected = new RejectedSignals(
+    this.turns,
+    ({ position, signal }) =>
+      this.step(() => steps.recordConsultationSignal({ consultation: this.ref, position, signal })),
+    () => {
+      setDefaultSignalHandler(undefined);
+    },
+  );
   private refused = 0;
 
   constructor(private readonly matter: ConsultedMatter) {
@@ -85,7 +94,7 @@ class ConsultationProcedure {
       validator: requireStatement,
     });
     // A bare signal counts for nothing here; answers are signed words.
-    setDefaultSignalHandler(() => undefined);
+    setDefaultSignalHandler((name) => this.rejected.reject(name, null));
   }
 
   /** Nobody cancels it: its time ends it. */

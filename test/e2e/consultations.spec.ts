@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EXIT } from '../../apps/atb/exit';
 import { anRfc, Platform } from '../support/change';
+import { consultationWorkflowId } from '../../workflows/contract';
 import { atbIn } from '../support/atb';
 import type { AtbRun } from '../support/atb';
+import { eventually, found } from '../support/eventually';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
 
@@ -35,16 +37,12 @@ const atb = (who: string, ...argv: readonly string[]): Promise<AtbRun> =>
   atbIn(stack.directory, [...argv, '--as', `person/${who}`]);
 
 /** What waits for an answer of somebody's team about this. */
-async function askedAbout(who: string, subject: string): Promise<Record<string, unknown>> {
-  for (const deadline = Date.now() + 15_000; ;) {
+const askedAbout = (who: string, subject: string) =>
+  found(async () => {
     const { out } = await atb(who, 'consultation', 'ls', '--json');
     const { consultations } = JSON.parse(out) as { consultations: Record<string, unknown>[] };
-    const found = consultations.find(({ about }) => about === subject);
-    if (found) return found;
-    if (Date.now() > deadline) throw new Error(`${who} is not asked about ${subject}: ${out}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
+    return consultations.find(({ about }) => about === subject);
+  }, 200);
 
 const toldOf = async (subject: string) =>
   (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
@@ -148,6 +146,23 @@ it('asks both teams about a change, and the answers stand beside it', async () =
     ['consultation', 'Broker-Team'],
   ]);
 }, 60_000);
+
+it('is not answered by a signal in the Temporal UI, which is recorded', async () => {
+  const issued = await stack.as('agent/finance-bot').post('/issue', PAYMENT);
+  const id = String(issued.body.request_id);
+  const { consultation_id: asked } = await askedAbout('frank', id);
+  const handle = (await stack.insider()).workflow.getHandle(consultationWorkflowId(String(asked)));
+  await handle.signal('answerConsultation', { team: 'Legal', verdict: 'approve' });
+  const [, rejected] = await eventually(
+    () => eventsAbout(id),
+    ({ length }) => length > 1,
+  );
+  expect(rejected).toMatchObject({
+    type: 'consultation_signal_rejected',
+    data: { consultation: asked, signal: 'answerConsultation' },
+  });
+  expect((await askedAbout('frank', id)).consultation_id).toBe(asked);
+});
 
 it('tells of it only to the teams that it concerns, and to Security; to agents nothing', async () => {
   const { body } = await stack.as('agent/finance-bot').post('/issue', PAYMENT);
