@@ -33,6 +33,7 @@ export class ProcessRecord {
   private writing: Promise<void> | undefined;
   private again: NodeJS.Timeout | undefined;
   private told = 0;
+  private closed = false;
 
   constructor(
     policy: PolicyEngine,
@@ -51,6 +52,7 @@ export class ProcessRecord {
   }
 
   close(): void {
+    this.closed = true;
     this.unhear();
     clearTimeout(this.again);
   }
@@ -80,6 +82,7 @@ export class ProcessRecord {
         this.waiting = this.waiting.slice(1);
       }
     } catch (error) {
+      if (this.closed) return;
       this.log.warn(`the audit log is told later: ${error instanceof Error ? error.message : ''}`);
       this.again = setTimeout(() => {
         this.writing ??= this.write();
