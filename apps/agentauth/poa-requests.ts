@@ -54,10 +54,11 @@ import {
 } from '../../workflows/contract';
 import type { PoaRequestWorkflow } from '../../workflows/contract';
 import type { CallerIdentity } from './caller-identity';
+import { requestIdFor } from './request-id';
 import { failureOf, isCutShort, isGone, TemporalCalls } from './temporal-calls';
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{27,64}$/;
-const REQUEST_ID_BYTES = 20;
+const UNIQUE_BYTES = 20;
 const FIRST_POLL_MS = 100;
 const SLOWEST_POLL_MS = 1_000;
 // GET /approvals lists so many of those that wait (the default cap of all), and asks so many where they stand.
@@ -385,7 +386,7 @@ export class PoaRequests extends TemporalCalls {
     call: (handle: Handle, updateId: string) => Promise<Answer>,
   ): Promise<Answer> {
     const handle = this.handle(requestId);
-    const updateId = randomBytes(REQUEST_ID_BYTES).toString('base64url');
+    const updateId = randomBytes(UNIQUE_BYTES).toString('base64url');
     const end = Date.now() + this.decisionTimeoutMs;
     while (Date.now() < end) {
       const answer = await this.answerOf(requestId, () =>
@@ -421,7 +422,7 @@ export class PoaRequests extends TemporalCalls {
   private async brief<T>(type: string, request: object | string): Promise<T> {
     return this.reaching(() =>
       this.client.workflow.execute(type, {
-        workflowId: `${type}/${randomBytes(REQUEST_ID_BYTES).toString('base64url')}`,
+        workflowId: `${type}/${randomBytes(UNIQUE_BYTES).toString('base64url')}`,
         taskQueue: TASK_QUEUE,
         args: [request],
         requestEagerStart: this.sharesWorker,
@@ -444,18 +445,6 @@ export class PoaRequests extends TemporalCalls {
       throw error;
     }
   }
-}
-
-/** One id for one caller and key; without a key, a new one. Knowing an id gives nothing: each call proves who asks. */
-function requestIdFor(spiffeId: string, idempotencyKey: string | undefined): string {
-  if (idempotencyKey === undefined) return randomBytes(REQUEST_ID_BYTES).toString('base64url');
-  if (!/^[\x21-\x7e]{1,255}$/.test(idempotencyKey)) {
-    throw new AtbError(
-      'idempotency_key_malformed',
-      'Idempotency-Key must be 1 to 255 visible ASCII characters',
-    );
-  }
-  return sha256Base64url(canonicalJson([spiffeId, idempotencyKey])).slice(0, 27);
 }
 
 function unknownRequest(): AtbError {
