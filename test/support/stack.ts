@@ -25,6 +25,8 @@ let runtimeInstalled = false;
 export class TestStack {
   private readonly callers = new Map<string, HttpCaller>();
   private readonly cleanUp: (() => Promise<void>)[] = [];
+  // One for all that asks: each has connections of its own.
+  private reading: Promise<PostgresLedger> | undefined;
   private hasInsider = false;
 
   private constructor(
@@ -88,7 +90,12 @@ export class TestStack {
   }
 
   /** The audit log, read as an auditor would. */
-  async ledger(): Promise<PostgresLedger> {
+  ledger(): Promise<PostgresLedger> {
+    this.reading ??= this.openLedger();
+    return this.reading;
+  }
+
+  private async openLedger(): Promise<PostgresLedger> {
     const ledger = new PostgresLedger(
       (await readFile(join(this.directory, 'database-url'), 'utf8')).trim(),
       await readCodecKeys(join(this.directory, 'audit-keys.json')),
