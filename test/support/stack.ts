@@ -111,6 +111,7 @@ export class TestStack {
 
   /** A Temporal client with our codec's keys, as our own processes have. */
   async sealedClient(): Promise<Client> {
+    this.hasInsider = true;
     const connection = await Connection.connect({ address: this.stack.temporalAddress });
     this.cleanUp.push(() => connection.close());
     const dataConverter = await sealedDataConverterFrom(join(this.directory, 'codec-keys.json'));
