@@ -82,7 +82,7 @@ it('watches for events that there are', () => {
   expect(new Set(events)).toEqual(
     new Set([
       ...[REPLAY, 'security_event', 'poa_break_glass', 'change_rollback_failed'],
-      ...['poa', 'proposal', 'change', 'incident'].map((what) => `${what}_signal_rejected`),
+      ...['poa', 'proposal', 'change', 'incident', 'consultation'].map((what) => `${what}_signal_rejected`),
     ]),
   );
 });
