@@ -12,7 +12,33 @@ interface Waiting {
 export class LeanClient {
   private waiting: Waiting | undefined;
 
-  private constructor(private readonly socket: TLSSocket) {
+  private constructor(
+    private readonly options: ConnectionOptions,
+    private socket: TLSSocket,
+  ) {
+    this.listen();
+  }
+
+  static async open(origin: string, identity: ConnectionOptions): Promise<LeanClient> {
+    const { hostname, port } = new URL(origin);
+    const options = { ...identity, host: hostname, servername: hostname, port: Number(port) };
+    return new LeanClient(options, await connected(options));
+  }
+
+  async send(request: Buffer): Promise<{ readonly status: number; readonly body: Buffer }> {
+    // A server lets go of a connection that was idle, while mandates were signed for example.
+    if (!this.socket.writable) {
+      this.socket = await connected(this.options);
+      this.listen();
+    }
+    return new Promise((resolve, reject) => {
+      this.waiting = { resolve, reject };
+      this.socket.write(request);
+    });
+  }
+
+  private listen(): void {
+    const { socket } = this;
     onMessage(socket, (head, body) => {
       // HTTP/1.1 201 Created
       this.settle((waiting) => {
@@ -20,6 +46,7 @@ export class LeanClient {
       });
     });
     const broken = (error?: Error) => {
+      if (socket !== this.socket) return;
       this.settle((waiting) => {
         waiting.reject(error ?? new Error('the connection was closed'));
       });
@@ -27,21 +54,6 @@ export class LeanClient {
     socket.on('error', broken);
     socket.on('close', () => {
       broken();
-    });
-  }
-
-  static async open(origin: string, identity: ConnectionOptions): Promise<LeanClient> {
-    const { hostname, port } = new URL(origin);
-    const socket = connect({ ...identity, host: hostname, servername: hostname, port: Number(port) });
-    await once(socket, 'secureConnect');
-    socket.setNoDelay(true);
-    return new LeanClient(socket);
-  }
-
-  send(request: Buffer): Promise<{ readonly status: number; readonly body: Buffer }> {
-    return new Promise((resolve, reject) => {
-      this.waiting = { resolve, reject };
-      this.socket.write(request);
     });
   }
 
@@ -54,6 +66,13 @@ export class LeanClient {
     this.waiting = undefined;
     if (waiting) how(waiting);
   }
+}
+
+async function connected(options: ConnectionOptions): Promise<TLSSocket> {
+  const socket = connect(options);
+  await once(socket, 'secureConnect');
+  socket.setNoDelay(true);
+  return socket;
 }
 
 /** The bytes of a call with a JSON body. */
