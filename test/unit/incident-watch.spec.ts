@@ -1,6 +1,14 @@
 import incidents from '../../policy/data/incidents.json';
 import { AUDIT_EVENTS } from '../../domain/audit-event';
-import { causeOf, concerned, IncidentWindows, parseWatchPlan, reasonsFor } from '../../domain/incident-watch';
+import { incidentId } from '../../domain/incident-digest';
+import {
+  causeOf,
+  concerned,
+  IncidentWindows,
+  parseWatchPlan,
+  reasonsFor,
+  watchedEventOf,
+} from '../../domain/incident-watch';
 import type { WatchedEvent, WatchRule } from '../../domain/incident-watch';
 
 const BOT = 'spiffe://corp.example/agent/finance-bot';
@@ -14,7 +22,8 @@ const event = (id: string, seconds: number, changes: Partial<WatchedEvent> = {})
   ...{ change: null, tier: 'high' },
   ...changes,
 });
-const seen = (events: readonly WatchedEvent[], rules = [RULE]) => new IncidentWindows(rules, {}).see(events);
+const seen = (events: readonly WatchedEvent[], rules: readonly WatchRule[] = [RULE]) =>
+  new IncidentWindows(rules, {}).see(events);
 
 it('reports so many events of one cause within the window, with those that led to it', () => {
   expect(seen([event('a', 0), event('b', 30)])).toEqual([]);
@@ -73,6 +82,30 @@ it('concerns what all of its events name, and nothing where they differ', () => 
 it('has one cause for all where the rule says so', () => {
   expect(causeOf({ by: 'all' }, event('a', 0))).toBe('all');
   expect(causeOf({ by: 'connector' }, event('a', 0, { connector: null }))).toBe('connector unknown');
+});
+
+it('makes an incident of each change whose rollback failed, by the policy that is delivered', () => {
+  const { rules } = parseWatchPlan(incidents.watch);
+  const failed = (change: string) => {
+    const id = `change/${change}/rollback`;
+    const leaf = {
+      id,
+      type: 'change_rollback_failed',
+      time: '2026-01-15T10:00:00Z',
+      data: { proposal: change },
+    };
+    return watchedEventOf(JSON.stringify(leaf));
+  };
+  const [one, other] = [failed('change.one'), failed('change.other')];
+  const reports = seen([one, other, one], rules);
+  expect(reports).toEqual([
+    { kind: 'change_rollback_failed', cause: 'change change.one', sightings: [one.id] },
+    { kind: 'change_rollback_failed', cause: 'change change.other', sightings: [other.id] },
+  ]);
+  const ids = reports.map(({ kind, cause }) => incidentId({ kind, cause }));
+  expect(new Set(ids).size).toBe(2);
+  // Neither is a reason for the other's.
+  for (const report of reports) expect(reasonsFor(rules, report, [one, other])).toHaveLength(1);
 });
 
 it('watches for events that there are', () => {
