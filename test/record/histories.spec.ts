@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
+import { consultationId } from '../../domain/consultation';
 import { incidentId } from '../../domain/incident-digest';
 import {
   changeWorkflowId,
+  consultationWorkflowId,
   DIGEST,
   incidentWorkflowId,
   poaRequestWorkflowId,
@@ -41,6 +43,9 @@ let erin: Approver;
 beforeAll(async () => {
   const policy = await policyWithClocks(3, 3, (data) => {
     data.digest.period_seconds = 3;
+    // An incident is advised on by nobody in time; about a request there is time to answer.
+    const { incident_response: incidents } = data.raci;
+    if (incidents) incidents.answer_seconds = 3;
   });
   platform = await Platform.make();
   stack = await TestStack.start({
@@ -191,6 +196,19 @@ const ended = async (id: string) => {
 };
 const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
+/** Opens a P1 by hand. */
+const opened = async (what: string) => {
+  const cause = ['--cause', what, '--severity', 'P1', '--reason', 'recorded', '--yes', '--json'];
+  const { out } = await atbIn(stack.directory, ['incident', 'open', ...cause, '--as', 'person/grace']);
+  return JSON.parse(out) as { readonly incident_id: string; readonly opened_at_seconds: number };
+};
+
+/** Signals that nobody may send: more than are recorded one by one. */
+const noise = async (workflowId: string) => {
+  const handle = (await stack.insider()).workflow.getHandle(workflowId);
+  for (let sent = 0; sent < 45; sent++) await handle.signal('answer', `noise ${sent}`);
+};
+
 /** An emergency change that runs to its end, and is reviewed. */
 const changed = async (name: string, end: string) => {
   const people = new ChangePeople(stack);
@@ -205,9 +223,7 @@ const changed = async (name: string, end: string) => {
 /** Of the other workflows, each by the id of the workflow that took the path. */
 const OTHERS: Record<string, () => Promise<string>> = {
   'incident-climbed-and-reviewed': async () => {
-    const cause = ['--cause', 'recorded', '--severity', 'P1', '--reason', 'recorded', '--yes', '--json'];
-    const { out } = await atbIn(stack.directory, ['incident', 'open', ...cause, '--as', 'person/grace']);
-    const { incident_id: id } = JSON.parse(out) as { readonly incident_id: string };
+    const { incident_id: id } = await opened('recorded');
     await pause(4);
     await word('carol', 'security', 'contain', id, '--connector', 'crm');
     await word('dave', 'security_lead', 'contain', id, '--connector', 'crm', '--lift');
@@ -228,6 +244,34 @@ const OTHERS: Record<string, () => Promise<string>> = {
     await pause(8);
     await word('carol', 'security', 'contain', id, '--agent', agent, '--lift');
     return ended(id);
+  },
+  'incident-noise-then-reviewed': async () => {
+    const { incident_id: id } = await opened('noise');
+    await noise(incidentWorkflowId(id));
+    return ended(id);
+  },
+  'consultation-noise-then-answered': async () => {
+    const subject = await ask('finance-bot', { act: 'sap.payment.execute' });
+    const id = consultationId({ flow: 'request', subject, kind: 'high', openedAt: null });
+    await pause(2);
+    await noise(consultationWorkflowId(id));
+    // The second is of a team that was not asked.
+    for (const [who, role] of [
+      ['frank', 'legal'],
+      ['kim', 'engineer'],
+      ['carol', 'security'],
+    ] as const) {
+      const said = ['--role', role, '--reason', 'recorded', '--yes', '--as', `person/${who}`];
+      await atbIn(stack.directory, ['consultation', 'answer', id, ...said]);
+    }
+    return consultationWorkflowId(id);
+  },
+  'consultation-unanswered': async () => {
+    const { incident_id: subject, opened_at_seconds: openedAt } = await opened('nobody advises');
+    const id = consultationId({ flow: 'incident', subject, kind: 'manual', openedAt });
+    await pause(4);
+    await ended(subject);
+    return consultationWorkflowId(id);
   },
   'change-completed-and-reviewed': () => changed('completed', 'completed'),
   'change-rolled-back-and-reviewed': async () => {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { workflowTraces } from '../../adapters/temporal/traces';
 import { workflowOptions } from '../../apps/worker/temporal-worker';
 import { installTemporalSdk } from '../../apps/temporal-sdk';
 import { recordedHistory } from '../support/history';
@@ -21,6 +22,7 @@ describe('recorded histories', () => {
     const results = Worker.runReplayHistories(
       {
         ...workflowOptions(),
+        sinks: workflowTraces,
         dataConverter: { failureConverterPath: require.resolve('../../adapters/temporal/failure-converter') },
       },
       histories,
@@ -32,7 +34,7 @@ describe('recorded histories', () => {
     expect(errors.get(`poa-request/${name}`)).toBeNull();
   });
 
-  it('cover the paths that requests, incidents, proposals and changes can take', () => {
+  it('cover the paths that requests, incidents, consultations, proposals and changes can take', () => {
     expect(NAMES.map((name) => name.replace('.pb', ''))).toEqual(
       expect.arrayContaining([
         ...['low-issued', 'denied', 'medium-issued', 'high-issued-by-signal', 'high-collected-at-once'],
@@ -40,6 +42,7 @@ describe('recorded histories', () => {
         ...['approved-and-expired', 'bare-signal-then-cancelled', 'store-down-for-a-while'],
         ...['reminded-and-expired', 'policy-moved', 'noise-then-rejected'],
         ...['incident-climbed-and-reviewed', 'incident-by-audit-contained', 'digest', 'retention'],
+        ...['incident-noise-then-reviewed', 'consultation-noise-then-answered', 'consultation-unanswered'],
         ...['proposal-approved', 'proposal-climbed-and-rejected'],
         ...['change-completed-and-reviewed', 'change-rolled-back-and-reviewed'],
       ]),
