@@ -9,18 +9,23 @@ const MOST_TRIES = 5;
 
 type Step = (input: never) => Promise<unknown>;
 
+/** As `describe` where this machine can have the server; elsewhere nothing of the suite runs, and it says so. */
+export function describeSkippedTime(title: string, suite: () => void): void {
+  if (hasJava) {
+    describe(title, suite);
+    return;
+  }
+  process.stderr.write(`NOT RUN: ${title}: there is no Java with Maven here\n`);
+  it.skip(`${title}: there is no Java with Maven here`, suite);
+}
+
 /** A Temporal whose clock skips to whatever is next while a test sleeps, and workers of ours on it. */
 export class SkippedTime {
   private readonly workers: { readonly worker: Worker; readonly running: Promise<void> }[] = [];
 
   private constructor(private readonly environment: TestWorkflowEnvironment) {}
 
-  /** Undefined where this machine cannot have the server; that is said, and nothing runs. */
-  static async start(): Promise<SkippedTime | undefined> {
-    if (!(await hasJava())) {
-      process.stderr.write('NOT RUN: what skips time: there is no Java with Maven here\n');
-      return undefined;
-    }
+  static async start(): Promise<SkippedTime> {
     const { DefaultLogger, Runtime } = await import('@temporalio/worker');
     Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
     const environment = await started();

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,15 +9,9 @@ const run = promisify(execFile);
 const VERSION = '1.31.0';
 
 /** Whether this machine can have the server that skips time: it is a Java program, and Maven brings it. */
-export async function hasJava(): Promise<boolean> {
-  try {
-    await run('java', ['-version']);
-    await run('mvn', ['-version']);
-    return true;
-  } catch {
-    return false;
-  }
-}
+export const hasJava = ['java', 'mvn'].every(
+  (program) => spawnSync(program, ['-version'], { stdio: 'ignore' }).status === 0,
+);
 
 /**
  * The start script of Temporal's test server, which skips time: ATB_TEMPORAL_TEST_SERVER, or the cache, or Maven with

@@ -3,7 +3,7 @@ import type { Proposed } from '../../domain/proposal';
 import { CAB, TASK_QUEUE } from '../../workflows/contract';
 import { anRfc } from '../support/change';
 import { SignedOffSteps } from '../support/signed-off-steps';
-import { SkippedTime } from '../support/skipped-time';
+import { describeSkippedTime, SkippedTime } from '../support/skipped-time';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -13,26 +13,15 @@ const BOTH = [
 ] as const;
 const ON_CALL = ['carol', 'on_call', 'on_call'] as const;
 
-describe('changes, with the weeks skipped (operating model §7)', () => {
-  let steps: SignedOffSteps | undefined;
+describeSkippedTime('changes, with the weeks skipped (operating model §7)', () => {
+  let steps: SignedOffSteps;
   let number = 0;
 
   beforeAll(async () => {
-    const time = await SkippedTime.start();
-    if (time) steps = await SignedOffSteps.open(time);
+    steps = await SignedOffSteps.open(await SkippedTime.start());
   }, 240_000);
 
-  afterAll(() => steps?.close());
-
-  const the = (): SignedOffSteps => {
-    if (!steps) throw new Error('there is no server');
-    return steps;
-  };
-  const it = (name: string, work: () => Promise<void>): void => {
-    test(name, async () => {
-      if (steps) await work();
-    });
-  };
+  afterAll(() => steps.close());
 
   /** Its window is from so many hours from now on, for so many. */
   async function aChange(
@@ -41,7 +30,7 @@ describe('changes, with the weeks skipped (operating model §7)', () => {
     content: JsonObject = {},
     kind: 'change' | 'emergency_change' = 'change',
   ): Promise<Proposed> {
-    const from = (await the().time.now()).getTime() + fromHours * HOUR;
+    const from = (await steps.time.now()).getTime() + fromHours * HOUR;
     const at = (moment: number) => new Date(moment).toISOString();
     const window = { from: at(from), until: at(from + forHours * HOUR) };
     return { kind, name: `upgrade-${(number += 1)}`, content: anRfc({ window, ...content }) };
@@ -49,13 +38,13 @@ describe('changes, with the weeks skipped (operating model §7)', () => {
 
   /** The next moment at which policy's clock shows the hour of the CAB. */
   async function nextCab(): Promise<Date> {
-    const { weekday, hour, minute, timeZone } = (await the().ports.policy.changePlan()).cab;
+    const { weekday, hour, minute, timeZone } = (await steps.ports.policy.changePlan()).cab;
     const clock = new Intl.DateTimeFormat('en-GB', {
       ...{ timeZone, weekday: 'long', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
     });
     const two = (number: number) => String(number).padStart(2, '0');
     const hourly = (moment: number) => clock.format(moment).endsWith(`:${two(minute)}`);
-    let moment = Math.ceil((await the().time.now()).getTime() / 60_000) * 60_000;
+    let moment = Math.ceil((await steps.time.now()).getTime() / 60_000) * 60_000;
     while (clock.format(moment).toLowerCase() !== `${weekday} ${two(hour)}:${two(minute)}`) {
       moment += hourly(moment) ? HOUR : 60_000;
     }
@@ -64,95 +53,91 @@ describe('changes, with the weeks skipped (operating model §7)', () => {
 
   /** Skips to the next CAB and holds it, as its schedule would; answers its agenda, or null where nobody was told one. */
   async function cab(): Promise<string | null> {
-    await the().time.until(await nextCab());
-    const before = the().told.length;
+    await steps.time.until(await nextCab());
+    const before = steps.told.length;
     const options = { taskQueue: TASK_QUEUE, workflowId: `cab-${(number += 1)}` };
-    await the().time.client.workflow.execute(CAB, options);
-    const told = the()
-      .told.slice(before)
-      .filter(({ kind }) => kind === 'cab');
-    const { teams } = await the().ports.policy.changePlan();
+    await steps.time.client.workflow.execute(CAB, options);
+    const told = steps.told.slice(before).filter(({ kind }) => kind === 'cab');
+    const { teams } = await steps.ports.policy.changePlan();
     expect(told.map(({ roles: [team] }) => team)).toEqual(told.length === 0 ? [] : teams);
     return told[0]?.text ?? null;
   }
 
-  const types = async (id: string) => (await the().events(id)).map(({ type }) => type);
+  const types = async (id: string) => (await steps.events(id)).map(({ type }) => type);
   const refused = (code: string): unknown => expect.objectContaining({ done: false, code });
   const done = expect.objectContaining({ done: true }) as unknown;
 
   it('waits for the CAB of its week, and what is proposed an hour after that for the next', async () => {
     const first = await aChange(0, 14 * 24);
-    const one = await the().signedOff(first, BOTH);
-    expect(await the().run(one, first)).toEqual(refused('change_not_on_agenda'));
+    const one = await steps.signedOff(first, BOTH);
+    expect(await steps.run(one, first)).toEqual(refused('change_not_on_agenda'));
     const week = await cab();
     expect(week).toContain(one);
-    await the().time.sleep(HOUR);
+    await steps.time.sleep(HOUR);
     const second = await aChange(0, 14 * 24);
-    const two = await the().signedOff(second, BOTH);
-    expect(await the().run(two, second)).toEqual(refused('change_not_on_agenda'));
-    expect(await the().run(one, first)).toEqual(done);
-    expect(await the().change(one).result()).toMatchObject({ state: 'completed', percent: 100 });
+    const two = await steps.signedOff(second, BOTH);
+    expect(await steps.run(two, second)).toEqual(refused('change_not_on_agenda'));
+    expect(await steps.run(one, first)).toEqual(done);
+    expect(await steps.change(one).result()).toMatchObject({ state: 'completed', percent: 100 });
 
     const next = await cab();
     expect(next).toContain(two);
     expect(next).not.toContain(one);
-    expect(await the().run(two, second)).toEqual(done);
-    expect(await the().change(two).result()).toMatchObject({ state: 'completed' });
+    expect(await steps.run(two, second)).toEqual(done);
+    expect(await steps.change(two).result()).toMatchObject({ state: 'completed' });
     expect(await cab()).toBeNull();
-    const [on] = (await the().events(two)).filter(({ type }) => type === 'change_on_agenda');
+    const [on] = (await steps.events(two)).filter(({ type }) => type === 'change_on_agenda');
     expect(Date.parse(on?.data.cab as string)).toBeGreaterThan(Date.now() + 7 * DAY);
   });
 
   it('stands on each agenda while somebody has yet to sign, and on none once its time to be signed is over', async () => {
     const change = await aChange(24, 14 * 24);
-    const id = await the().signedOff(change, [BOTH[0]]);
+    const id = await steps.signedOff(change, [BOTH[0]]);
     for (let week = 0; week < 2; week++) {
       expect(await cab()).toContain(`signed: security (security_lead); missing: platform_ops`);
     }
     expect(await cab()).toBeNull();
-    expect(await the().standing(id)).toMatchObject({ state: 'expired', reasons: ['not_signed_off_in_time'] });
+    expect(await steps.standing(id)).toMatchObject({ state: 'expired', reasons: ['not_signed_off_in_time'] });
     expect((await types(id)).filter((type) => type === 'change_on_agenda')).toHaveLength(1);
   });
 
   it('is signed off before its window ends, or not at all', async () => {
     const over = await aChange(-3, 2);
-    expect(await the().propose(over)).toEqual(refused('change_outside_window'));
+    expect(await steps.propose(over)).toEqual(refused('change_outside_window'));
     const change = await aChange(0, 5);
-    const id = await the().signedOff(change, [BOTH[0]]);
-    await the().time.sleep(5 * HOUR + 60_000);
-    expect(await the().standing(id)).toMatchObject({ state: 'expired' });
-    await expect(the().signOff(id, change, BOTH[1])).rejects.toThrow('not found');
-    expect(await the().run(id, change)).toEqual(refused('change_not_signed_off'));
+    const id = await steps.signedOff(change, [BOTH[0]]);
+    await steps.time.sleep(5 * HOUR + 60_000);
+    expect(await steps.standing(id)).toMatchObject({ state: 'expired' });
+    await expect(steps.signOff(id, change, BOTH[1])).rejects.toThrow('not found');
+    expect(await steps.run(id, change)).toEqual(refused('change_not_signed_off'));
   });
 
   it('waits for its window, runs in it, and is refused after it', async () => {
     const change = await aChange(9 * 24, 2);
     const late = await aChange(9 * 24, 2);
-    const [id, tooLate] = [await the().signedOff(change, BOTH), await the().signedOff(late, BOTH)];
+    const [id, tooLate] = [await steps.signedOff(change, BOTH), await steps.signedOff(late, BOTH)];
     await cab();
-    expect(await the().run(id, change)).toEqual(refused('change_outside_window'));
+    expect(await steps.run(id, change)).toEqual(refused('change_outside_window'));
     const { from } = change.content.window as { from: string };
-    await the().time.until(new Date(Date.parse(from) - 60_000));
-    expect(await the().run(id, change)).toEqual(refused('change_outside_window'));
-    await the().time.until(new Date(Date.parse(from)));
-    expect(await the().run(id, change)).toEqual(done);
-    expect(await the().change(id).result()).toMatchObject({ state: 'completed' });
-    await the().time.sleep(2 * HOUR);
-    expect(await the().run(tooLate, late)).toEqual(refused('change_outside_window'));
-    expect(await the().standing(tooLate)).toMatchObject({ state: 'approved' });
+    await steps.time.until(new Date(Date.parse(from) - 60_000));
+    expect(await steps.run(id, change)).toEqual(refused('change_outside_window'));
+    await steps.time.until(new Date(Date.parse(from)));
+    expect(await steps.run(id, change)).toEqual(done);
+    expect(await steps.change(id).result()).toMatchObject({ state: 'completed' });
+    await steps.time.sleep(2 * HOUR);
+    expect(await steps.run(tooLate, late)).toEqual(refused('change_outside_window'));
+    expect(await steps.standing(tooLate)).toMatchObject({ state: 'approved' });
 
     // The next CAB ends it, and tells so once; after that nobody hears of it.
-    const before = the().told.length;
+    const before = steps.told.length;
     expect(await cab()).toBeNull();
     expect(await cab()).toBeNull();
-    const told = the()
-      .told.slice(before)
-      .filter(({ requestId }) => requestId === tooLate);
+    const told = steps.told.slice(before).filter(({ requestId }) => requestId === tooLate);
     expect(told.map(({ text }) => text)).toEqual([expect.stringContaining('was not run in its window')]);
-    expect((await the().events(tooLate)).at(-1)).toMatchObject({
+    expect((await steps.events(tooLate)).at(-1)).toMatchObject({
       ...{ type: 'change_ended', data: { state: 'not_run', percent: 0 } },
     });
-    expect(await the().run(tooLate, late)).toEqual(refused('change_finished'));
+    expect(await steps.run(tooLate, late)).toEqual(refused('change_finished'));
   });
 
   it('is rolled back where its window ends while a step soaks', async () => {
@@ -161,74 +146,74 @@ describe('changes, with the weeks skipped (operating model §7)', () => {
       { percent: 100, soak_seconds: 0 },
     ];
     const change = await aChange(0, 2, { canary }, 'emergency_change');
-    const id = await the().signedOff(change, [ON_CALL, ...BOTH]);
-    await the().platform.reset();
-    expect(await the().run(id, change)).toEqual(done);
-    await the().time.sleep(4 * HOUR);
-    expect(await the().changeStatus(id)).toMatchObject({
+    const id = await steps.signedOff(change, [ON_CALL, ...BOTH]);
+    await steps.platform.reset();
+    expect(await steps.run(id, change)).toEqual(done);
+    await steps.time.sleep(4 * HOUR);
+    expect(await steps.changeStatus(id)).toMatchObject({
       ...{ state: 'rolled_back', reasons: ['change_window_closed'], percent: 0 },
     });
-    const commands = await the().platform.done();
+    const commands = await steps.platform.done();
     expect(commands).toContain('restore 1.3.9 0');
     expect(commands).not.toContain('begin 1.4.0 100');
-    expect(await the().review(id, change)).toEqual(done);
+    expect(await steps.review(id, change)).toEqual(done);
   });
 
   it('is neither aborted nor run on by signals, which are recorded, and after a while not heard (attack 40)', async () => {
     const canary = [{ percent: 100, soak_seconds: 3_600 }];
     const change = await aChange(0, 2, { canary }, 'emergency_change');
-    const id = await the().signedOff(change, [ON_CALL, ...BOTH]);
-    expect(await the().run(id, change)).toEqual(done);
-    for (const name of ['abort', 'review']) await the().change(id).signal(name, 'by me');
+    const id = await steps.signedOff(change, [ON_CALL, ...BOTH]);
+    expect(await steps.run(id, change)).toEqual(done);
+    for (const name of ['abort', 'review']) await steps.change(id).signal(name, 'by me');
     const signals = Array.from({ length: 1_100 }, (_, n) => `noise-${n}`);
     for (let from = 0; from < signals.length; from += 100) {
       await Promise.all(
-        signals.slice(from, from + 100).map((name) => the().change(id).signal(name, 'by me')),
+        signals.slice(from, from + 100).map((name) => steps.change(id).signal(name, 'by me')),
       );
     }
-    await the().time.sleep(HOUR);
-    await the().time.sleep(60_000);
-    expect(await the().changeStatus(id)).toMatchObject({ state: 'completed', reviewedBy: null });
-    const rejected = (await the().events(id)).filter(({ type }) => type === 'change_signal_rejected');
+    await steps.time.sleep(HOUR);
+    await steps.time.sleep(60_000);
+    expect(await steps.changeStatus(id)).toMatchObject({ state: 'completed', reviewedBy: null });
+    const rejected = (await steps.events(id)).filter(({ type }) => type === 'change_signal_rejected');
     expect(rejected.slice(0, 2).map(({ data }) => data.signal)).toEqual(['abort', 'review']);
     // Twenty each, then at each doubling, and the thousandth.
     expect(rejected).toHaveLength(26);
-    expect(await the().review(id, change)).toEqual(done);
+    expect(await steps.review(id, change)).toEqual(done);
   });
 
   it('of an emergency runs without a CAB, and is asked to be reviewed again and again until it is', async () => {
     const change = await aChange(0, 2, {}, 'emergency_change');
-    const id = await the().signedOff(change, [ON_CALL, ...BOTH]);
-    const begun = (await the().time.now()).getTime();
-    expect(await the().run(id, change)).toEqual(done);
-    await the().time.sleep(60_000);
-    expect(await the().changeStatus(id)).toMatchObject({ state: 'completed', reviewedBy: null });
-    const { reviewSeconds, reviewRoles } = await the().ports.policy.changePlan();
-    const wanted = () => the().told.filter(({ text }) => text.includes(`atb change review ${id}`));
+    const id = await steps.signedOff(change, [ON_CALL, ...BOTH]);
+    const begun = (await steps.time.now()).getTime();
+    expect(await steps.run(id, change)).toEqual(done);
+    await steps.time.sleep(60_000);
+    expect(await steps.changeStatus(id)).toMatchObject({ state: 'completed', reviewedBy: null });
+    const { reviewSeconds, reviewRoles } = await steps.ports.policy.changePlan();
+    const wanted = () => steps.told.filter(({ text }) => text.includes(`atb change review ${id}`));
     for (const count of [1, 2, 3]) {
-      await the().time.until(new Date(begun + count * reviewSeconds * 1000));
+      await steps.time.until(new Date(begun + count * reviewSeconds * 1000));
       expect(wanted()).toHaveLength(count - 1);
-      await the().time.sleep(5 * 60_000);
+      await steps.time.sleep(5 * 60_000);
       expect(wanted()).toHaveLength(count);
     }
     expect(wanted().map(({ roles }) => roles)).toEqual([reviewRoles, reviewRoles, reviewRoles]);
     expect(await cab()).toContain(`${id}: an emergency that waits for its review`);
-    expect(await the().review(id, change)).toEqual(done);
-    expect(await the().change(id).result()).toMatchObject({ reviewUntil: null });
+    expect(await steps.review(id, change)).toEqual(done);
+    expect(await steps.change(id).result()).toMatchObject({ reviewUntil: null });
     const reminded = wanted().length;
     expect(await cab()).toBeNull();
-    await the().time.sleep(3 * reviewSeconds * 1000);
+    await steps.time.sleep(3 * reviewSeconds * 1000);
     expect(wanted()).toHaveLength(reminded);
   });
 
   it('stands on the agenda, however many nobody ran or signed in their windows before it', async () => {
     const forsaken: string[] = [];
-    for (let n = 0; n < 201; n++) forsaken.push(await the().forsake(await aChange(0, 1)));
-    await the().time.sleep(2 * HOUR);
+    for (let n = 0; n < 201; n++) forsaken.push(await steps.forsake(await aChange(0, 1)));
+    await steps.time.sleep(2 * HOUR);
     const change = await aChange(0, 14 * 24);
-    const id = await the().signedOff(change, BOTH);
+    const id = await steps.signedOff(change, BOTH);
     expect(await cab()).toContain(id);
-    expect(await the().run(id, change)).toEqual(done);
+    expect(await steps.run(id, change)).toEqual(done);
     const [oldest = '', newest = ''] = [forsaken[0], forsaken.at(-1)];
     for (const one of [oldest, newest]) expect((await types(one)).at(-1)).toBe('change_ended');
   });

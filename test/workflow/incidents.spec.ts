@@ -21,7 +21,7 @@ import type { ConsultationWorkflow, IncidentWorkflow } from '../../workflows/con
 import raci from '../../policy/data/raci.json';
 import { incidentWord, openingWord } from '../support/incident-word';
 import type { Speaker } from '../support/incident-word';
-import { SkippedTime } from '../support/skipped-time';
+import { describeSkippedTime, SkippedTime } from '../support/skipped-time';
 import { WorkerSteps } from '../support/worker-steps';
 
 const SPIKE = 'ATBSecurityPolicyDenialSpike';
@@ -33,8 +33,8 @@ function minutesOf(seconds: number): string {
   return seconds % 60 <= LATE_SECONDS ? String(Math.floor(seconds / 60)) : `${seconds} seconds`;
 }
 
-describe('an incident, with time skipped (operating model §5)', () => {
-  let time: SkippedTime | undefined;
+describeSkippedTime('an incident, with time skipped (operating model §5)', () => {
+  let time: SkippedTime;
   let steps: WorkerSteps;
   let number = 0;
   const open: {
@@ -46,7 +46,6 @@ describe('an incident, with time skipped (operating model §5)', () => {
 
   beforeAll(async () => {
     time = await SkippedTime.start();
-    if (!time) return;
     steps = await WorkerSteps.open();
     const activities = createIncidentActivities({
       ...steps.ports,
@@ -73,33 +72,22 @@ describe('an incident, with time skipped (operating model §5)', () => {
   }, 240_000);
 
   afterAll(async () => {
-    if (!time) return;
     await time.stop();
     await steps.close();
   });
 
-  const the = (): SkippedTime => {
-    if (!time) throw new Error('there is no server');
-    return time;
-  };
-  const it = (name: string, work: () => Promise<void>): void => {
-    test(name, async () => {
-      if (time) await work();
-    });
-  };
-
   async function speaker(name: string, role: string): Promise<Speaker> {
-    return { ...(await credential(name)), role, at: await the().now() };
+    return { ...(await credential(name)), role, at: await time.now() };
   }
 
   /** An SVID of that moment. */
   async function credential(name: string) {
-    const notAfter = new Date((await the().now()).getTime() + 3_600_000);
+    const notAfter = new Date((await time.now()).getTime() + 3_600_000);
     return steps.newCredential(`spiffe://corp.example/${name}`, { notAfter });
   }
 
   async function alert(kind = SPIKE, by = 'alertmanager'): Promise<IncidentReport> {
-    steps.now = await the().now();
+    steps.now = await time.now();
     const { chain } = await credential(by);
     return {
       matter: { kind, cause: `group ${(number += 1)}`, severity: null },
@@ -109,7 +97,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
 
   async function report({ matter, reporter }: IncidentReport, ...sightings: readonly string[]) {
     const id = incidentId(matter);
-    const handle = await the().client.workflow.signalWithStart<
+    const handle = await time.client.workflow.signalWithStart<
       IncidentWorkflow,
       [{ sightings: readonly string[] }]
     >(INCIDENT, {
@@ -151,7 +139,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
   it('P1 climbs to the CISO rung by rung, and goes on until somebody acknowledges', async () => {
     const incident = await report(await alert(), 'a');
     expect(incident.answer).toMatchObject({ done: true, status: { severity: 'P1', state: 'open' } });
-    await the().sleep('61 minutes');
+    await time.sleep('61 minutes');
     expect(told.get(incident.id)).toEqual([
       'rung 0 after 0',
       'rung 1 after 15',
@@ -174,7 +162,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
       done: true,
       status: { state: 'acknowledged' },
     });
-    await the().sleep('3 hours');
+    await time.sleep('3 hours');
     expect(told.get(incident.id)).toHaveLength(5);
   });
 
@@ -185,7 +173,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
       return report({ matter, reporter: { source: 'hand', statement } }, statement);
     };
     const [second, third, fourth] = [await byHand('P2'), await byHand('P3'), await byHand('P4')];
-    await the().sleep('9 hours');
+    await time.sleep('9 hours');
     expect(told.get(second.id)?.slice(0, 3)).toEqual([
       'rung 0 after 0',
       'rung 1 after 60',
@@ -238,7 +226,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
     async function asked(incident: { id: string; status(): Promise<IncidentStatus> }) {
       const { id: subject, kind, openedAt } = await incident.status();
       const id = consultationId({ flow: 'incident', subject, kind, openedAt });
-      const handle = the().client.workflow.getHandle<ConsultationWorkflow>(consultationWorkflowId(id));
+      const handle = time.client.workflow.getHandle<ConsultationWorkflow>(consultationWorkflowId(id));
       const status = () => handle.query(consultationQuery);
       for (const deadline = Date.now() + 20_000; ;) {
         const now = await status().catch(() => undefined);
@@ -251,7 +239,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
         const statement = await signSignOff(...(await signer(name)), {
           ...{ on: id, dig: consultationDigest(id, askedAt), step: 'answer', verdict: 'approve', role },
           ...{ reason: 'the broker is sound', jti: randomBytes(16).toString('base64url') },
-          iat: Math.floor((await the().now()).getTime() / 1000),
+          iat: Math.floor((await time.now()).getTime() / 1000),
           ...changes,
         });
         return handle.executeUpdate(consultationAnswerUpdate, { args: [{ statement }] });
@@ -282,7 +270,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
         done: true,
         status: { state: 'asking', answers: [{ team: 'Broker-Team', verdict: 'approve' }] },
       });
-      await the().sleep(`${raci.incident_response.answer_seconds + 1} seconds`);
+      await time.sleep(`${raci.incident_response.answer_seconds + 1} seconds`);
       expect(await consultation.status()).toMatchObject({ state: 'over', unanswered: ['AgentAuth-Team'] });
       const events = await eventsOf(consultation.id);
       expect(events.map(({ type }) => type)).toEqual([
@@ -341,7 +329,7 @@ describe('an incident, with time skipped (operating model §5)', () => {
     const [followUp = ''] = told1.status.openFollowUps;
     await incident.say('person/carol', 'security', 'resolve');
     expect(await incident.say('person/dave', 'security_lead', 'review')).toEqual(refused('incident_not_due'));
-    await the().sleep('11 days');
+    await time.sleep('11 days');
     expect(told.get(incident.id)?.filter((what) => what.startsWith('review'))).toEqual([
       `review 0 after ${5 * DAY}`,
       `review 1 after ${10 * DAY}`,

@@ -1,7 +1,7 @@
 import { createActivities, createConsultationActivities } from '../../activities';
 import type { RequestStatus } from '../../domain/request-status';
 import { POA_REQUEST, poaRequestWorkflowId, TASK_QUEUE } from '../../workflows/contract';
-import { SkippedTime } from '../support/skipped-time';
+import { describeSkippedTime, SkippedTime } from '../support/skipped-time';
 import { ORDER, PAYMENT, ROTATION, WorkerSteps } from '../support/worker-steps';
 import type { Asking } from '../support/worker-steps';
 
@@ -22,9 +22,8 @@ class Ladders {
     readonly steps: WorkerSteps,
   ) {}
 
-  static async open(change?: Parameters<typeof WorkerSteps.open>[0]): Promise<Ladders | undefined> {
+  static async open(change?: Parameters<typeof WorkerSteps.open>[0]): Promise<Ladders> {
     const time = await SkippedTime.start();
-    if (!time) return undefined;
     const ladders = new Ladders(time, await WorkerSteps.open(change));
     const { ports } = ladders.steps;
     const steps = { ...createActivities(ports), ...createConsultationActivities(ports) };
@@ -84,8 +83,8 @@ const ladder = (response: number, rungs: number): Moment[] => [
   { after: response * (rungs + 1), what: 'expired' },
 ];
 
-describe('every ladder, to its end, with time skipped (operating model §5)', () => {
-  let ladders: Ladders | undefined;
+describeSkippedTime('every ladder, to its end, with time skipped (operating model §5)', () => {
+  let ladders: Ladders;
 
   beforeAll(async () => {
     ladders = await Ladders.open((data) => {
@@ -95,7 +94,7 @@ describe('every ladder, to its end, with time skipped (operating model §5)', ()
     });
   }, 240_000);
 
-  afterAll(() => ladders?.close());
+  afterAll(() => ladders.close());
 
   it.each<[string, Asking, number, number]>([
     ['P1: 15 minutes, on-call, security lead, CISO', ROTATION, 15 * MINUTE, 3],
@@ -105,7 +104,6 @@ describe('every ladder, to its end, with time skipped (operating model §5)', ()
   ])(
     '%s: each rung once, to the second, with a reminder half-way; then it expires',
     async (_, asking, response, rungs) => {
-      if (!ladders) return;
       const [status, moments] = await ladders.run(asking);
       expect(status).toMatchObject({ state: 'expired', reasons: ['not_approved_in_time'] });
       expect(moments).toEqual(ladder(response, rungs));
