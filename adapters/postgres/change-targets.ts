@@ -1,8 +1,8 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import type { ChangeTargets } from '../../domain/ports';
 import { openPool } from './pool';
 import { rowsOf } from './rows';
-import { unavailable } from './unavailable';
+import { underLock } from './transaction';
 
 const POOL = { size: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
 
@@ -38,19 +38,9 @@ export class PostgresChangeTargets implements ChangeTargets {
   }
 
   async take(id: string, targets: readonly string[]): Promise<string | null> {
-    const client = await this.pool.connect().catch((cause: unknown) => {
-      throw unavailable(cause);
-    });
-    let broken: Error | undefined;
-    try {
-      return await inLine(client, id, targets);
-    } catch (error) {
-      broken = error as Error;
-      throw unavailable(error);
-    } finally {
-      // A transaction under way ends with its connection.
-      client.release(broken);
-    }
+    await underLock(this.pool, LINE_LOCK, 'stand-in-line', STAND, [id, targets]);
+    const [ahead] = await rowsOf<Other>(this.pool, 'change-ahead', AHEAD, [id]);
+    return ahead?.change_id ?? null;
   }
 
   async takenBy(targets: readonly string[], other: string): Promise<string | null> {
@@ -61,13 +51,4 @@ export class PostgresChangeTargets implements ChangeTargets {
   async end(): Promise<void> {
     await this.pool.end();
   }
-}
-
-async function inLine(client: PoolClient, id: string, targets: readonly string[]): Promise<string | null> {
-  await client.query('begin');
-  await client.query('select pg_advisory_xact_lock($1)', [LINE_LOCK]);
-  await client.query(STAND, [id, targets]);
-  await client.query('commit');
-  const { rows } = await client.query<Other>(AHEAD, [id]);
-  return rows[0]?.change_id ?? null;
 }

@@ -1,11 +1,11 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import type { Json, JsonObject } from '../../domain/json';
 import { watchedEventOf } from '../../domain/incident-watch';
 import type { WatchedEvent } from '../../domain/incident-watch';
 import { placedSize } from './audit-leaves';
 import { openPool } from './pool';
 import { rowsOf } from './rows';
-import { unavailable } from './unavailable';
+import { inTransaction } from './transaction';
 
 const POOL = { size: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 10_000 } as const;
 // So many events are looked at in one statement, and so many of them are wanted at the most: little to keep in memory.
@@ -43,7 +43,7 @@ export class PostgresIncidentWatch {
     work: (events: readonly WatchedEvent[], kept: Json) => Promise<JsonObject>,
   ): Promise<boolean> {
     const size = await placedSize(this.pool);
-    return this.inTransaction(async (client) => {
+    return inTransaction(this.pool, async (client) => {
       const [taken] = (await client.query<{ next_index: string; windows: Json }>(TAKE)).rows;
       if (!taken) return false;
       const from = Number(taken.next_index);
@@ -51,10 +51,12 @@ export class PostgresIncidentWatch {
       if (from >= to) return false;
       const { rows } = await client.query<{ leaf_index: string; leaf: string }>(READ, [from, to, types]);
       const next = rows.length < TAKEN_AT_ONCE ? to : Number(rows.at(-1)?.leaf_index) + 1;
-      const kept = await work(
-        rows.map(({ leaf }) => watchedEventOf(leaf)),
-        taken.windows,
-      );
+      const events = rows.map(({ leaf }) => watchedEventOf(leaf));
+      const kept = await work(events, taken.windows).catch(async (error: unknown) => {
+        // Whoever looks next is not to find it taken still.
+        await client.query('rollback');
+        throw error;
+      });
       await client.query('update incident_watch set next_index = $1, windows = $2', [
         next,
         JSON.stringify(kept),
@@ -78,26 +80,5 @@ export class PostgresIncidentWatch {
 
   async end(): Promise<void> {
     await this.pool.end();
-  }
-
-  private async inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.pool.connect().catch((cause: unknown) => {
-      throw unavailable(cause);
-    });
-    let broken: Error | undefined;
-    try {
-      await client.query('begin');
-      const done = await work(client);
-      await client.query('commit');
-      return done;
-    } catch (error) {
-      await client.query('rollback').catch((lost: unknown) => {
-        broken = lost instanceof Error ? lost : new Error(String(lost));
-      });
-      throw error;
-    } finally {
-      // A connection that could not be undone is not used again: what it holds is let go of with it.
-      client.release(broken);
-    }
   }
 }

@@ -1,5 +1,4 @@
 import type { Pool } from 'pg';
-import type { QueryResultRow } from 'pg';
 import type { AuditEvent, StoredAuditEvent } from '../../domain/audit-event';
 import type { Leaf } from '../../domain/audit-leaf';
 import { WORK_EVENT_TYPES } from '../../domain/digest-plan';
@@ -30,8 +29,8 @@ import { AuditAppender } from './audit-appender';
 import { eventWhere } from './event-where';
 import { openPool } from './pool';
 import { rowsOf } from './rows';
+import { underLock } from './transaction';
 import { unavailable } from './unavailable';
-import { statement } from '../tracing/database';
 
 // Above this a caller is told that the store is out of reach; steps have seven seconds.
 const POOL = { size: 16, connectTimeoutMs: 2_000, statementTimeoutMs: 3_000 } as const;
@@ -228,7 +227,7 @@ export class PostgresLedger implements Ledger {
     const [row] =
       pendingUntil === null
         ? await rowsOf<Admitted>(this.pool, 'admit', ADMIT, [...parameters, proofs])
-        : await this.locked<Admitted>(PENDING_LOCK, 'admit-pending', ADMIT_PENDING, [
+        : await underLock<Admitted>(this.pool, PENDING_LOCK, 'admit-pending', ADMIT_PENDING, [
             ...parameters,
             ...[pendingUntil, caps.perAgent, caps.total],
             proofs,
@@ -538,45 +537,6 @@ export class PostgresLedger implements Ledger {
   async end(): Promise<void> {
     await this.appender.drained();
     await this.pool.end();
-  }
-
-  /** One statement under a lock: the lock is taken first, so that the statement sees what its last holder wrote. */
-  private locked<Row extends QueryResultRow>(
-    lock: number,
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]> {
-    return statement(name, () => this.underLock<Row>(lock, name, text, values));
-  }
-
-  private async underLock<Row extends QueryResultRow>(
-    lock: number,
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]> {
-    let broken: Error | undefined;
-    const client = await this.pool.connect().catch((cause: unknown) => {
-      throw unavailable(cause);
-    });
-    // Outside the pool nobody listens, and an 'error' that nobody hears ends the process; the query reports it too.
-    const heard = () => undefined;
-    client.on('error', heard);
-    try {
-      await client.query('begin');
-      await client.query('select pg_advisory_xact_lock($1)', [lock]);
-      const { rows } = await client.query<Row>({ name, text, values: [...values] });
-      await client.query('commit');
-      return rows;
-    } catch (cause) {
-      // Not given back: its transaction may still be open.
-      broken = cause instanceof Error ? cause : new Error(String(cause));
-      throw unavailable(cause);
-    } finally {
-      client.release(broken);
-      client.off('error', heard);
-    }
   }
 }
 
