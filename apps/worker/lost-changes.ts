@@ -10,6 +10,8 @@ import { isAtbError } from '../../domain/error';
 import { visible } from '../../domain/foreign-text';
 import { CHANGE, changeIdOf, changeStart, changeWorkflowId, TASK_QUEUE } from '../../workflows/contract';
 import type { ChangeWorkflow } from '../../workflows/contract';
+import { repeatedly } from './repeatedly';
+import type { Repeated } from './repeatedly';
 import { lossOf } from './workflow-loss';
 
 const LOOK_EVERY_MS = 15_000;
@@ -24,8 +26,7 @@ const MOST = 500;
  */
 export class LostChanges {
   private readonly log = new Logger(LostChanges.name);
-  private again: NodeJS.Timeout | undefined;
-  private looking: Promise<void> = Promise.resolve();
+  private looking: Repeated | undefined;
   private since = new Date(Date.now() - LOOK_BACK_MS);
 
   constructor(
@@ -36,22 +37,18 @@ export class LostChanges {
   ) {}
 
   start(): void {
-    this.again = setInterval(() => {
-      this.looking = this.looking.then(async () => {
-        try {
-          await this.look();
-        } catch (error) {
-          this.log.warn(`what became of changes under way is not known: ${String(error)}; looking again`);
-        }
-      });
-    }, LOOK_EVERY_MS);
-    this.again.unref();
+    this.looking = repeatedly(
+      { everyMs: LOOK_EVERY_MS },
+      () => this.look(),
+      (error) => {
+        this.log.warn(`what became of changes under way is not known: ${String(error)}; looking again`);
+      },
+    );
   }
 
   /** Resolves when nothing is under way any more. */
   async close(): Promise<void> {
-    clearInterval(this.again);
-    await this.looking;
+    await this.looking?.close();
   }
 
   private async look(): Promise<void> {

@@ -8,6 +8,8 @@ import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { listedExecutions } from '../../adapters/temporal/listed-workflows';
 import { POA_REQUEST, poaRequestWorkflowId } from '../../workflows/contract';
 import { resetsAmong } from './reset-requests';
+import { repeatedly } from './repeatedly';
+import type { Repeated } from './repeatedly';
 import { lossOf } from './workflow-loss';
 
 const LOOK_EVERY_MS = 60_000;
@@ -26,8 +28,7 @@ type Ports = Pick<ActivityPorts, 'ledger' | 'clock' | 'policy' | 'notifier'>;
  */
 export class LostRequests {
   private readonly log = new Logger(LostRequests.name);
-  private again: NodeJS.Timeout | undefined;
-  private looking: Promise<void> = Promise.resolve();
+  private looking: Repeated | undefined;
   private resetsSince = new Date(Date.now() - LOOK_BACK_MS);
 
   constructor(
@@ -38,22 +39,18 @@ export class LostRequests {
   ) {}
 
   start(): void {
-    this.again = setInterval(() => {
-      this.looking = this.looking.then(async () => {
-        try {
-          await this.look();
-        } catch (error) {
-          this.log.warn(`what became of open requests is not known: ${String(error)}; looking again`);
-        }
-      });
-    }, LOOK_EVERY_MS);
-    this.again.unref();
+    this.looking = repeatedly(
+      { everyMs: LOOK_EVERY_MS },
+      () => this.look(),
+      (error) => {
+        this.log.warn(`what became of open requests is not known: ${String(error)}; looking again`);
+      },
+    );
   }
 
   /** Resolves when nothing is under way any more. */
   async close(): Promise<void> {
-    clearInterval(this.again);
-    await this.looking;
+    await this.looking?.close();
   }
 
   /** Ends every request whose workflow is gone, and records what was reset; answers how many were ended. */

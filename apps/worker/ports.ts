@@ -32,6 +32,7 @@ import { withCandidate } from '../policy-candidate';
 import { openTickets } from '../tickets';
 import type { WorkerConfiguration } from './configuration';
 import { WorkerMetrics } from './metrics';
+import { repeatedly } from './repeatedly';
 import { openNotifications } from './notifications';
 
 const PURGE_MS = 3_600_000;
@@ -82,7 +83,15 @@ export async function openWorkerPorts(
       verifying: jwks.keys.map(({ kid }) => kid).filter((kid) => kid !== signer.kid),
     },
   });
-  const purge = purgeEvery(() => ledger.purgeProofs());
+  const proofs = new Logger('Proofs');
+  // Those that prove nothing any more are forgotten; what is left now is left for the next time.
+  const purging = repeatedly(
+    { everyMs: PURGE_MS },
+    () => ledger.purgeProofs(),
+    (error) => {
+      proofs.warn(`proofs that ran out are kept for now: ${String(error)}`);
+    },
+  );
   return {
     ...judging,
     ledger,
@@ -111,7 +120,7 @@ export async function openWorkerPorts(
     pendingCaps: { perAgent: configuration.pendingPerAgent, total: configuration.pendingTotal },
     signedRequestMaxAgeSeconds: configuration.signedRequestMaxAgeSeconds,
     async close() {
-      clearInterval(purge);
+      await purging.close();
       await notifications.close();
       record.close();
       trust.close();
@@ -125,15 +134,4 @@ export async function openWorkerPorts(
       await ledger.end();
     },
   };
-}
-
-/** Proofs that prove nothing any more are forgotten each hour; what is left now is left for the next time. */
-function purgeEvery(purge: () => Promise<number>): NodeJS.Timeout {
-  const log = new Logger('Proofs');
-  const once = () => {
-    purge().catch((error: unknown) => {
-      log.warn(`proofs that ran out are kept for now: ${String(error)}`);
-    });
-  };
-  return setInterval(once, PURGE_MS).unref();
 }
