@@ -16,6 +16,7 @@ import { parseSignerKey } from '../../adapters/audit-log/note-key';
 import { PostgresAuditLeaves } from '../../adapters/postgres/audit-leaves';
 import { atbIn } from '../support/atb';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const BOB = 'spiffe://corp.example/person/bob';
@@ -64,7 +65,7 @@ describe('the audit log of a whole stack', () => {
       const { exitCode, stdout } = await atb('audit', 'verify', '--json');
       return exitCode === 0 ? (JSON.parse(stdout) as { size: number }).size : 0;
     };
-    while ((await verified()) < recorded) await new Promise((resolve) => setTimeout(resolve, 200));
+    await eventually(verified, (size) => size >= recorded, 200);
 
     const copy = join(stack.directory, 'copy-of-the-log');
     cpSync(join(stack.directory, 'log'), copy, { recursive: true });

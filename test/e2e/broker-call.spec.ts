@@ -5,6 +5,7 @@ import { runAtb } from '../support/atb';
 import { Approver } from '../support/approver';
 import { HttpCaller } from '../support/http';
 import { freePortBase, TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let bob: Approver;
@@ -120,8 +121,11 @@ describe('atb call', () => {
     const read = async (path: string) =>
       (await call('finance-bot', ['erp', 'GET', path])).answer.body as Record<string, unknown>;
     const path = `/payments/${payment.payment_id}`;
-    for (let tries = 0; tries < 20 && (await read(path)).transfer !== 'reversed'; tries++);
-    expect(await read(path)).toMatchObject({ amount: 980, transfer: 'reversed' });
+    const paid = await eventually(
+      () => read(path),
+      ({ transfer }) => transfer === 'reversed',
+    );
+    expect(paid).toMatchObject({ amount: 980, transfer: 'reversed' });
     expect(await read('/vendors/V-3')).toMatchObject({ paid: 0 });
     expect(await read('/invoices/INV-4711')).toMatchObject({ state: 'open' });
     expect(await stack.auditTypes(id)).toEqual([

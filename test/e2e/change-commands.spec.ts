@@ -3,6 +3,7 @@ import { atbIn } from '../support/atb';
 import { anRfc, Platform } from '../support/change';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let platform: Platform;
@@ -33,14 +34,11 @@ const as = (name: string, ...more: string[]) => [
   ...more,
 ];
 
-async function shows(id: string, text: RegExp): Promise<string> {
-  for (let tries = 0; ; tries++) {
-    const { out } = await atb('change', 'show', id, '--as', 'person/grace');
-    if (text.test(out)) return out;
-    if (tries === 100) throw new Error(out);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const shows = (id: string, text: RegExp) =>
+  eventually(
+    async () => (await atb('change', 'show', id, '--as', 'person/grace')).out,
+    (out) => text.test(out),
+  );
 
 async function signedOff(name: string, rfc: object): Promise<string> {
   const file = platform.path('rfc.json');

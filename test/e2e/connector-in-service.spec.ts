@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
-import { atbIn } from '../support/atb';
 import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 import { eventually } from '../support/eventually';
+import { contactCall } from '../support/contact-call';
 
 let stack: TestStack;
 let grace: Signer;
@@ -26,23 +26,7 @@ beforeAll(async () => {
 
 afterAll(() => stack.stop());
 
-/** Reads a contact by way of the broker; answers the code of the refusal, or `called`. */
-async function call(): Promise<string> {
-  const ground = [
-    '--jurisdiction',
-    'EU',
-    '--accountable',
-    'employee:emp-100',
-    '--basis',
-    'LI',
-    '--ref',
-    'LI-1',
-  ];
-  const argv = ['call', 'crm', 'GET', '/contacts/C-42', '--as', 'agent/crm-assistant', ...ground, '--json'];
-  const { exit, out } = await atbIn(stack.directory, argv);
-  const { code } = JSON.parse(out) as { code?: string };
-  return exit === 0 ? 'called' : (code ?? `exit ${exit}`);
-}
+const call = () => contactCall(stack.directory);
 
 async function becomes(expected: string): Promise<void> {
   await eventually(call, (answer) => answer === expected);

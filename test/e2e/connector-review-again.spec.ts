@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually';
 import { changedPolicy } from '../support/policy';
 import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
+import { contactCall } from '../support/contact-call';
 
 // A year and a month of notice in seconds, by data.
 const VALID_SECONDS = 40;
@@ -37,22 +38,7 @@ async function signedOff(proposed: Proposed): Promise<{ readonly id: string; rea
   return { id, until: Date.parse(String(body.ends_at)) };
 }
 
-/** Reads a contact by way of the broker; answers the code of the refusal, or `called`. */
-async function call(): Promise<string> {
-  const ground = [
-    '--jurisdiction',
-    'EU',
-    '--accountable',
-    'employee:emp-100',
-    '--basis',
-    'LI',
-    '--ref',
-    'LI-1',
-  ];
-  const argv = ['call', 'crm', 'GET', '/contacts/C-42', '--as', 'agent/crm-assistant', ...ground, '--json'];
-  const { exit, out } = await atbIn(stack.directory, argv);
-  return exit === 0 ? 'called' : ((JSON.parse(out) as { code?: string }).code ?? `exit ${exit}`);
-}
+const call = () => contactCall(stack.directory);
 
 interface Told {
   readonly requestId: string;

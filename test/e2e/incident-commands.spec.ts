@@ -4,6 +4,7 @@ import type { AtbRun } from '../support/atb';
 import { incidentLiftedSignal, incidentWorkflowId } from '../../workflows/contract';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const CAUSE = 'the ERP answers strangers';
 
@@ -134,20 +135,21 @@ it('shows in each incident that had stopped it what was lifted outside of it, an
   expect((await atb('person/dave', ['lift', ...target, '--reason', 'new keys'])).exit).toBe(EXIT.done);
   const lifted = /stopped: agent:\S+hr-helper since \S+ by person\/carol, lifted \S+ by person\/dave$/m;
   for (const id of [one, other]) {
-    for (const deadline = Date.now() + 15_000; !lifted.test(await shown(id));) {
-      if (Date.now() > deadline) break;
-    }
-    expect(await shown(id)).toMatch(lifted);
+    await eventually(
+      () => shown(id),
+      (told) => lifted.test(told),
+    );
   }
   // The way back by one incident is told to the other too.
   const again = ['contain', one, ...target, '--role', 'security_lead', '--reason', 'once more', '--yes'];
   expect((await atb('person/dave', ['incident', ...again])).exit).toBe(EXIT.done);
   expect((await atb('person/dave', ['incident', ...again.with(1, other)])).exit).toBe(EXIT.done);
   expect((await atb('person/dave', ['incident', ...again, '--lift'])).exit).toBe(EXIT.done);
-  for (const deadline = Date.now() + 15_000; (await shown(other)).match(/, lifted/g)?.length !== 2;) {
-    if (Date.now() > deadline) break;
-  }
-  expect((await shown(other)).match(/, lifted \S+ by person\/dave$/gm)).toHaveLength(2);
+  const told = await eventually(
+    () => shown(other),
+    (now) => now.match(/, lifted/g)?.length === 2,
+  );
+  expect(told.match(/, lifted \S+ by person\/dave$/gm)).toHaveLength(2);
 }, 90_000);
 
 it('signs nothing without a yes, a reason, or a terminal', async () => {

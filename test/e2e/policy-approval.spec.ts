@@ -21,6 +21,7 @@ import { approvePolicy, policyProposal } from '../support/policy-approval';
 import { Signer } from '../support/signer';
 import { changedPolicy } from '../support/policy';
 import { freePortBase, TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 let stack: TestStack;
 let heidi: Signer;
@@ -61,12 +62,7 @@ async function deciding(): Promise<string> {
   return String(body.policy_revision);
 }
 
-async function decides(revision: string): Promise<void> {
-  for (let tries = 0; (await deciding()) !== revision; tries++) {
-    if (tries === 100) throw new Error(`${revision} does not decide, but ${await deciding()}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const decides = (revision: string) => eventually(deciding, (now) => now === revision);
 
 async function refusals(revision: string) {
   const ledger = await stack.ledger();
@@ -75,12 +71,11 @@ async function refusals(revision: string) {
 }
 
 /** Resolves once worker and broker have said that they do not take it. */
-async function isRefused(revision: string): Promise<void> {
-  for (let tries = 0; (await refusals(revision)).length < 2; tries++) {
-    if (tries === 100) throw new Error(`${revision} was not refused`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const isRefused = (revision: string) =>
+  eventually(
+    () => refusals(revision),
+    ({ length }) => length >= 2,
+  );
 
 describe('a policy bundle (operating model §2.3)', () => {
   it('that Security has not approved decides nothing, whoever signed it: the old one stays, and log and metrics say so', async () => {
@@ -250,10 +245,7 @@ describe('a process of its own', () => {
     const approved = await aBundle({ more: 'apart' }, apart.directory);
     await approvePolicy(apart, approved);
     await deliver(approved.bytes, apart.directory);
-    for (let tries = 0; (await revisionOf()) !== approved.revision; tries++) {
-      if (tries === 200) throw new Error('AgentAuth does not forecast by the approved policy');
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await eventually(revisionOf, (now) => now === approved.revision);
   }, 120_000);
 
   let apart: Apart;

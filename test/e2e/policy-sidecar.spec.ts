@@ -115,11 +115,8 @@ describe('a bundle for the sidecar', () => {
     const bytes = await signedBundle(key, { more: 'unapproved' });
     await delivery.deliver(bytes);
     const unapproved = openUnverifiedBundle(bytes).revision;
-    for (let tries = 0; (await refusals()).length < 2; tries++) {
-      if (tries === 100) throw new Error('it was not refused');
-      await sleep(100);
-    }
-    expect((await refusals())[0]).toMatchObject({
+    const [refused] = await eventually(refusals, ({ length }) => length >= 2);
+    expect(refused).toMatchObject({
       reasons: ['policy_not_approved'],
       data: { stays: before },
     });
@@ -128,10 +125,7 @@ describe('a bundle for the sidecar', () => {
     expect((await low()).status).toBe(201);
 
     await approvePolicy(stack, openUnverifiedBundle(bytes));
-    for (let tries = 0; (await revision()) !== unapproved; tries++) {
-      if (tries === 100) throw new Error('it was approved, and does not decide');
-      await sleep(100);
-    }
+    await eventually(revision, (now) => now === unapproved);
     expect((await low()).status).toBe(201);
   });
 

@@ -12,6 +12,7 @@ import { loadMandateKeySet, writeNewMandateKeySet } from '../../adapters/jose/ma
 import type { MandateKeySet } from '../../adapters/jose/mandate-keys';
 import { createDevelopmentCa, issueSvid } from '../../adapters/spiffe/development-ca';
 import type { MandateClaims } from '../../domain/mandate';
+import { eventually } from '../support/eventually';
 
 const PARTIES = { issuer: 'spiffe://corp.example/agentauth', audience: 'spiffe://corp.example/broker' };
 const OFTEN: JwksSourceOptions = { refreshMs: 50, maxAgeMs: 400, cooldownMs: 10_000 };
@@ -81,13 +82,8 @@ const verified = (keysOf: JwksSource, mandate: string) =>
     (error: unknown) => (error as { readonly code?: string }).code,
   );
 
-const until = async (wanted: string, ask: () => Promise<unknown>) => {
-  for (let tries = 0; tries < 200; tries++) {
-    if ((await ask()) === wanted) return;
-    await sleep(20);
-  }
-  throw new Error(`it was never ${wanted}`);
-};
+const until = (wanted: string, ask: () => Promise<unknown>) =>
+  eventually(ask, (answer) => answer === wanted, 20);
 
 const withKid = (mandate: string, kid: string) => {
   const [head = '', ...rest] = mandate.split('.');

@@ -12,6 +12,7 @@ import {
 import { Approver } from '../support/approver';
 import { policyWithClocks, sendAway } from '../support/policy';
 import { TestStack } from '../support/stack';
+import { eventually } from '../support/eventually';
 
 const RESPONSE_SECONDS = 2;
 const COLLECT_WITHIN_SECONDS = 2;
@@ -72,11 +73,12 @@ describe('the escalation ladder (operating model §5)', () => {
     const id = await pending('sap.payment.execute');
     const shown = async () => (await finance().get(`/requests/${id}`)).body;
     expect((await heidi.give(id)).body).toMatchObject({ code: 'verdict_role_not_eligible' });
-    for (let tries = 0; tries < 40; tries++) {
-      if (((await shown()).waiting_on as string[]).includes('team_lead')) break;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-    expect((await shown()).eligible_approvers).toContain('spiffe://corp.example/person/heidi');
+    const climbed = await eventually(
+      shown,
+      ({ waiting_on: on }) => (on as string[]).includes('team_lead'),
+      250,
+    );
+    expect(climbed.eligible_approvers).toContain('spiffe://corp.example/person/heidi');
     expect((await stack.as('person/heidi').get('/approvals')).body.approvals).toContainEqual(
       expect.objectContaining({ request_id: id }),
     );
@@ -170,10 +172,7 @@ it('tells the teams that are Informed of what was issued, in one digest a period
   const id = await pending('erp.order.create');
   await bob.give(id);
   await finance().post(`/requests/${id}/collect`);
-  for (let tries = 0; tries < 60 && (await orders()).length < before + 2; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  const told = (await orders()).slice(before);
+  const told = (await eventually(orders, ({ length }) => length >= before + 2, 500)).slice(before);
   expect(told.map(({ roles }) => roles)).toEqual([['Broker-Team'], ['Platform-Ops']]);
   const ids = (await digests()).map((digest) => digest.id);
   expect(new Set(ids).size).toBe(ids.length);

@@ -23,6 +23,7 @@ import { incidentWord, openingWord } from '../support/incident-word';
 import type { Speaker } from '../support/incident-word';
 import { describeSkippedTime, SkippedTime } from '../support/skipped-time';
 import { WorkerSteps } from '../support/worker-steps';
+import { eventually } from '../support/eventually';
 
 const SPIKE = 'ATBSecurityPolicyDenialSpike';
 const DAY = 1_440;
@@ -228,12 +229,10 @@ describeSkippedTime('an incident, with time skipped (operating model §5)', () =
       const id = consultationId({ flow: 'incident', subject, kind, openedAt });
       const handle = time.client.workflow.getHandle<ConsultationWorkflow>(consultationWorkflowId(id));
       const status = () => handle.query(consultationQuery);
-      for (const deadline = Date.now() + 20_000; ;) {
-        const now = await status().catch(() => undefined);
-        if (now && now.answerUntil !== null) break;
-        if (Date.now() > deadline) throw new Error('nobody was asked');
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
+      await eventually(
+        () => status().catch(() => undefined),
+        (now) => now !== undefined && now.answerUntil !== null,
+      );
       const answer = async (name: string, role: string, changes = {}) => {
         const { askedAt } = await status();
         const statement = await signSignOff(...(await signer(name)), {
