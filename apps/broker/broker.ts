@@ -6,7 +6,6 @@ import { RuleGuardrail } from '../../adapters/guardrail/rule-guardrail';
 import ourRules from '../../adapters/guardrail/guardrails.json';
 import type { RuleSet } from '../../adapters/guardrail/rule-set';
 import { readRuleSet, ruleSetDigest } from '../../adapters/guardrail/rule-set';
-import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { JwksSource } from '../../adapters/jose/jwks-source';
 import { requireInTime } from '../../adapters/jose/mandate-jws';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
@@ -14,7 +13,6 @@ import { PostgresRedemptions } from '../../adapters/postgres/redemptions';
 import { PostgresReversals } from '../../adapters/postgres/reversals';
 import { RevocationWatch } from '../../adapters/postgres/revocation-watch';
 import { requirePrepared } from '../../adapters/postgres/schema';
-import { Svids } from '../../adapters/identity/svids';
 import type { Resolver } from '../../adapters/upstream/egress';
 import { Upstream } from '../../adapters/upstream/upstream';
 import type { Clock } from '../../domain/ports';
@@ -24,7 +22,7 @@ import { ProcessRecord } from '../process-record';
 import { hasSvid, openIdentity } from '../identity';
 import { openPolicy, reportPolicy } from '../policy';
 import { withCandidate } from '../policy-candidate';
-import { signedOffPolicies } from '../policy-gate';
+import { recordedSignOffs, signedOffPolicies } from '../policy-gate';
 import { openTickets } from '../tickets';
 import type { BrokerConfiguration } from './configuration';
 import { CallPace } from './checks/pace';
@@ -90,12 +88,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     await requirePrepared(databaseUrl);
     const proposals = new PostgresProposals(databaseUrl);
     undo.push(() => proposals.end());
-    const svids = new Svids(identity);
-    const judging = {
-      ...{ clock, svids, proposals, signOffs: { open: openSignOff } },
-      // What was signed off stays so though one of those who signed was suspended later.
-      probes: { suspended: () => Promise.resolve([]) },
-    };
+    const judging = recordedSignOffs(identity, proposals, clock);
     const [stable, tickets, rules] = await Promise.all([
       openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging)),
       openTickets(configuration.tickets),
@@ -154,7 +147,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
     const { issuer, audience, clockSkewSeconds } = configuration;
     const redemptions = new Redemptions({
       clock,
-      svids,
+      svids: judging.svids,
       mandates: {
         verify: (compact, now) => jwks.verify(compact, { issuer, audience, now, clockSkewSeconds }),
         requireInTime: (mandate, now) => {

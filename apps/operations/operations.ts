@@ -3,8 +3,6 @@ import { Context } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
 import { Registry } from 'prom-client';
 import { createChangeExecution } from '../../activities';
-import { Svids } from '../../adapters/identity/svids';
-import { openSignOff } from '../../adapters/jose/sign-off-statement';
 import { readOperations } from '../../adapters/operations/definitions';
 import { ConfiguredOperations } from '../../adapters/operations/operations';
 import { PostgresChangeHolds } from '../../adapters/postgres/change-holds';
@@ -21,7 +19,7 @@ import type { Operations } from '../../domain/ports';
 import { OPERATIONS_TASK_QUEUE } from '../../workflows/contract';
 import { openTrust } from '../identity';
 import { openPolicy, reportPolicy } from '../policy';
-import { signedOffPolicies } from '../policy-gate';
+import { recordedSignOffs, signedOffPolicies } from '../policy-gate';
 import { ProcessRecord } from '../process-record';
 import { Polling } from '../worker/polling';
 import { TemporalConnection } from '../worker/temporal-connection';
@@ -55,10 +53,7 @@ export async function startOperations(
   const probes = new PostgresProbes(databaseUrl, auditKeys);
   const changes = new PostgresChanges(databaseUrl, auditKeys);
   const holds = new PostgresChangeHolds(databaseUrl, auditKeys);
-  const judging = {
-    clock: () => new Date(),
-    ...{ svids: new Svids(trust), signOffs: { open: openSignOff }, proposals, probes },
-  };
+  const judging = { ...recordedSignOffs(trust, proposals), probes };
   const policy = await openPolicy(configuration.policy, metrics, signedOffPolicies(judging));
   reportPolicy(policy, metrics);
   const { temporal, ...settings } = configuration;

@@ -6,8 +6,6 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { mappedIdentity } from '../../activities/token-exchange';
 import { RemoteIssuerTokens } from '../../adapters/jose/issuer-token';
-import { openSignOff } from '../../adapters/jose/sign-off-statement';
-import { Svids } from '../../adapters/identity/svids';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
 import { requirePrepared } from '../../adapters/postgres/schema';
@@ -23,7 +21,7 @@ import { parseStrictJson } from '../../domain/strict-json';
 import { problemOf } from '../problem-details';
 import { openTrust } from '../identity';
 import { openPolicy } from '../policy';
-import { signedOffPolicies } from '../policy-gate';
+import { recordedSignOffs, signedOffPolicies } from '../policy-gate';
 import { ProcessRecord } from '../process-record';
 import type { RegistrationConfiguration } from './configuration';
 
@@ -119,11 +117,7 @@ export async function startRegistration(configuration: RegistrationConfiguration
   const policy = await openPolicy(
     configuration.policy,
     new Registry(),
-    signedOffPolicies({
-      ...{ clock: () => new Date(), svids: new Svids(trust), proposals, signOffs: { open: openSignOff } },
-      // What was signed off stays so though one of those who signed was suspended later.
-      probes: { suspended: () => Promise.resolve([]) },
-    }),
+    signedOffPolicies(recordedSignOffs(trust, proposals)),
   );
   const record = new ProcessRecord(policy, ledger, { process: 'registration', actor: null, configuration });
   const registrar = new Registrar({
