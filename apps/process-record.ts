@@ -33,7 +33,6 @@ export class ProcessRecord {
   private writing: Promise<void> | undefined;
   private again: NodeJS.Timeout | undefined;
   private told = 0;
-  private closed = false;
 
   constructor(
     policy: PolicyEngine,
@@ -51,9 +50,10 @@ export class ProcessRecord {
     this.tellPolicy({ change: 'loaded', revision: policy.revision, previous: null });
   }
 
-  close(): void {
-    this.closed = true;
+  /** Resolves once what is being written is written, or cannot be: the log must not be closed before. */
+  async close(): Promise<void> {
     this.unhear();
+    await this.writing;
     clearTimeout(this.again);
   }
 
@@ -82,7 +82,6 @@ export class ProcessRecord {
         this.waiting = this.waiting.slice(1);
       }
     } catch (error) {
-      if (this.closed) return;
       this.log.warn(`the audit log is told later: ${error instanceof Error ? error.message : ''}`);
       this.again = setTimeout(() => {
         this.writing ??= this.write();

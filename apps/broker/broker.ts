@@ -110,9 +110,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
         connectors: [...connectors].map(([id, { connector }]) => [id, connector.digest]),
       },
     });
-    undo.push(() => {
-      record.close();
-    });
+    undo.push(() => record.close());
     const orders = await RevocationWatch.start(databaseUrl, {
       pollMs: configuration.revocationPollMs,
       maxAgeMs: configuration.revocationMaxAgeMs,

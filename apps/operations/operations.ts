@@ -91,7 +91,7 @@ export async function startOperations(
     async stop() {
       await polling.stop();
       await connection.close();
-      record.close();
+      await record.close();
       trust.close();
       await policy.close();
       await probes.end();

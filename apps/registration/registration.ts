@@ -159,7 +159,7 @@ export async function startRegistration(configuration: RegistrationConfiguration
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      record.close();
+      await record.close();
       await policy.close();
       await proposals.end();
       trust.close();

@@ -119,7 +119,7 @@ export async function openWorkerPorts(
     async close() {
       await purging.close();
       await notifications.close();
-      record.close();
+      await record.close();
       trust.close();
       await policy.close();
       await watched.end();

@@ -25,8 +25,7 @@ async function started(keySetFile: string) {
     ...{ process: 'worker', actor: ISSUER, configuration: {} },
     keys: { active: signer.kid, verifying },
   });
-  await new Promise((resolve) => setImmediate(resolve));
-  record.close();
+  await record.close();
   const events = await ledger.events({ type: 'signing_keys_loaded', limit: 10 });
   return { jwks, kid: signer.kid, told: events.map(({ data }) => data) };
 }
