@@ -11,6 +11,12 @@ export interface PolicyApproval {
   readonly tests: { readonly passed: number; readonly failed: 0 };
 }
 
+/** What is proposed to Security. */
+export function policyProposal({ revision, bundleDigest, tests }: PolicyApproval): Proposed {
+  const content = { revision, bundle_digest: bundleDigest, tests: { ...tests } };
+  return { kind: 'policy_bundle', name: revision, content };
+}
+
 /** The content of a proposal of the kind `policy_bundle`. Throws `proposal_malformed`. */
 export function parsePolicyApproval({ name, content }: Pick<Proposed, 'name' | 'content'>): PolicyApproval {
   const { revision, bundle_digest: bundleDigest, tests, ...unknown } = content;

@@ -15,7 +15,7 @@ import { projectRoot } from '../../../adapters/process/project-root';
 import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
 import type { JsonObject } from '../../../domain/json';
-import { parsePolicyApproval } from '../../../domain/policy-approval';
+import { parsePolicyApproval, policyProposal } from '../../../domain/policy-approval';
 import type { PolicyApproval } from '../../../domain/policy-approval';
 import { writePrivate } from '../dev/state';
 import { EXIT } from '../exit';
@@ -128,9 +128,7 @@ Examples:
       await inSession(surroundings, options, async (session) => {
         const approval = await approvalOf(await read(file), options);
         session.output.note(`${approval.tests.passed} tests of policy ${approval.revision} passed`);
-        const { revision, bundleDigest: bundle_digest, tests } = approval;
-        const content = { revision, bundle_digest, tests: { ...tests } };
-        const shown = await propose(session, { kind: 'policy_bundle', name: revision, content }, options);
+        const shown = await propose(session, policyProposal(approval), options);
         session.output.answer(listedJson(shown), standingInWords(shown));
       });
     });

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { testPolicy } from '../../../adapters/opa/policy-tests';
 import { AtbError } from '../../../domain/error';
+import { policyProposal } from '../../../domain/policy-approval';
 import type { PolicyEngine } from '../../../domain/ports';
-import type { Proposed } from '../../../domain/proposal';
 import type { BuiltPolicy } from './policy';
 import type { ExamplePeople } from './sign-off';
 import { writePrivate } from './state';
@@ -23,10 +23,7 @@ export async function signOffPolicy(
   if (failed.length > 0) {
     throw new AtbError('policy_not_approved', `tests of policy ${revision} fail: ${failed.join(', ')}`);
   }
-  const proposed: Proposed = {
-    ...{ kind: 'policy_bundle', name: revision },
-    content: { revision, bundle_digest: digest, tests: { passed, failed: 0 } },
-  };
+  const proposed = policyProposal({ revision, bundleDigest: digest, tests: { passed, failed: 0 } });
   if (!(await people.haveApproved(proposed))) {
     await people.signOff(proposed, { by: 'heidi', role: 'team_lead', reason: 'built on this machine' }, [
       { by: 'dave', role: 'security_lead', step: 'security_review', reason: `${passed} tests passed` },
