@@ -23,10 +23,7 @@ export interface SidecarServerOptions {
 
 /** How an OPA is started that takes its policy from a signed bundle alone, and answers to the token's holder alone. */
 export function sidecarArguments(
-  options: Omit<
-    SidecarServerOptions,
-    'executable' | 'token' | 'folder' | 'healthyWithinMs' | 'withoutBundle'
-  >,
+  options: Pick<SidecarServerOptions, 'bundle' | 'publicKeyFile' | 'keyId' | 'port'>,
 ): string[] {
   const { bundle, publicKeyFile, keyId, port } = options;
   const settings = {
