@@ -36,10 +36,13 @@ export class StreamedAnswer implements AnswerSink {
   async write(chunk: Uint8Array): Promise<void> {
     const { response } = this;
     if (response.write(chunk)) return;
+    const gone = () => new AtbError('upstream_failed', 'the agent went away');
+    // What is closed closes no second time.
+    if (response.destroyed) throw gone();
     await new Promise<void>((resolve, reject) => {
       response.once('drain', resolve);
       response.once('close', () => {
-        reject(new AtbError('upstream_failed', 'the agent went away'));
+        reject(gone());
       });
     });
   }

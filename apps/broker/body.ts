@@ -24,9 +24,11 @@ export function bodyOf(request: IncomingMessage, limitBytes: number): Promise<Ui
     });
     const broken = () => {
       // Every request closes in the end.
-      if (request.complete) return;
-      reject(new AtbError('call_malformed', 'the body ended before it was whole'));
+      if (request.readableEnded) return;
+      reject(new AtbError('call_malformed', 'the body ended before it was read whole'));
     };
+    // What is closed already closes no second time.
+    if (request.destroyed) broken();
     request.once('error', broken);
     request.once('close', broken);
   });

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
+import { found } from '../support/eventually';
 
 const MEBIBYTE = 1024 * 1024;
 const LARGE_BYTES = 64 * MEBIBYTE;
@@ -23,8 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => test.stop());
 
-/** The answer to a payment, when its head is there. */
-async function pay(mandate: string): Promise<IncomingMessage> {
+/** A payment on its way, over a connection of its own. */
+async function payment(mandate: string): Promise<ClientRequest> {
   const { cert, key } = await test.identity(FINANCE_BOT);
   const call = request(`${test.broker.url}/c/erp/payments`, {
     ...{ method: 'POST', ca: test.ca.certificatePem, cert, key, agent: false },
@@ -32,7 +34,12 @@ async function pay(mandate: string): Promise<IncomingMessage> {
   });
   call.on('error', () => undefined);
   call.end(BODY);
-  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  return call;
+}
+
+/** The answer to a payment, when its head is there. */
+async function pay(mandate: string): Promise<IncomingMessage> {
+  const [answer] = (await once(await payment(mandate), 'response')) as [IncomingMessage];
   return answer;
 }
 
@@ -79,6 +86,32 @@ describe('an answer is streamed', () => {
     await once(answer, 'data');
     answer.destroy();
     await isClosed;
+    expect((await test.recorded(claims.req, 'poa_redemption_outcome')).data).toMatchObject({
+      ...{ outcome: 'failed', status: 200, code: 'upstream_failed' },
+    });
+  });
+
+  it('to nobody where the agent went away before the call was made, which its outcome tells too', async () => {
+    test.answer = (_, __, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"done":true}');
+    };
+    const claims = await test.claims();
+    // While its mark waits.
+    const other = new Client({ connectionString: test.postgres.url });
+    await other.connect();
+    try {
+      await other.query('begin; lock table redemption in exclusive mode');
+      const call = await payment(await test.keys.signer.sign(claims));
+      await found(async () => {
+        const { rowCount } = await other.query('select from pg_locks where not granted');
+        return rowCount === 0 ? undefined : true;
+      });
+      call.destroy();
+      await sleep(200);
+      await other.query('commit');
+    } finally {
+      await other.end();
+    }
     expect((await test.recorded(claims.req, 'poa_redemption_outcome')).data).toMatchObject({
       ...{ outcome: 'failed', status: 200, code: 'upstream_failed' },
     });
