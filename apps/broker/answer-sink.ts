@@ -40,9 +40,13 @@ export class StreamedAnswer implements AnswerSink {
     // What is closed closes no second time.
     if (response.destroyed) throw gone();
     await new Promise<void>((resolve, reject) => {
-      response.once('drain', resolve);
-      response.once('close', () => {
+      const closed = () => {
         reject(gone());
+      };
+      response.once('close', closed);
+      response.once('drain', () => {
+        response.off('close', closed);
+        resolve();
       });
     });
   }
