@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   ParentClosePolicy,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setDefaultSignalHandler,
@@ -34,6 +35,8 @@ import { Turns } from './turns';
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 50;
 const MOST_ANSWERS = 50;
+// Histories from before this ask no teams.
+const CONSULTS = 'consults';
 
 const steps = proxyActivities<ConsultationActivities>({
   startToCloseTimeout: '7 seconds',
@@ -54,6 +57,7 @@ export async function consultation(matter: ConsultedMatter): Promise<Consultatio
 
 /** Begins it once, as a workflow of its own that outlives whoever began it. */
 export async function consult(matter: ConsultedMatter): Promise<void> {
+  if (!patched(CONSULTS)) return;
   try {
     await startChild<ConsultationWorkflow>(CONSULTATION, {
       workflowId: consultationWorkflowId(consultationId(matter)),

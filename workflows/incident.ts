@@ -42,8 +42,6 @@ const MOST_REFUSED = 200;
 const MOST_WORDS = 500;
 /** Signals that something was lifted: more are noise. In each run anew. */
 const MOST_LOOKS = 200;
-// The version of this procedure that asks the teams of the RACI matrix.
-const CONSULTS = 'consults';
 /** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
 const MOST_REMEMBERED = 10_000;
 
@@ -161,7 +159,6 @@ class IncidentProcedure {
       ...{ ...target, by: null, since, liftedBy: null, liftedAt: null },
     }));
     this.become({ title, severity, openedBy: by, policyRevision, containments });
-    if (!patched(CONSULTS)) return;
     const { id, kind, openedAt } = this.status;
     await consult({
       ...{ flow: 'incident', subject: id, kind, openedAt },

@@ -50,7 +50,6 @@ const NEXT_RUN = 'worker_unavailable';
 
 // Versions of this procedure, by the names of what histories before them do not have.
 const LOOKS_AGAIN = 'looks-again-who-may-approve';
-const CONSULTS = 'consults';
 const HEARS_LATE_NO = 'hears-a-no-until-it-is-collected';
 
 /**
@@ -431,7 +430,6 @@ class RequestProcedure {
 
   /** Once for each tier that it has. */
   private async consult(): Promise<void> {
-    if (!patched(CONSULTS)) return;
     const { requestId, asked } = this.request;
     const { agent, tier } = this.assessed();
     await consult({

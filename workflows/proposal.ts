@@ -4,7 +4,6 @@ import {
   CancellationScope,
   condition,
   isCancellation,
-  patched,
   proxyActivities,
   setCurrentDetails,
   setDefaultSignalHandler,
@@ -39,8 +38,6 @@ import { Turns } from './turns';
 
 // Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
-// The version of this procedure that asks the teams of the RACI matrix.
-const CONSULTS = 'consults';
 
 const steps = proxyActivities<ProposalActivities>({
   startToCloseTimeout: '7 seconds',
@@ -118,7 +115,6 @@ class ProposalProcedure {
       return;
     }
     this.take(outcome);
-    if (!patched(CONSULTS)) return;
     const { id, kind, name } = this.status;
     await consult({
       ...{ flow: 'proposal', subject: id, kind, openedAt: null },
