@@ -86,17 +86,11 @@ class ChangeProcedure {
   private begun: BegunChange | undefined;
   private refusal: ChangeAnswer | undefined;
   private readonly turns = new Turns();
-  private readonly rejected = new RejectedSignals(
-    this.turns,
-    ({ position, signal }) => {
-      const { id } = this.start;
-      const run = workflowInfo().originalExecutionRunId;
-      return this.step(() => records.recordChangeSignal({ id, run, position, signal }));
-    },
-    () => {
-      setDefaultSignalHandler(undefined);
-    },
-  );
+  private readonly rejected = new RejectedSignals(this.turns, ({ position, signal }) => {
+    const { id } = this.start;
+    const run = workflowInfo().originalExecutionRunId;
+    return this.step(() => records.recordChangeSignal({ id, run, position, signal }));
+  });
   private aborted = false;
   private refused = 0;
 

@@ -76,13 +76,8 @@ export async function consult(matter: ConsultedMatter): Promise<void> {
 class ConsultationProcedure {
   private status: ConsultationStatus;
   private readonly turns = new Turns();
-  private readonly rejected = new RejectedSignals(
-    this.turns,
-    ({ position, signal }) =>
-      this.step(() => steps.recordConsultationSignal({ consultation: this.ref, position, signal })),
-    () => {
-      setDefaultSignalHandler(undefined);
-    },
+  private readonly rejected = new RejectedSignals(this.turns, ({ position, signal }) =>
+    this.step(() => steps.recordConsultationSignal({ consultation: this.ref, position, signal })),
   );
   private refused = 0;
 

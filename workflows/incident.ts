@@ -69,13 +69,8 @@ class IncidentProcedure {
   private opened: OpenedIncident | undefined;
   private refusal: IncidentAnswer | undefined;
   private readonly turns = new Turns();
-  private readonly rejected = new RejectedSignals(
-    this.turns,
-    ({ position, signal }) =>
-      this.step(() => steps.recordIncidentSignal({ incident: this.ref, position, signal })),
-    () => {
-      setDefaultSignalHandler(undefined);
-    },
+  private readonly rejected = new RejectedSignals(this.turns, ({ position, signal }) =>
+    this.step(() => steps.recordIncidentSignal({ incident: this.ref, position, signal })),
   );
   private readonly remembered: Set<string>;
   private refused: number;

@@ -62,16 +62,10 @@ class ProposalProcedure {
   private refusal: SignOffAnswer | undefined;
   private rung = 0;
   private refused = 0;
-  private readonly rejected = new RejectedSignals(
-    this.turns,
-    ({ position, signal }) => {
-      const { id, proposed } = this.input;
-      return this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
-    },
-    () => {
-      setDefaultSignalHandler(undefined);
-    },
-  );
+  private readonly rejected = new RejectedSignals(this.turns, ({ position, signal }) => {
+    const { id, proposed } = this.input;
+    return this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
+  });
   private validUntil: number | null = null;
 
   constructor(private readonly input: ProposalInput) {

@@ -1,4 +1,4 @@
-import { inWorkflowContext } from '@temporalio/workflow';
+import { inWorkflowContext, setDefaultSignalHandler } from '@temporalio/workflow';
 import type { Turns } from './turns';
 
 // Enough to see what somebody tries.
@@ -25,13 +25,16 @@ export interface RejectedSignal<Fault> {
  * The first ones each, and then at each doubling: noise can fill neither the history nor the audit log.
  */
 export class RejectedSignals<Fault = null> {
+  /** How many there were, with those of the runs before. */
+  count = 0;
+
   constructor(
     private readonly turns: Turns,
     private readonly record: (rejected: RejectedSignal<Fault>) => Promise<void>,
     /** Takes the handler of this signal away: what comes then waits for one, at no cost, and goes with the run. */
-    private readonly stopHearing: (signal: string) => void,
-    /** How many there were, with those of the runs before. */
-    public count = 0,
+    private readonly stopHearing: (signal: string) => void = () => {
+      setDefaultSignalHandler(undefined);
+    },
   ) {}
 
   get isHearing(): boolean {
