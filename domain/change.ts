@@ -4,6 +4,7 @@ import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import { CHANGE_KINDS } from './proposal';
 import type { ChangeKind, Proposed } from './proposal';
+import type { WordAnswer } from './word-answer';
 
 /** What is done, by its name in the allowlist of operations; the signed content names no program and no address. */
 export interface ChangeAction {
@@ -102,14 +103,7 @@ export interface ChangeEntry {
 }
 
 /** What came of a word on a change. */
-export type ChangeAnswer =
-  | { readonly done: true; readonly status: ChangeStatus }
-  | {
-      readonly done: false;
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly reasons: readonly string[];
-    };
+export type ChangeAnswer = WordAnswer<ChangeStatus>;
 
 /** When changes are looked at, and what has to come after an emergency (data: changes). */
 export interface ChangePlan {

@@ -1,9 +1,9 @@
 import { AtbError } from './error';
-import type { ErrorCode } from './error';
 import { isJsonObject } from './json';
 import type { JsonObject } from './json';
 import { signOffFactJson } from './proposal';
 import type { SignOffFact } from './proposal';
+import type { WordAnswer } from './word-answer';
 
 /** What people work on by the RACI matrix (operating model §1). */
 export const CONSULTED_FLOWS = ['request', 'proposal', 'incident'] as const;
@@ -59,14 +59,7 @@ export interface ConsultationStatus {
   readonly policyRevision: string | null;
 }
 
-export type ConsultationAnswer =
-  | { readonly done: true; readonly status: ConsultationStatus }
-  | {
-      readonly done: false;
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly reasons: readonly string[];
-    };
+export type ConsultationAnswer = WordAnswer<ConsultationStatus>;
 
 /** One for each request and tier, each proposal, and each time that an incident was opened. */
 export function consultationId({ flow, subject, kind, openedAt }: Omit<ConsultedMatter, 'title'>): string {

@@ -1,5 +1,4 @@
 import { AtbError } from './error';
-import type { ErrorCode } from './error';
 import { isJsonObject } from './json';
 import type { JsonObject } from './json';
 import type { IdentityEvidence } from './mandate-request';
@@ -7,6 +6,7 @@ import type { EscalationRung } from './policy';
 import { signOffFactJson } from './proposal';
 import type { SignOffFact } from './proposal';
 import type { StopTarget } from './stop';
+import type { WordAnswer } from './word-answer';
 
 /** Operating model §5. */
 export const SEVERITIES = ['P1', 'P2', 'P3', 'P4'] as const;
@@ -100,14 +100,7 @@ export interface IncidentStatus {
   readonly reasons: readonly string[];
 }
 
-export type IncidentAnswer =
-  | { readonly done: true; readonly status: IncidentStatus }
-  | {
-      readonly done: false;
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly reasons: readonly string[];
-    };
+export type IncidentAnswer = WordAnswer<IncidentStatus>;
 
 /** What policy is asked about an incident: of its opening, and of each word on it. */
 export interface IncidentInput {

@@ -1,8 +1,8 @@
 import { AtbError } from './error';
-import type { ErrorCode } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import type { EscalationRung, VerdictJudgement } from './policy';
+import type { WordAnswer } from './word-answer';
 
 /** What people sign off: operating model §2.4, §2.3, §7. Policy says for each who has to (data: sign_offs). */
 export const PROPOSAL_KINDS = [
@@ -259,11 +259,4 @@ export interface ProposalStatus extends Proposed {
 }
 
 /** What came of a word that was sent. */
-export type SignOffAnswer =
-  | { readonly done: true; readonly status: ProposalStatus }
-  | {
-      readonly done: false;
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly reasons: readonly string[];
-    };
+export type SignOffAnswer = WordAnswer<ProposalStatus>;

@@ -29,7 +29,6 @@ import type {
   ChangeStatus,
   RollbackReason,
 } from '../domain/change';
-import type { ErrorCode } from '../domain/error';
 import { isRefusedPayload } from '../domain/refused-payload';
 import {
   ATB_STATE,
@@ -40,12 +39,12 @@ import {
   OPERATIONS_TASK_QUEUE,
 } from './contract';
 import type { ChangeStart, ChangeWordSubmission } from './contract';
-import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { epochSecondsNow, persistently } from './persistence';
 import { RejectedSignals } from './rejected-signals';
+import { SignedWords, refusalOf, refusedAs } from './signed-words';
 import { requireStatement } from './statement';
 import { Turns } from './turns';
 
-// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 // Of a change that stands in line: often enough for people, and a history of some hours stays short.
 const ASKED_AGAIN = '15 seconds';
@@ -92,7 +91,7 @@ class ChangeProcedure {
     return this.step(() => records.recordChangeSignal({ id, run, position, signal }));
   });
   private aborted = false;
-  private refused = 0;
+  private readonly signed = new SignedWords(MOST_REFUSED);
 
   constructor(private readonly start: ChangeStart) {
     this.status = {
@@ -237,24 +236,14 @@ class ChangeProcedure {
     const answer = await this.answered();
     if (!answer.done) return answer;
     return this.turns.take(async () => {
-      if (this.refused >= MOST_REFUSED) {
+      if (this.signed.areTooMany) {
         return refusedAs('too_many_requests', 'there are too many words on this change');
       }
-      try {
-        const outcome = await records.changeWord({ id: this.start.id, step, statement });
-        if (isRefusedPayload(outcome)) throw notOurs(outcome);
-        if (outcome.effect === 'refused') {
-          this.refused += 1;
-          const { code, message, reasons } = outcome;
-          return { done: false, code, message, reasons };
-        }
-        if (step === 'abort') this.aborted = true;
-        else this.reviewed(outcome.by);
-      } catch (error) {
-        const code = retryableCodeOf(error);
-        if (code === undefined) throw error;
-        return refusedAs(code, 'what this needs cannot be reached now; try again');
-      }
+      const { id } = this.start;
+      const outcome = await this.signed.judged(() => records.changeWord({ id, step, statement }));
+      if ('done' in outcome) return outcome;
+      if (step === 'abort') this.aborted = true;
+      else this.reviewed(outcome.by);
       return { done: true, status: this.status };
     });
   }
@@ -264,8 +253,9 @@ class ChangeProcedure {
     if (this.status.phase === 'review') this.enter(null);
   }
 
-  private refuse({ code, message, reasons }: Refused): void {
-    this.refusal = { done: false, code, message, reasons };
+  private refuse(refused: Refused): void {
+    this.refusal = refusalOf(refused);
+    const { code, reasons } = refused;
     this.become({ state: 'refused', reasons: reasons.length > 0 ? reasons : [code] });
     this.enter(null);
   }
@@ -346,10 +336,6 @@ function details({
 
 function moment(epochSeconds: number): string {
   return new Date(epochSeconds * 1000).toISOString().replace('.000Z', 'Z');
-}
-
-function refusedAs(code: ErrorCode, message: string): ChangeAnswer {
-  return { done: false, code, message, reasons: [] };
 }
 
 function requireWord(submission: unknown): void {

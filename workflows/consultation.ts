@@ -16,7 +16,6 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { ConsultationActivities, ConsultationRef } from '../activities/consultation-types';
 import { consultationId } from '../domain/consultation';
 import type { ConsultationAnswer, ConsultationStatus, ConsultedMatter } from '../domain/consultation';
-import type { ErrorCode } from '../domain/error';
 import { isRefusedPayload } from '../domain/refused-payload';
 import {
   ATB_STATE,
@@ -27,12 +26,12 @@ import {
   consultationWorkflowId,
 } from './contract';
 import type { ConsultationSubmission, ConsultationWorkflow } from './contract';
-import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { epochSecondsNow, persistently } from './persistence';
 import { RejectedSignals } from './rejected-signals';
+import { SignedWords, refusedAs } from './signed-words';
 import { requireStatement } from './statement';
 import { Turns } from './turns';
 
-// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 50;
 const MOST_ANSWERS = 50;
 // Histories from before this ask no teams.
@@ -79,7 +78,7 @@ class ConsultationProcedure {
   private readonly rejected = new RejectedSignals(this.turns, ({ position, signal }) =>
     this.step(() => steps.recordConsultationSignal({ consultation: this.ref, position, signal })),
   );
-  private refused = 0;
+  private readonly signed = new SignedWords(MOST_REFUSED);
 
   constructor(private readonly matter: ConsultedMatter) {
     const { flow, subject, kind, title } = matter;
@@ -137,26 +136,17 @@ class ConsultationProcedure {
     return this.turns.take(async () => {
       const { state, answers } = this.status;
       if (state === 'over') return refusedAs('consultation_over', 'the time to answer is over');
-      if (this.refused >= MOST_REFUSED || answers.length >= MOST_ANSWERS) {
+      if (this.signed.areTooMany || answers.length >= MOST_ANSWERS) {
         return refusedAs('too_many_requests', 'there are too many answers to this');
       }
-      try {
-        const outcome = await steps.answerConsultation({ consultation: this.ref, statement });
-        if (isRefusedPayload(outcome)) throw notOurs(outcome);
-        if (outcome.effect === 'refused') {
-          this.refused += 1;
-          const { code, message, reasons } = outcome;
-          return { done: false, code, message, reasons };
-        }
-        if (answers.some(({ jti }) => jti === outcome.answer.jti)) {
-          return refusedAs('verdict_already_used', 'a word with this jti was recorded before');
-        }
-        this.become({ answers: [...answers, outcome.answer] });
-      } catch (error) {
-        const code = retryableCodeOf(error);
-        if (code === undefined) throw error;
-        return refusedAs(code, 'what this needs cannot be reached now; try again');
+      const outcome = await this.signed.judged(() =>
+        steps.answerConsultation({ consultation: this.ref, statement }),
+      );
+      if ('done' in outcome) return outcome;
+      if (answers.some(({ jti }) => jti === outcome.answer.jti)) {
+        return refusedAs('verdict_already_used', 'a word with this jti was recorded before');
       }
+      this.become({ answers: [...answers, outcome.answer] });
       return { done: true, status: this.status };
     });
   }
@@ -183,8 +173,4 @@ function details({ flow, subject, state, consulted, answers, unanswered }: Consu
     ...answers.map(({ team, verdict, by }) => `- ${team}: ${verdict} by \`${by}\``),
     ...unanswered.map((team) => `- ${team}: no answer in time`),
   ].join('\n\n');
-}
-
-function refusedAs(code: ErrorCode, message: string): ConsultationAnswer {
-  return { done: false, code, message, reasons: [] };
 }

@@ -14,7 +14,6 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { IncidentActivities, IncidentRef, OpenedIncident } from '../activities/incident-types';
-import type { ErrorCode } from '../domain/error';
 import type { IncidentAnswer, IncidentStatus, IncidentStep, IncidentWord } from '../domain/incident';
 import { isRefusedPayload } from '../domain/refused-payload';
 import type { StopTarget } from '../domain/stop';
@@ -30,14 +29,14 @@ import {
 } from './contract';
 import type { IncidentStart, IncidentWordSubmission } from './contract';
 import { consult } from './consultation';
-import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { epochSecondsNow, persistently } from './persistence';
 import { RejectedSignals } from './rejected-signals';
+import { SignedWords, refusalOf, refusedAs } from './signed-words';
 import { requireStatement } from './statement';
 import { tellIncidents } from './stop';
 import { Turns } from './turns';
 
 const LONGEST_ABOUT = 512;
-// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 const MOST_WORDS = 500;
 /** Signals that something was lifted: more are noise. In each run anew. */
@@ -73,7 +72,7 @@ class IncidentProcedure {
     this.step(() => steps.recordIncidentSignal({ incident: this.ref, position, signal })),
   );
   private readonly remembered: Set<string>;
-  private refused: number;
+  private readonly signed = new SignedWords(MOST_REFUSED);
   private reminders: number;
   private looks = 0;
 
@@ -98,7 +97,7 @@ class IncidentProcedure {
     };
     this.opened = carried?.opened;
     this.remembered = new Set(carried?.remembered);
-    this.refused = carried?.refused ?? 0;
+    this.signed.refused = carried?.refused ?? 0;
     this.reminders = carried?.reminders ?? 0;
     this.rejected.count = carried?.rejectedSignals ?? 0;
     setHandler(incidentQuery, () => this.status);
@@ -142,8 +141,8 @@ class IncidentProcedure {
       steps.openIncident({ incident: this.ref, report: this.start.report }),
     );
     if (outcome.effect === 'refused') {
-      const { code, message, reasons } = outcome;
-      this.refusal = { done: false, code, message, reasons };
+      const { code, reasons } = outcome;
+      this.refusal = refusalOf(outcome);
       this.become({ state: 'refused', reasons: reasons.length > 0 ? reasons : [code] });
       return;
     }
@@ -189,30 +188,20 @@ class IncidentProcedure {
     await this.answered();
     return this.turns.take(async () => {
       if (!this.isOngoing()) return refusedAs('incident_not_due', `the incident is ${this.status.state}`);
-      if (this.refused >= MOST_REFUSED || this.status.words.length >= MOST_WORDS) {
+      if (this.signed.areTooMany || this.status.words.length >= MOST_WORDS) {
         return refusedAs('too_many_requests', 'there are too many words on this incident');
       }
-      const earlier = this.status.words.length;
-      try {
-        const due = this.due(about);
-        const outcome = await steps.incidentWord({ incident: this.ref, statement, about, due });
-        if (isRefusedPayload(outcome)) throw notOurs(outcome);
-        if (outcome.effect === 'refused') {
-          this.refused += 1;
-          const { code, message, reasons } = outcome;
-          return { done: false, code, message, reasons };
-        }
-        if (this.status.words.some(({ jti }) => jti === outcome.word.jti)) {
-          return refusedAs('verdict_already_used', 'a word with this jti was recorded before');
-        }
-        await this.take(outcome.word);
-        if (outcome.contained) this.contained(outcome.word, outcome.contained);
-        await tellIncidents(outcome.others ?? []);
-      } catch (error) {
-        const code = retryableCodeOf(error);
-        if (code === undefined || this.status.words.length > earlier) throw error;
-        return refusedAs(code, 'what this needs cannot be reached now; try again');
+      const due = this.due(about);
+      const outcome = await this.signed.judged(() =>
+        steps.incidentWord({ incident: this.ref, statement, about, due }),
+      );
+      if ('done' in outcome) return outcome;
+      if (this.status.words.some(({ jti }) => jti === outcome.word.jti)) {
+        return refusedAs('verdict_already_used', 'a word with this jti was recorded before');
       }
+      await this.take(outcome.word);
+      if (outcome.contained) this.contained(outcome.word, outcome.contained);
+      await tellIncidents(outcome.others ?? []);
       return { done: true, status: this.status };
     });
   }
@@ -357,7 +346,8 @@ class IncidentProcedure {
   }
 
   private carriedOver(opened: OpenedIncident): CarriedIncident {
-    const { status, remembered, refused, reminders } = this;
+    const { status, remembered, reminders } = this;
+    const { refused } = this.signed;
     const rejectedSignals = this.rejected.count;
     return { status, opened, remembered: [...remembered], refused, reminders, rejectedSignals };
   }
@@ -400,10 +390,6 @@ function details({
     ),
     ...(openFollowUps.length > 0 ? [`Open follow-ups: ${openFollowUps.length}.`] : []),
   ].join('\n\n');
-}
-
-function refusedAs(code: ErrorCode, message: string): IncidentAnswer {
-  return { done: false, code, message, reasons: [] };
 }
 
 function requireWord(submission: unknown): void {

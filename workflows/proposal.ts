@@ -13,7 +13,6 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import type { ProposalActivities, ProposalStanding } from '../activities/proposal-types';
-import type { ErrorCode } from '../domain/error';
 import type { ProposalStatus, SignOffAnswer } from '../domain/proposal';
 import { isRefusedPayload } from '../domain/refused-payload';
 import { parseProbes } from '../domain/probe';
@@ -31,12 +30,12 @@ import {
 } from './contract';
 import type { PoaRequestWorkflow, ProposalInput } from './contract';
 import { consult } from './consultation';
-import { epochSecondsNow, notOurs, persistently, retryableCodeOf } from './persistence';
+import { epochSecondsNow, persistently } from './persistence';
 import { RejectedSignals } from './rejected-signals';
+import { SignedWords, refusalOf, refusedAs } from './signed-words';
 import { requireStatement } from './statement';
 import { Turns } from './turns';
 
-// Whoever sends more has nothing to sign with: they are not looked at, and the history stays short.
 const MOST_REFUSED = 200;
 
 const steps = proxyActivities<ProposalActivities>({
@@ -61,7 +60,7 @@ class ProposalProcedure {
   private readonly turns = new Turns();
   private refusal: SignOffAnswer | undefined;
   private rung = 0;
-  private refused = 0;
+  private readonly signed = new SignedWords(MOST_REFUSED);
   private readonly rejected = new RejectedSignals(this.turns, ({ position, signal }) => {
     const { id, proposed } = this.input;
     return this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
@@ -100,8 +99,7 @@ class ProposalProcedure {
   private async admit(): Promise<void> {
     const outcome = await this.step(() => steps.propose(this.input));
     if (outcome.effect === 'refused') {
-      const { code, message, reasons } = outcome;
-      this.refusal = { done: false, code, message, reasons };
+      this.refusal = refusalOf(outcome);
       this.become({
         state: 'denied',
         reasons: outcome.reasons.length > 0 ? outcome.reasons : [outcome.code],
@@ -127,26 +125,15 @@ class ProposalProcedure {
       if (this.status.state !== 'pending') {
         return refusedAs('proposal_finished', `the proposal is ${this.status.state}`);
       }
-      if (this.refused >= MOST_REFUSED) {
+      if (this.signed.areTooMany) {
         return refusedAs('too_many_requests', 'too many sign-offs did not count');
       }
-      try {
-        const { id, proposed } = this.input;
-        const outcome = await CancellationScope.nonCancellable(() =>
-          steps.signOff({ id, proposed, statement }),
-        );
-        if (isRefusedPayload(outcome)) throw notOurs(outcome);
-        if (outcome.effect === 'refused') {
-          this.refused += 1;
-          const { code, message, reasons } = outcome;
-          return { done: false, code, message, reasons };
-        }
-        this.take(outcome);
-      } catch (error) {
-        const code = retryableCodeOf(error);
-        if (code === undefined) throw error;
-        return refusedAs(code, 'what this needs cannot be reached now; try again');
-      }
+      const { id, proposed } = this.input;
+      const outcome = await this.signed.judged(() =>
+        CancellationScope.nonCancellable(() => steps.signOff({ id, proposed, statement })),
+      );
+      if ('done' in outcome) return outcome;
+      this.take(outcome);
       if (this.standing?.effect !== 'wait') await this.conclude();
       return { done: true, status: this.status };
     });
@@ -277,10 +264,6 @@ function details({ kind, name, state, author, words, outstanding, waitingOn }: P
     ...outstanding.map(({ title }) => `- missing: ${title}`),
     ...(waitingOn.length > 0 ? [`Waits for ${waitingOn.join(', ')}.`] : []),
   ].join('\n\n');
-}
-
-function refusedAs(code: ErrorCode, message: string): SignOffAnswer {
-  return { done: false, code, message, reasons: [] };
 }
 
 // As AgentAuth makes them.
