@@ -4,6 +4,8 @@ export interface LoggedRequest {
   /** How it ended, in the words of request states; null where the log tells no end. */
   readonly end: string | null;
   readonly endedAt: Date | null;
+  /** What was used and never issued: ids (`jti`) of mandates, each once. */
+  readonly usedUnissued: readonly string[];
 }
 
 /** What Temporal tells of its workflow's last run. */
@@ -15,7 +17,13 @@ export interface LoggedWorkflow {
 }
 
 export type DifferenceKind =
-  'not_in_log' | 'no_end_in_log' | 'ended_from_outside' | 'other_end' | 'workflow_missing' | 'still_running';
+  | 'not_in_log'
+  | 'no_end_in_log'
+  | 'ended_from_outside'
+  | 'other_end'
+  | 'workflow_missing'
+  | 'still_running'
+  | 'used_unissued';
 
 export interface Difference {
   readonly requestId: string;
@@ -33,7 +41,8 @@ export interface Moments {
 
 /**
  * Holds Temporal's workflows and the log against each other, by request: each that finished has its events, with the
- * same end, and each event of a request has its workflow. Differences in the order of the requests' ids.
+ * same end, and each event of a request has its workflow; and the log against itself: each mandate that was used was
+ * issued. Differences in the order of the requests' ids.
  */
 export function differencesBetween(
   workflows: ReadonlyMap<string, LoggedWorkflow>,
@@ -42,8 +51,13 @@ export function differencesBetween(
 ): readonly Difference[] {
   const ids = [...new Set([...workflows.keys(), ...log.keys()])].sort();
   return ids.flatMap((requestId) => {
-    const found = differenceOf(workflows.get(requestId), log.get(requestId), moments);
-    return found ? [{ requestId, kind: found[0], detail: found[1] }] : [];
+    const logged = log.get(requestId);
+    const found = differenceOf(workflows.get(requestId), logged, moments);
+    const unissued = (logged?.usedUnissued ?? []).map((jti) => ({
+      ...{ requestId, kind: 'used_unissued' as const },
+      detail: `the broker took the mandate ${jti}, which the log says nobody issued: somebody else has the signing key`,
+    }));
+    return [...(found ? [{ requestId, kind: found[0], detail: found[1] }] : []), ...unissued];
   });
 }
 

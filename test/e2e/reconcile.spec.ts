@@ -1,6 +1,11 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { loadMandateKeySet } from '../../adapters/jose/mandate-keys';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { poaRequestWorkflowId } from '../../workflows/contract';
+import type { MandateClaims } from '../../domain/mandate';
 import { atbIn } from '../support/atb';
+import { HttpCaller, LEG } from '../support/http';
 import { TestStack } from '../support/stack';
 
 let stack: TestStack;
@@ -69,4 +74,28 @@ describe('Temporal and the log, held against each other', () => {
     );
     expect(found.differences.map(({ request_id: id }) => id)).not.toContain(waiting);
   }, 120_000);
+
+  it('name a mandate that the broker took and nobody issued: whoever has the signing key is noticed', async () => {
+    const { body } = await stack.as('agent/crm-assistant').post('/issue', {
+      ...{ act: 'crm.contact.read', leg: LEG },
+      con: { params: { contact_id: 'C-42' } },
+    });
+    const [, payload = ''] = String(body.mandate).split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as MandateClaims;
+    const { signer } = await loadMandateKeySet(join(stack.directory, 'keys', 'mandate-keys.json'));
+    const forged = { ...claims, jti: randomBytes(16).toString('base64url') };
+    const identity = stack.identity('agent/crm-assistant');
+    const broker = HttpCaller.fromFiles(stack.stack.brokerUrl, stack.trustBundle, identity);
+    const used = async (mandate: string) =>
+      (await broker.send('GET', '/c/crm/contacts/C-42', undefined, { authorization: `PoA ${mandate}` }))
+        .status;
+    expect([await used(String(body.mandate)), await used(await signer.sign(forged))]).toEqual([200, 200]);
+    broker.close();
+    const { exitCode, differences } = await reconcile();
+    expect(exitCode).toBe(1);
+    const mine = differences.filter(({ request_id: id }) => id === body.request_id);
+    expect(mine.filter(({ kind }) => kind === 'used_unissued')).toEqual([
+      expect.objectContaining({ detail: expect.stringContaining(forged.jti) }),
+    ]);
+  }, 60_000);
 });

@@ -10,7 +10,7 @@ const workflow = (more: Partial<LoggedWorkflow> = {}): LoggedWorkflow => ({
   ...more,
 });
 const logged = (more: Partial<LoggedRequest> = {}): LoggedRequest => ({
-  ...{ askedAt: ago(600), end: 'issued', endedAt: ago(300) },
+  ...{ askedAt: ago(600), end: 'issued', endedAt: ago(300), usedUnissued: [] },
   ...more,
 });
 const RUNNING = { state: 'running', atbState: 'pending', closedAt: null };
@@ -42,6 +42,7 @@ describe('the differences between Temporal and the log', () => {
     ['forgotten by retention', null, logged({ askedAt: ago(90_000), endedAt: ago(89_000) }), null],
     ['asked a moment ago', null, logged({ askedAt: ago(5), end: null, endedAt: null }), null],
     ['closed a moment ago', workflow({ closedAt: ago(5) }), logged({ end: null, endedAt: null }), null],
+    ['a mandate that nobody issued', workflow(), logged({ usedUnissued: ['m'] }), 'used_unissued'],
     ['ended a moment ago', workflow(RUNNING), logged({ endedAt: ago(5) }), null],
   ])('%s', (_, inTemporal, inLog, kind) => {
     const differences = differencesBetween(

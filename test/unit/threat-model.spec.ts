@@ -20,6 +20,12 @@ describe('docs/threat-model.md', () => {
     expect(quoted.some((text) => source.includes(text))).toBe(true);
   });
 
+  it('names a test for whatever is claimed to hold, to be noticed or to be undone, or says that none shows it', () => {
+    const claimed = page.split(/^- \*\*/m).filter((point) => /^(?:Cannot|Noticed by|Undone by):/.test(point));
+    expect(claimed.length).toBeGreaterThan(30);
+    expect(claimed.filter((point) => !/`test\/|No test shows this\./.test(point))).toEqual([]);
+  });
+
   it.each([
     "An agent's key",
     "An approver's key",

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { PostgresAuditEvents } from '../../../adapters/postgres/audit-events';
 import { recordedWorkflows, retentionSeconds } from '../../../adapters/temporal/recorded-workflows';
 import { visible } from '../../../domain/foreign-text';
+import type { Json } from '../../../domain/json';
 import { differencesBetween } from '../../../domain/reconciliation';
 import type { LoggedRequest, LoggedWorkflow } from '../../../domain/reconciliation';
 import { POA_REQUEST, requestIdOf } from '../../../workflows/contract';
@@ -33,6 +34,7 @@ const ENDS: Readonly<Record<string, string | null>> = {
   poa_cancelled: 'cancelled',
   poa_terminated: 'terminated',
 };
+const USED = 'poa_redeemed';
 
 /** `atb audit reconcile`: Temporal's workflows against the log, both ways. */
 export function registerReconcile(audit: Command, surroundings: Surroundings): void {
@@ -43,7 +45,8 @@ export function registerReconcile(audit: Command, surroundings: Surroundings): v
     .addHelpText(
       'after',
       `
-Each finished request has its events with the same end, and each event its workflow, as far back as Temporal remembers.
+Each finished request has its events with the same end, and each event its workflow, as far back as Temporal remembers;
+and each mandate that the broker took was issued.
 It ends with 0 where that is so, and with 1 where it is not; then it names each difference.
 
 Example:
@@ -99,13 +102,21 @@ function byRequest(workflows: ReadonlyMap<string, LoggedWorkflow>): ReadonlyMap<
 
 async function loggedRequests(events: PostgresAuditEvents): Promise<ReadonlyMap<string, LoggedRequest>> {
   const log = new Map<string, LoggedRequest>();
-  for await (const { requestId, type, time } of events.read(
-    { types: Object.keys(ENDS) },
-    0,
-    await events.size(),
-  )) {
+  /** By request: the one mandate that was issued. */
+  const issued = new Map<string, Json | undefined>();
+  const types = [...Object.keys(ENDS), USED];
+  for await (const { requestId, type, time, data } of events.read({ types }, 0, await events.size())) {
     if (requestId === null) continue;
-    const known = log.get(requestId) ?? { askedAt: time, end: null, endedAt: null };
+    const known = log.get(requestId) ?? { askedAt: time, end: null, endedAt: null, usedUnissued: [] };
+    if (type === USED) {
+      // It is recorded as issued before anybody has it.
+      const { jti } = data;
+      if (typeof jti === 'string' && issued.get(requestId) !== jti && !known.usedUnissued.includes(jti)) {
+        log.set(requestId, { ...known, usedUnissued: [...known.usedUnissued, jti] });
+      }
+      continue;
+    }
+    if (ENDS[type] === 'issued') issued.set(requestId, data.jti);
     const end = ENDS[type] ?? null;
     // A mandate that was issued stays issued, whatever was refused afterwards.
     if (end === null || known.end === 'issued') log.set(requestId, known);
