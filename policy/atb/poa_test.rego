@@ -200,38 +200,6 @@ test_nominated_approvers if {
 	decide(with_context(payment, {"approvers": [person("bob"), person("dave")]})).effect == "require"
 }
 
-# --- independence: every pair of the directory (attacks 4, 6) ---
-
-test_no_pair_of_one_person_is_dual_control if {
-	every a, left in data.directory.persons {
-		every b, right in data.directory.persons {
-			not wrongly_issued(a, left, b, right)
-		}
-	}
-}
-
-wrongly_issued(a, left, b, right) if {
-	one_person(a, b)
-	some role in left.roles
-	some other in right.roles
-	decision := decide(with_context(payment, {"verdicts": [
-		{"jti": "1", "by": a, "certificate": "1", "verdict": "approve", "role": role, "attests": [], "reasoned": true, "issued_at": 990, "received_at": 995},
-		{"jti": "2", "by": b, "certificate": "2", "verdict": "approve", "role": other, "attests": [], "reasoned": true, "issued_at": 990, "received_at": 995},
-	]}))
-	decision.effect == "issue"
-}
-
-one_person(a, b) if a == b
-
-one_person(a, b) if data.directory.persons[a].deputy_for == b
-
-one_person(a, b) if data.directory.persons[b].deputy_for == a
-
-# The owner is the requester.
-one_person(a, _) if a == person("alice")
-
-one_person(_, b) if b == person("alice")
-
 # --- verdicts ---
 
 judged(entry) := decision.verdicts[entry.jti].reasons if {
@@ -307,7 +275,7 @@ test_attested_facts_are_required if {
 	decide(with_context(question, {"verdicts": vouched})).effect == "issue"
 }
 
-# --- one person, many ids ---
+# --- one person, many ids: every pair of the directory ---
 
 known_as := object.union(data.directory, {
 	"aliases": {person("robert"): person("bob")},
@@ -317,20 +285,33 @@ known_as := object.union(data.directory, {
 	}),
 })
 
+# Dave deployed the agent, and could approve otherwise.
+deployed := object.union(data.agents, {agent("finance-bot"): {"deployed_by": person("dave")}})
+
 outcome(approvals) := decision if {
 	decision := poa.decision with data.directory as known_as
+		with data.agents as deployed
 		with data.revision as "test"
 		with input as with_context(payment, {"verdicts": approvals})
 }
 
-# A deputy of a deputy, and an alias, are the same person.
+# A deputy of a deputy, and an alias, are the same person; whoever owns or deployed the agent is the requester (attacks 4, 6).
 test_every_pair_of_one_person_counts_once if {
-	every a in object.keys(known_as.persons) | object.keys(known_as.aliases) {
-		every b in object.keys(known_as.persons) | object.keys(known_as.aliases) {
+	every a in ids {
+		every b in ids {
 			not wrongly_counted_twice(a, b)
 		}
 	}
 }
+
+# And others do count as two: the pairs above are not refused for whatever else.
+test_pairs_of_two_people_count_twice if {
+	some a in ids
+	some b in ids
+	counted_twice(a, b)
+}
+
+ids := object.keys(known_as.persons) | object.keys(known_as.aliases)
 
 group(id) := "bob" if id in {person("bob"), person("robert")}
 
@@ -343,7 +324,11 @@ group(id) := id if not id in {person(name) | some name in {"bob", "robert", "fra
 roles_of(id) := known_as.persons[object.get(known_as.aliases, id, id)].roles
 
 wrongly_counted_twice(a, b) if {
-	same_or_owners(a, b)
+	same_or_requester(a, b)
+	counted_twice(a, b)
+}
+
+counted_twice(a, b) if {
 	some left in roles_of(a)
 	some right in roles_of(b)
 	decision := outcome([
@@ -353,11 +338,11 @@ wrongly_counted_twice(a, b) if {
 	decision.effect == "issue"
 }
 
-same_or_owners(a, b) if group(a) == group(b)
+same_or_requester(a, b) if group(a) == group(b)
 
-same_or_owners(a, _) if group(a) == "alice"
+same_or_requester(a, _) if group(a) in {"alice", person("dave")}
 
-same_or_owners(_, b) if group(b) == "alice"
+same_or_requester(_, b) if group(b) in {"alice", person("dave")}
 
 test_an_alias_and_another_are_two if {
 	outcome([verdict("robert", "compliance", "approve"), verdict("carol", "security", "approve")]).effect == "issue"
