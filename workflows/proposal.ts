@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setDefaultSignalHandler,
@@ -16,6 +17,7 @@ import type { ProposalActivities, ProposalStanding } from '../activities/proposa
 import type { ProposalStatus, SignOffAnswer } from '../domain/proposal';
 import { isRefusedPayload } from '../domain/refused-payload';
 import { parseProbes } from '../domain/probe';
+import { asRequestId } from '../domain/request-id';
 import {
   ATB_ACTION,
   ATB_AGENT,
@@ -37,6 +39,8 @@ import { requireStatement } from './statement';
 import { Turns } from './turns';
 
 const MOST_REFUSED = 200;
+// Before it the ids of probes could begin with "-", which told them apart from those of requests.
+const IDS_OF_REQUESTS = 'probe-ids-of-requests';
 
 const steps = proxyActivities<ProposalActivities>({
   startToCloseTimeout: '7 seconds',
@@ -203,7 +207,8 @@ class ProposalProcedure {
     const { agent, asked: series } = parseProbes(proposed);
     const asked = series[turn];
     if (!asked) return;
-    const requestId = madeUpRequestId();
+    const letters = madeUpLetters();
+    const requestId = patched(IDS_OF_REQUESTS) ? asRequestId(letters) : letters;
     const evidence = { kind: 'probe' as const, proposal: id, turn, presentedAt: epochSecondsNow() };
     await startChild<PoaRequestWorkflow>(POA_REQUEST, {
       workflowId: poaRequestWorkflowId(requestId),
@@ -270,8 +275,8 @@ function details({ kind, name, state, author, words, outstanding, waitingOn }: P
 const ID_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 const ID_LENGTH = 27;
 
-/** The id of a request, as any other. Temporal's Math.random gives the same again in a replay. */
-function madeUpRequestId(): string {
+/** For the id of a request, as any other. Temporal's Math.random gives the same again in a replay. */
+function madeUpLetters(): string {
   const letter = () => ID_LETTERS.charAt(Math.floor(Math.random() * ID_LETTERS.length));
   return Array.from({ length: ID_LENGTH }, letter).join('');
 }

@@ -2,15 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
+import { asRequestId } from '../../domain/request-id';
 
 const REQUEST_ID_BYTES = 20;
 
-/**
- * One id for one caller and key; without a key, a new one. Knowing an id gives nothing: each call proves who asks. None
- * begins with "-", as an option of a command line does.
- */
+/** One id for one caller and key; without a key, a new one. Knowing an id gives nothing: each call proves who asks. */
 export function requestIdFor(spiffeId: string, idempotencyKey: string | undefined): string {
-  return drawnOrDerived(spiffeId, idempotencyKey).replace(/^-/, '0');
+  return asRequestId(drawnOrDerived(spiffeId, idempotencyKey));
 }
 
 function drawnOrDerived(spiffeId: string, idempotencyKey: string | undefined): string {
