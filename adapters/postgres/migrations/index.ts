@@ -21,8 +21,8 @@ import { toldWork } from './0121-told-work';
 import { changeHold } from './0128-change-hold';
 import { changeTarget } from './0129-change-target';
 import { policyLoaded } from './0131-policy-loaded';
-import { reversalSent } from './0138-reversal-sent';
 import { notificationTrace } from './0135-notification-trace';
+import { reversalSent } from './0138-reversal-sent';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -50,6 +50,6 @@ export const MIGRATIONS: readonly Migration[] = [
   changeHold,
   changeTarget,
   policyLoaded,
-  reversalSent,
   notificationTrace,
+  reversalSent,
 ];
