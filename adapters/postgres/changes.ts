@@ -28,7 +28,7 @@ const OPEN = `
   order by p.proposed_at, p.id limit $2`;
 
 const UNFINISHED = `
-  select p.id from proposal p
+  select p.id, begun.leaf, begun.personal from proposal p
   join audit_event begun on begun.id = p.id || '/change/begun'
   left join audit_event ended on ended.id = p.id || '/change/ended'
   left join audit_event review on review.id = p.id || '/change/review'
@@ -74,13 +74,13 @@ export class PostgresChanges implements Changes {
   }
 
   async unfinished(limit: number): Promise<readonly { readonly id: string; readonly statement: string }[]> {
-    const rows = await rowsOf<{ id: string }>(this.pool, 'unfinished-changes', UNFINISHED, [
+    const rows = await rowsOf<KeptEvent & { id: string }>(this.pool, 'unfinished-changes', UNFINISHED, [
       [...CHANGE_KINDS],
       limit,
     ]);
-    const begun = await this.eventsOf(rows.map(({ id }) => `${id}/change/begun`));
-    return rows.map(({ id }) => {
-      const statement = begun.get(`${id}/change/begun`)?.data.statement;
+    const begun = await this.personal.read(rows);
+    return rows.map(({ id }, index) => {
+      const statement = begun[index]?.data.statement;
       // Of an erased person: it is rolled back all the same.
       return { id, statement: typeof statement === 'string' ? statement : '' };
     });

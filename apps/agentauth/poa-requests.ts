@@ -128,9 +128,7 @@ export class PoaRequests extends TemporalCalls {
     const forecast = await this.forecast(caller, asked);
     const bodyDigest = sha256Base64url(canonicalJson(asked));
     const handle = await this.start(
-      {
-        ...{ requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
-      },
+      { requestId, asked, evidence: caller.evidence, forecast: forecast.effect },
       caller,
       forecast,
       bodyDigest,

@@ -191,9 +191,9 @@ function changesInWords(changes: readonly ShownProposal[], runs: ReadonlyMap<str
 }
 
 function whatARunWaitsFor(run: JsonObject): string {
-  const { waits_for: code, behind } = run;
   if (run.review_until !== null) return 'its review';
-  return code === null && behind === null ? whomItWaitsFor(run) : `${textOf(code)}${textOf(behind)}`;
+  const what = [run.waits_for, run.behind].map(textOf).filter((text) => text !== '');
+  return what.length > 0 ? what.join(', ') : whomItWaitsFor(run);
 }
 
 /** How far it is. What programs wrote is escaped: nothing of it may pass for another line. */
