@@ -63,7 +63,7 @@ it('takes an incident from its opening to its review, one command for each word'
   expect((await atb('person/dave', review)).out).toContain(`${id} is closed`);
 
   const { out } = await atb('person/alice', ['incident', 'show', id]);
-  const steps = ['acknowledge', 'follow up', 'resolve', 'follow up close', 'review'];
+  const steps = ['acknowledge', `follow up ${followUp}`, 'resolve', `follow up close ${followUp}`, 'review'];
   const said = out.split('\n').filter((line) => / by person\/\w+ \(/.test(line));
   expect(said.map((line) => steps.find((step) => line.includes(`Z ${step} by `)))).toEqual(steps);
   expect(said.at(-1)).toContain('review by person/dave (security_lead): too wide');
