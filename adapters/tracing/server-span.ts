@@ -1,15 +1,14 @@
-import { randomBytes } from 'node:crypto';
 import { context, isSpanContextValid, SpanKind, trace, TraceFlags } from '@opentelemetry/api';
 import type { Context, Span } from '@opentelemetry/api';
+import { randomId } from '../random-id';
 import { callerContext, fail, startSpan } from './span';
 import type { IncomingTrace, SpanAttributes } from './span';
 
 // What OpenTelemetry's conventions for HTTP know; anything else is of the caller's own making.
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
 
-// W3C Trace Context §3.2.2.3, §3.2.2.4.
-const TRACE_ID_BYTES = 16;
-const SPAN_ID_BYTES = 8;
+// W3C Trace Context §3.2.2.4: 8 bytes.
+const SPAN_ID_DIGITS = 16;
 
 /** One call that came in: a part of its caller's trace, or the beginning of one. Where no spans are made it has its id. */
 export class ServerSpan {
@@ -62,8 +61,8 @@ export class ServerSpan {
 
 function untold(): Span {
   return trace.wrapSpanContext({
-    traceId: randomBytes(TRACE_ID_BYTES).toString('hex'),
-    spanId: randomBytes(SPAN_ID_BYTES).toString('hex'),
+    traceId: randomId('hex'),
+    spanId: randomId('hex').slice(0, SPAN_ID_DIGITS),
     traceFlags: TraceFlags.NONE,
   });
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessLog } from '../../adapters/access-log/access-log';
 import { ServerSpan } from '../../adapters/tracing/server-span';
 import { loggableRequestId } from '../../domain/access';
-import { randomId } from './random-id';
+import { randomId } from '../../adapters/random-id';
 import { nothingKnown } from './redemption';
 import type { Known } from './redemption';
 

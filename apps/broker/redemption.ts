@@ -14,7 +14,7 @@ import type { Clock, Svid, SvidValidator } from '../../domain/ports';
 import type { Claim, RedemptionStore, StandingOrders } from '../../domain/redemption';
 import { AnswerInspection } from './answer-inspection';
 import type { Call } from './call';
-import { randomId } from './random-id';
+import { randomId } from '../../adapters/random-id';
 import { checkAction } from './checks/action';
 import { checkBinding } from './checks/binding';
 import { readBody } from './checks/body';

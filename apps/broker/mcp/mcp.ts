@@ -24,7 +24,7 @@ import { bodyOf } from '../body';
 import { parseCallHeaders, parseCallTarget } from '../call';
 import type { Call } from '../call';
 import type { Entry } from '../entry';
-import { randomId } from '../random-id';
+import { randomId } from '../../../adapters/random-id';
 import type { AgentAuthCarrier } from './agentauth';
 import { callOfTool, toolsOf } from './tools';
 import type { RouteTool } from './tools';

@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 
-/** 128 bits: unique whatever the number of brokers; a trace id has as many (W3C Trace Context §3.2.2.3). */
+/** 128 bits: unique whatever the number of processes; a trace id has as many (W3C Trace Context §3.2.2.3). */
 const ID_BYTES = 16;
 // Drawn together, for a drawing takes as long as many ids.
 const drawn = Buffer.alloc(256 * ID_BYTES);
