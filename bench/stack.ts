@@ -5,6 +5,7 @@ import { projectRoot } from '../adapters/process/project-root';
 import { startServerProcess } from '../adapters/process/server-process';
 import { startDevServer } from '../adapters/temporal/dev-server';
 import { startPostgresTemporal } from '../adapters/temporal/postgres-server';
+import { freePortBase } from '../apps/atb/dev/ports';
 import { loadIdentities } from './agent';
 import { freePort } from './free-port';
 import { say } from './report';
@@ -31,9 +32,6 @@ export async function startTemporal(server: ServerName, directory: string): Prom
 
 /** The whole stack as a process of its own, on this Temporal server. */
 export async function startStackProcess(temporalAddress: string, stateDirectory: string) {
-  const port = await freePort();
-  // Ten in a row are needed; near the top there may be none.
-  const portBase = port > 60_000 ? port - 10_000 : port;
   const devJson = join(stateDirectory, 'dev.json');
   await mkdir(stateDirectory, { recursive: true });
   const server = await startServerProcess({
@@ -42,7 +40,7 @@ export async function startStackProcess(temporalAddress: string, stateDirectory:
     args: [
       join(projectRoot(), 'dist', 'apps', 'atb', 'main.js'),
       ...['dev', '--temporal', temporalAddress],
-      ...['--state-dir', stateDirectory, '--port-base', String(portBase)],
+      ...['--state-dir', stateDirectory, '--port-base', String(await freePortBase())],
     ],
     env: {
       ...process.env,

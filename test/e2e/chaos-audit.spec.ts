@@ -17,6 +17,7 @@ import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { canonicalJson } from '../../domain/canonical-json';
 import type { LogStore } from '../../domain/ports';
 import type { NoteVerifier } from '../../domain/signed-note';
+import { freePortBase } from '../../apps/atb/dev/ports';
 import { HttpCaller } from '../support/http';
 import { ObjectStore } from '../support/object-store';
 
@@ -52,7 +53,7 @@ let directory: string;
 let store: ObjectStore;
 let mirror: string;
 let log: ChildProcess | undefined;
-const portBase = 20_000 + Math.floor(Math.random() * 30_000);
+let portBase = 0;
 let child: ChildProcess | undefined;
 let caller: HttpCaller | undefined;
 
@@ -158,6 +159,7 @@ async function issued(): Promise<{ readonly requestId: string; readonly jti: str
 }
 
 beforeAll(async () => {
+  portBase = await freePortBase();
   directory = await mkdtemp(join(tmpdir(), 'atb-chaos-audit-'));
   store = await ObjectStore.start();
   mirror = `s3://${await store.bucket()}/audit`;

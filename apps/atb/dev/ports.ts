@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { AtbError } from '../../../domain/error';
 
@@ -38,6 +39,18 @@ export function portsFrom(base: number): StackPorts {
     erp: base + 8,
     crm: base + 9,
   };
+}
+
+// Below what Linux gives to connections that go out (net.ipv4.ip_local_port_range): none of them takes one meanwhile.
+const FREE_BASES = [10_000, 32_000] as const;
+
+/** A base for a stack that is to run beside others. */
+export async function freePortBase(): Promise<number> {
+  for (;;) {
+    const base = randomInt(...FREE_BASES);
+    const free = await Promise.all(Object.values(portsFrom(base)).map((port) => isFree(port as number)));
+    if (!free.includes(false)) return base;
+  }
 }
 
 /** Throws `configuration_invalid` naming every port that somebody else has, and how to choose others. */
