@@ -49,7 +49,20 @@ async function killed(phase: Phase, ...processes: readonly Killable[]): Promise<
   await goOn(phase);
 }
 
+const isInPhase = (id: string, wanted: string) =>
+  eventually(
+    () => people.status(id),
+    ({ phase }) => phase === wanted,
+  );
+
+/** What is done for a change that nothing stops. */
+const onceThrough = (version: string) =>
+  ['50', '100'].flatMap((percent) => [
+    ...[`begin ${version} ${percent}`, `deploy ${version} ${percent}`, `smoke ${percent}`],
+  ]);
+
 const both = (): readonly Killable[] => [apart.operations, apart.worker];
+const bothKilled = () => Promise.all(both().map((process) => process.kill()));
 
 /** Kill -9 in each phase of a change: it resumes or rolls back, never half (issue: Operations). */
 describe('a change whose processes are killed', () => {
@@ -81,10 +94,7 @@ describe('a change whose processes are killed', () => {
       { percent: 100, soak_seconds: 0 },
     ];
     const id = await running('smoke', { canary });
-    await eventually(
-      () => people.status(id),
-      ({ phase }) => phase === 'soak',
-    );
+    await isInPhase(id, 'soak');
     await killed('smoke', ...both());
     const ended = await people.reaches(id, 'completed');
     expect(await platform.done()).toEqual([
@@ -117,6 +127,58 @@ describe('a change whose processes are killed', () => {
     expect((await platform.done()).slice(-3)).toEqual([
       ...['restoring 1.3.9 0', 'restoring 1.3.9 0', 'restore 1.3.9 0'],
     ]);
+  }, 120_000);
+
+  it('while it is prepared: it is prepared anew, and runs', async () => {
+    const change = people.change(`killed-${(count += 1)}`, anRfc(), 'emergency_change');
+    const id = await people.signedOff(change);
+    // Whoever would prepare it stands still, and dies with what it took.
+    apart.operations.freeze();
+    const begun = people.say(people.grace, id, change, 'run');
+    await isInPhase(id, 'prepare');
+    await bothKilled();
+    expect(await begun).toMatchObject({ status: 200 });
+    expect(await people.reaches(id, 'completed')).toMatchObject({ percent: 100 });
+    expect(await platform.done()).toEqual(onceThrough('1.4.0'));
+    expect(await told('change_begun', id)).toHaveLength(1);
+  }, 120_000);
+
+  it('while it stands in line: it stands there still, and begins when the one ahead has ended', async () => {
+    const ahead = await running('deploy');
+    await isDone('begin 1.4.0 50');
+    const version = '1.5.0';
+    const behind = await running('deploy', { apply: { operation: 'deploy', parameters: { version } } });
+    await isInPhase(behind, 'in_line');
+    await bothKilled();
+    await eventually(platform.done.bind(platform), ({ length }) => length === 2);
+    expect(await platform.done()).toEqual(['begin 1.4.0 50', 'begin 1.4.0 50']);
+    expect(await people.status(behind)).toMatchObject({ phase: 'in_line', behind: ahead, percent: 0 });
+    await goOn('deploy');
+    expect(await people.reaches(ahead, 'completed')).toMatchObject({ percent: 100 });
+    expect(await people.reaches(behind, 'completed')).toMatchObject({ percent: 100, behind: null });
+    expect(await platform.done()).toEqual([
+      ...['begin 1.4.0 50', ...onceThrough('1.4.0')],
+      ...onceThrough(version),
+    ]);
+  }, 120_000);
+
+  it('while it waits for its review: it waits for it still, and nothing is done again', async () => {
+    const change = people.change(`killed-${(count += 1)}`, anRfc(), 'emergency_change');
+    const id = await people.signedOff(change);
+    await people.say(people.grace, id, change, 'run');
+    await people.reaches(id, 'completed');
+    await isInPhase(id, 'review');
+    await bothKilled();
+    const waiting = await people.status(id);
+    expect(waiting).toMatchObject({ state: 'completed', phase: 'review', reviewed_by: null });
+    expect(Date.parse(waiting.review_until as string)).toBeGreaterThan(Date.now());
+    expect(await people.say(people.grace, id, change, 'review')).toMatchObject({
+      status: 200,
+      body: { phase: null, review_until: null, reviewed_by: 'spiffe://corp.example/person/grace' },
+    });
+    expect(await platform.done()).toEqual(onceThrough('1.4.0'));
+    expect(await told('change_ended', id)).toHaveLength(1);
+    expect(await told('change_word_recorded', id)).toHaveLength(1);
   }, 120_000);
 
   it('and whose worker alone is killed, while the command goes on: nothing is done twice', async () => {
