@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../domain/error';
 import type { EscalationRung } from '../domain/policy';
 import type { DeliveredPolicy, ProposalEnd } from '../domain/ports';
-import type { Proposed, RecordedSignOff, SignOffStep } from '../domain/proposal';
+import type { ProposalState, Proposed, RecordedSignOff, SignOffStep } from '../domain/proposal';
 
 /** A proposal as it was sent: what is proposed, and the statement by which it is. */
 export interface ProposalSubmission {
@@ -44,7 +44,11 @@ export type ProposalConclusion =
       readonly standing: ProposalStanding;
       /** Epoch seconds; null: for good. */
       readonly validUntil: number | null;
+      /** Proposals that may be in force no more by it. Histories from before this have none. */
+      readonly supersedes?: readonly string[];
     };
+
+export type ConnectorForce = Extract<ProposalState, 'approved' | 'replaced' | 'retired'>;
 
 export interface ProposalEnding {
   readonly id: string;
@@ -83,6 +87,8 @@ export interface ProposalActivities {
   escalateProposal(input: ProposalRung): Promise<void>;
   /** Records a signal: nothing of a proposal is said by one. */
   recordProposalSignal(input: ProposalSignal): Promise<void>;
+  /** Whether an approved connector is in force still, and why not. */
+  connectorInForce(input: { readonly id: string; readonly name: string }): Promise<ConnectorForce>;
   /** Rung 0: tells that the time of what is in force is soon over; rung 1: records that it is. */
   lapseProposal(input: ProposalRung): Promise<void>;
 }

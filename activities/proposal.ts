@@ -6,6 +6,7 @@ import { cutShort } from '../domain/foreign-text';
 import type {
   Clock,
   Notifier,
+  PolicyApprovals,
   PolicyEngine,
   Probes,
   ProposalEnd,
@@ -31,6 +32,7 @@ import { parseAtbSpiffeId } from '../domain/spiffe-id';
 import { codeOf, epochSeconds } from './assessment';
 import { byCode } from './failure';
 import type {
+  ConnectorForce,
   ProposalActivities,
   ProposalConclusion,
   ProposalEnding,
@@ -47,7 +49,7 @@ export interface ProposalPorts {
   readonly policy: PolicyEngine;
   readonly svids: SvidValidator;
   readonly signOffs: SignOffOpener;
-  readonly proposals: Proposals;
+  readonly proposals: Proposals & Pick<PolicyApprovals, 'approved'>;
   readonly probes: Probes;
   readonly notifier: Notifier;
 }
@@ -76,6 +78,7 @@ export function createProposalActivities(all: ProposalPorts): ProposalActivities
     endProposal: (input) => step((ports) => end(ports, input)),
     escalateProposal: (input) => step((ports) => escalate(ports, input)),
     recordProposalSignal: (input) => step((ports) => recordSignal(ports, input)),
+    connectorInForce: (input) => step((ports) => connectorInForce(ports, input)),
     lapseProposal: (input) => step((ports) => lapse(ports, input)),
   };
 }
@@ -250,7 +253,10 @@ async function conclude(ports: ProposalPorts, id: string): Promise<ProposalConcl
   };
   const state = await approve(ports, { proposal: { ...proposal, digest }, validUntil, event });
   if (state === 'approved' && proposal.kind === 'suspension_lift') await lift(ports, proposal, at);
-  return { state, standing: now, validUntil: validUntil === null ? null : epochSeconds(validUntil) };
+  return {
+    ...{ state, standing: now, validUntil: validUntil === null ? null : epochSeconds(validUntil) },
+    supersedes: state === 'approved' ? await superseded(ports, proposal) : [],
+  };
 }
 
 function approve(
@@ -316,14 +322,31 @@ async function escalate(ports: ProposalPorts, { id, proposed, rung, roles }: Pro
   });
 }
 
-/** Whether nothing was signed off in its place, nor its retirement: then its end is of no interest to anybody. */
-async function isInForce({ proposals }: ProposalPorts, id: string): Promise<boolean> {
-  return (await proposals.activeConnectors()).some(({ proposalId }) => proposalId === id);
+/** What was signed off before of the same connector: it is told, and looks by itself. */
+async function superseded({ proposals }: ProposalPorts, proposal: ProposalEntry): Promise<readonly string[]> {
+  const { id, kind, name } = proposal;
+  if (kind !== 'connector' && kind !== 'connector_retirement') return [];
+  return (await proposals.approved('connector', name)).filter((other) => other !== id);
+}
+
+async function connectorInForce(
+  { proposals }: ProposalPorts,
+  { id, name }: { readonly id: string; readonly name: string },
+): Promise<ConnectorForce> {
+  const active = (await proposals.activeConnectors()).find((connector) => connector.name === name);
+  if (!active) return 'retired';
+  return active.proposalId === id ? 'approved' : 'replaced';
 }
 
 /** The time of what was in force is over. Recorded, and those who would sign it off again are told. */
 async function lapse(ports: ProposalPorts, { id, proposed, rung, roles }: ProposalRung): Promise<void> {
-  if (proposed.kind === 'connector' && !(await isInForce(ports, id))) return;
+  // Its end is of no interest to anybody where another is in its place, or nothing any more.
+  if (
+    proposed.kind === 'connector' &&
+    (await connectorInForce(ports, { id, name: proposed.name })) !== 'approved'
+  ) {
+    return;
+  }
   const over = rung > 0;
   const event: AuditEvent = {
     ...eventOf(id, 'proposal_lapsed'),

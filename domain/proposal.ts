@@ -240,6 +240,16 @@ export interface RecordedSignOff {
   readonly jti: string;
 }
 
+/**
+ * `approved` is in force; of what holds for a time, until its `endsAt`. A connector's is in force no more where another was
+ * signed off in its place (`replaced`), where the connector was retired, and where its time is over (`lapsed`).
+ */
+export const PROPOSAL_STATES = [
+  ...(['pending', 'approved', 'denied', 'rejected', 'expired', 'cancelled'] as const),
+  ...(['replaced', 'retired', 'lapsed'] as const),
+] as const;
+export type ProposalState = (typeof PROPOSAL_STATES)[number];
+
 /** Where a proposal stands. Times are epoch seconds. */
 export interface ProposalStatus extends Proposed {
   readonly id: string;
@@ -247,8 +257,7 @@ export interface ProposalStatus extends Proposed {
   readonly digest: string | null;
   readonly author: string | null;
   readonly proposedAt: number;
-  /** `approved` is in force; of what holds for a time, until `endsAt`. */
-  readonly state: 'pending' | 'approved' | 'denied' | 'rejected' | 'expired' | 'lapsed' | 'cancelled';
+  readonly state: ProposalState;
   readonly words: readonly RecordedSignOff[];
   readonly outstanding: readonly SignOffStep[];
   readonly waitingOn: readonly string[];

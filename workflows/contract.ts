@@ -103,6 +103,8 @@ export type ProposalWorkflow = (input: ProposalInput) => Promise<ProposalStatus>
 export const proposalQuery = defineQuery<ProposalStatus>('proposalStatus');
 /** Answers as soon as the proposal was looked at: it waits for nobody's word. */
 export const proposedUpdate = defineUpdate<SignOffAnswer>('proposed');
+/** Something may have been signed off in its place, or its retirement: it looks. */
+export const proposalSupersededSignal = defineSignal('proposalSuperseded');
 export const signOffUpdate = defineUpdate<SignOffAnswer, [SignOffSubmission]>('signOff');
 
 /** What an incident starts with; every report of the same kind and cause joins the one that is open. */

@@ -3,7 +3,10 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  getExternalWorkflowHandle,
+  inWorkflowContext,
   isCancellation,
+  log,
   patched,
   proxyActivities,
   setCurrentDetails,
@@ -27,6 +30,8 @@ import {
   POA_REQUEST,
   poaRequestWorkflowId,
   proposalQuery,
+  proposalSupersededSignal,
+  proposalWorkflowId,
   proposedUpdate,
   signOffUpdate,
 } from './contract';
@@ -39,6 +44,8 @@ import { requireStatement } from './statement';
 import { Turns } from './turns';
 
 const MOST_REFUSED = 200;
+/** Signals that something may be in its place: more are noise. */
+const MOST_LOOKS = 200;
 // Before it the ids of probes could begin with "-", which told them apart from those of requests.
 const IDS_OF_REQUESTS = 'probe-ids-of-requests';
 
@@ -70,6 +77,7 @@ class ProposalProcedure {
     return this.step(() => steps.recordProposalSignal({ id, proposed, position, signal }));
   });
   private validUntil: number | null = null;
+  private looks = 0;
 
   constructor(private readonly input: ProposalInput) {
     const { id, proposed } = input;
@@ -81,6 +89,7 @@ class ProposalProcedure {
     };
     setHandler(proposalQuery, () => this.status);
     setHandler(proposedUpdate, () => this.proposed());
+    setHandler(proposalSupersededSignal, () => this.superseded());
     setHandler(signOffUpdate, ({ statement }) => this.signOff(statement), { validator: requireStatement });
     // A bare signal counts for nothing here; words come with an answer.
     setDefaultSignalHandler((name) => this.rejected.reject(name, null));
@@ -153,6 +162,37 @@ class ProposalProcedure {
       ...{ outstanding: [], waitingOn: [], endsAt: conclusion.validUntil },
       reasons: conclusion.state === 'rejected' ? ['rejected'] : [],
     });
+    await this.supersede(conclusion.supersedes ?? []);
+  }
+
+  /** One that has ended hears nothing. */
+  private async supersede(proposals: readonly string[]): Promise<void> {
+    for (const id of proposals) {
+      const other = getExternalWorkflowHandle(proposalWorkflowId(id));
+      try {
+        await CancellationScope.nonCancellable(() => other.signal(proposalSupersededSignal));
+      } catch {
+        log.info('the proposal has ended, and is not told what is in its place', { proposal: id });
+      }
+    }
+  }
+
+  /** A signal, which may be somebody's noise: the database says whether it is so. */
+  private async superseded(): Promise<void> {
+    this.looks += 1;
+    if (this.looks > MOST_LOOKS) return;
+    await this.turns.take(async () => {
+      // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
+      if (!inWorkflowContext()) return;
+      const { id, kind, name, state } = this.status;
+      if (kind !== 'connector' || state !== 'approved') return;
+      const now = await this.step(() => steps.connectorInForce({ id, name }));
+      if (now !== 'approved' && this.isInForce()) this.become({ state: now, endsAt: null });
+    });
+  }
+
+  private isInForce(): boolean {
+    return this.status.state === 'approved';
   }
 
   private async climbLadder(): Promise<void> {
@@ -178,16 +218,17 @@ class ProposalProcedure {
     await this.step(() => steps.escalateProposal({ id, proposed, rung, roles }));
   }
 
-  /** Until its time is over: first those who would sign it off again are told, then it lapses. */
+  /** Until it is in force no more, or its time is over: first those who would sign it off again are told, then it lapses. */
   private async watchOver(validUntil: number): Promise<void> {
     const { id, proposed } = this.input;
     const roles = [...new Set(this.status.words.map(({ role }) => role))].sort();
     const noticeAt = validUntil - (this.standing?.noticeSeconds ?? 0);
-    await condition(() => false, Math.max(0, (noticeAt - epochSecondsNow()) * 1000));
+    const isOver = () => !this.isInForce();
+    if (await condition(isOver, Math.max(0, (noticeAt - epochSecondsNow()) * 1000))) return;
     await this.step(() => steps.lapseProposal({ id, proposed, rung: 0, roles }));
-    await condition(() => false, Math.max(0, (validUntil - epochSecondsNow()) * 1000));
+    if (await condition(isOver, Math.max(0, (validUntil - epochSecondsNow()) * 1000))) return;
     await this.step(() => steps.lapseProposal({ id, proposed, rung: 1, roles }));
-    this.become({ state: 'lapsed' });
+    if (!isOver()) this.become({ state: 'lapsed' });
   }
 
   /** One after the other in time: the first when it was ordered for, each other at a random moment of its own period. */

@@ -4,7 +4,7 @@ import { TIERS } from '../../domain/policy';
 import { CHANGE_STEPS } from '../../domain/change';
 import { CONSULTED_FLOWS } from '../../domain/consultation';
 import { SEVERITIES } from '../../domain/incident';
-import { PROPOSAL_KINDS } from '../../domain/proposal';
+import { PROPOSAL_KINDS, PROPOSAL_STATES } from '../../domain/proposal';
 import { SIGNED_REQUEST_MEDIA_TYPE } from '../../domain/signed-request';
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -100,9 +100,7 @@ const SCHEMAS = {
     proposal_id: text,
     kind: { enum: PROPOSAL_KINDS },
     name: text,
-    state: {
-      enum: ['pending', 'approved', 'denied', 'rejected', 'expired', 'lapsed', 'cancelled'],
-    },
+    state: { enum: PROPOSAL_STATES },
     digest: { ...text, description: 'base64url SHA-256 over the RFC 8785 form of {kind, name, content}' },
     content: { type: 'object' },
     author: text,

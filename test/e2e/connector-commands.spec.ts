@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { EXIT } from '../../apps/atb/exit';
 import { atbIn } from '../support/atb';
 import type { AtbRun } from '../support/atb';
+import { eventually } from '../support/eventually';
 import { TestStack } from '../support/stack';
 
 const DEFINITION = {
@@ -66,6 +67,9 @@ it('brings a connector into service with one command for each person', async () 
   const retired = await atb('person/grace', ['connector', 'retire', 'erp', '--reason', 'replaced', '--yes']);
   expect(retired).toMatchObject({ exit: EXIT.done });
   expect(retired.out).toContain('is approved');
+  const listing = () => atb('person/alice', ['connector', 'ls']);
+  await eventually(listing, ({ out }) => new RegExp(`${id} +retired `).test(out));
+  expect((await atb('person/alice', ['proposal', 'show', id])).out).toMatch(/ is retired\n$/);
 }, 60_000);
 
 it('signs nothing without a yes, a reason, or a terminal', async () => {

@@ -58,6 +58,12 @@ async function lapsed(id: string): Promise<number> {
   return events.filter(({ data }) => data.proposal === id).length;
 }
 
+async function stateOf(id: string): Promise<string | undefined> {
+  const shown = await atbIn(stack.directory, ['connector', 'ls', '--as', 'person/alice', '--json']);
+  const { connectors } = JSON.parse(shown.out) as { connectors: { proposal_id: string; state: string }[] };
+  return connectors.find((connector) => connector.proposal_id === id)?.state;
+}
+
 it('a connector is reviewed again before its time is over, or is served no more (operating model §2.4)', async () => {
   const file = join(stack.directory, 'connectors', 'crm.json');
   const content = JSON.parse(readFileSync(file, 'utf8')) as JsonObject;
@@ -72,6 +78,11 @@ it('a connector is reviewed again before its time is over, or is served no more 
 
   // Reviewed again in time: it goes on, and nobody hears of an end.
   const second = await signedOff(proposed);
+  await eventually(
+    () => stateOf(first.id),
+    (state) => state === 'replaced',
+  );
+  expect(await stateOf(second.id)).toBe('approved');
   await sleep(Math.max(0, first.until + 3_000 - Date.now()));
   expect(await call()).toBe('called');
   expect(await lapsed(first.id)).toBe(0);
@@ -90,7 +101,5 @@ it('a connector is reviewed again before its time is over, or is served no more 
     () => told(second.id, 'is in force no more'),
     ({ length }) => length === 1,
   );
-  const shown = await atbIn(stack.directory, ['connector', 'ls', '--as', 'person/alice', '--json']);
-  const { connectors } = JSON.parse(shown.out) as { connectors: { proposal_id: string; state: string }[] };
-  expect(connectors.find(({ proposal_id: id }) => id === second.id)?.state).toBe('lapsed');
+  expect(await stateOf(second.id)).toBe('lapsed');
 }, 240_000);

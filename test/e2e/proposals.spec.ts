@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PostgresProposals } from '../../adapters/postgres/proposals';
 import type { Proposed } from '../../domain/proposal';
 import { proposalDigest } from '../../domain/proposal-digest';
+import { eventually } from '../support/eventually';
 import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 
@@ -93,10 +94,26 @@ describe('onboarding a connector (operating model §2.4)', () => {
     await frank.signOff(id, leads, 'data_classification');
     await grace.signOff(id, leads, 'activation');
     expect(await active()).toContainEqual(expect.objectContaining({ name: 'leads' }));
+
+    // Somebody's signal makes it look, and find that nothing is in its place.
+    const handle = (await stack.insider()).workflow.getHandle(`proposal/${id}`);
+    const looks = async () =>
+      ((await handle.fetchHistory()).events ?? []).filter(
+        (event) => event.activityTaskCompletedEventAttributes,
+      ).length;
+    const before = await looks();
+    await handle.signal('proposalSuperseded');
+    await eventually(looks, (now) => now > before);
+    const shown = async () => (await stack.as('person/alice').get(`/proposals/${id}`)).body;
+    expect(await shown()).toMatchObject({ state: 'approved' });
+
     const retirement: Proposed = { kind: 'connector_retirement', name: 'leads', content: {} };
     const retiring = await proposed(retirement);
     expect((await grace.signOff(retiring, retirement, 'retirement')).body.state).toBe('approved');
     expect(await active()).not.toContainEqual(expect.objectContaining({ name: 'leads' }));
+    expect(await eventually(shown, ({ state }) => state !== 'approved')).toMatchObject({
+      ...{ state: 'retired', ends_at: null },
+    });
   });
 
   it('ends with the first no, with its reason', async () => {

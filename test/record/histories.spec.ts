@@ -74,6 +74,15 @@ function unrecorded<T>(paths: Readonly<Record<string, T>>) {
   };
 }
 
+/** The id of a proposal of a connector. */
+async function leadsAsked(): Promise<string> {
+  const file = join(stack.directory, 'leads.json');
+  await writeFile(file, JSON.stringify(LEADS));
+  const asked = ['connector', 'request', file, '--reason', 'recorded', '--yes', '--json'];
+  const { out } = await atbIn(stack.directory, [...asked, '--as', 'person/grace']);
+  return (JSON.parse(out) as { readonly proposal_id: string }).proposal_id;
+}
+
 /** Every path that a request can take. A recorded one is never recorded over. */
 const PATHS: Record<string, () => Promise<string>> = {
   'low-issued': () => ask('crm-assistant', { act: 'crm.contact.read' }),
@@ -283,13 +292,17 @@ const OTHERS: Record<string, () => Promise<string>> = {
     const { out } = await atbIn(stack.directory, [...retire, '--as', 'person/grace']);
     return proposalWorkflowId((JSON.parse(out) as { readonly proposal_id: string }).proposal_id);
   },
+  'proposal-retired': async () => {
+    const id = await leadsAsked();
+    const word = ['--reason', 'recorded', '--yes'];
+    for (const who of ['dave', 'frank', 'grace']) {
+      await atbIn(stack.directory, ['connector', 'review', id, ...word, '--as', `person/${who}`]);
+    }
+    await atbIn(stack.directory, ['connector', 'retire', 'leads', ...word, '--as', 'person/grace']);
+    return proposalWorkflowId(id);
+  },
   'proposal-climbed-and-rejected': async () => {
-    const file = join(stack.directory, 'leads.json');
-    await writeFile(file, JSON.stringify(LEADS));
-    const request = ['connector', 'request', file];
-    const asked = [...request, '--reason', 'recorded', '--yes', '--json', '--as', 'person/grace'];
-    const { out } = await atbIn(stack.directory, asked);
-    const { proposal_id: id } = JSON.parse(out) as { readonly proposal_id: string };
+    const id = await leadsAsked();
     await pause(4);
     const reject = ['connector', 'review', id, '--reject', '--reason', 'recorded', '--yes'];
     await atbIn(stack.directory, [...reject, '--as', 'person/dave']);

@@ -43,7 +43,7 @@ describe('recorded histories', () => {
         ...['reminded-and-expired', 'policy-moved', 'noise-then-rejected'],
         ...['incident-climbed-and-reviewed', 'incident-by-audit-contained', 'digest', 'retention'],
         ...['incident-noise-then-reviewed', 'consultation-noise-then-answered', 'consultation-unanswered'],
-        ...['proposal-approved', 'proposal-climbed-and-rejected'],
+        ...['proposal-approved', 'proposal-climbed-and-rejected', 'proposal-retired'],
         ...['change-completed-and-reviewed', 'change-rolled-back-and-reviewed'],
       ]),
     );

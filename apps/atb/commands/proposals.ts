@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { visible } from '../../../domain/foreign-text';
+import { PROPOSAL_STATES } from '../../../domain/proposal';
 import { table } from '../output';
 import type { Surroundings } from '../output';
 import { proposalInWords, proposalOf, proposalsOf, signOff } from '../proposal';
@@ -22,7 +23,7 @@ export function registerProposals(program: Command, surroundings: Surroundings):
   withCommonOptions(proposal.command('ls'))
     .description('list proposals, the newest first')
     .option('--kind <kind>', 'connector, connector_retirement, policy_bundle, change, probe, suspension_lift')
-    .option('--state <state>', 'pending, approved, denied, rejected, expired, lapsed, cancelled')
+    .option('--state <state>', PROPOSAL_STATES.join(', '))
     .addHelpText('after', '\nExample:\n  atb proposal ls --state pending --as person/dave')
     .action(async (options: ListOptions) => {
       await inSession(surroundings, options, async (session) => {
