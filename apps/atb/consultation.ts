@@ -1,10 +1,11 @@
 import { ANSWER_STEP } from '../../domain/consultation';
 import { consultationDigest } from '../../domain/consultation-digest';
-import { visible } from '../../domain/foreign-text';
+import { quoted, visible } from '../../domain/foreign-text';
 import { isJsonObject } from '../../domain/json';
 import type { Json, JsonObject } from '../../domain/json';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
+import { moment, parseMoment } from './moment';
 import { localPolicyData } from './policy-data';
 import { UsageError } from './refusal';
 import type { Session } from './session';
@@ -91,6 +92,27 @@ export function askedInWords({
         `  ${receivedAt} ${team} ${verdict === 'reject' ? 'advises against it' : 'has nothing against it'}, by ${shortName(by)} (${role}): ${visible(said)}`,
     ),
     ...unanswered.map((team) => `  ${answerUntil ?? ''} ${team} did not answer in time`),
+  ];
+}
+
+/** Who is asked for advice until when, and what it is so far: for whoever is about to sign, a sentence each. */
+export function adviceInWords(shown: ShownConsultation, now: Date): readonly string[] {
+  const { consulted, answerUntil, answers, unanswered } = shown;
+  const silent = consulted.filter(
+    (team) => !unanswered.includes(team) && !answers.some((answer) => answer.team === team),
+  );
+  const until = parseMoment(answerUntil);
+  return [
+    ...answers.map(
+      ({ team, verdict, by, text: said }) =>
+        `${visible(team)} ${verdict === 'reject' ? 'advises against it' : 'has nothing against it'}: ${quoted(said)}, by ${shortName(by)}`,
+    ),
+    ...unanswered.map((team) => `${visible(team)} did not answer in time`),
+    ...(silent.length > 0
+      ? [
+          `not yet from ${silent.map(visible).join(', ')}${until === undefined ? '' : `, asked until ${moment(until, now)}`}`,
+        ]
+      : []),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { visible } from '../../domain/foreign-text';
 import { isJsonObject } from '../../domain/json';
 import type { JsonObject } from '../../domain/json';
-import { askedInWords, parseConsultation } from './consultation';
+import { adviceInWords, parseConsultation } from './consultation';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { localPolicyData } from './policy-data';
@@ -32,11 +32,12 @@ export interface VerdictOutcome {
 /** Shows one request in words; answers what would be signed. */
 export function showRequest(session: Session, standing: Standing, requestId: string): Signable {
   const toSign = signable(standing, requestId);
-  session.output.note(requestInWords(toSign, standing, { now: session.now, policy: localPolicyData() }));
   const { consultation } = standing.document;
-  if (isJsonObject(consultation)) {
-    for (const line of askedInWords(parseConsultation(consultation))) session.output.note(line);
-  }
+  const advice = isJsonObject(consultation)
+    ? adviceInWords(parseConsultation(consultation), session.now)
+    : [];
+  const around = { now: session.now, policy: localPolicyData(), advice };
+  session.output.note(requestInWords(toSign, standing, around));
   return toSign;
 }
 

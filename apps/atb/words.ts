@@ -42,7 +42,11 @@ const LONGEST_REMARK = 2000;
 export function requestInWords(
   { content, digest }: Signable,
   standing: Standing,
-  { now, policy }: { readonly now: Date; readonly policy: PolicyData },
+  {
+    now,
+    policy,
+    advice,
+  }: { readonly now: Date; readonly policy: PolicyData; readonly advice: readonly string[] },
 ): string {
   const group = policy.groupOf(content.act);
   return lines([
@@ -63,7 +67,7 @@ export function requestInWords(
     row('digest', digest),
     '',
     'Beside it, not signed:',
-    ...beside(standing, now),
+    ...beside(standing, now, advice),
     ...riskLines(content, standing),
   ]);
 }
@@ -90,7 +94,7 @@ export function ownWords(standing: Standing, intent: Intent): string {
   ]);
 }
 
-function beside(standing: Standing, now: Date): readonly string[] {
+function beside(standing: Standing, now: Date, advice: readonly string[]): readonly string[] {
   const { justification, tier, expiresAt, requirement, verdicts } = standing;
   return [
     row('why', justification === undefined ? 'the agent gave no reason' : FROM_AGENT),
@@ -99,6 +103,7 @@ function beside(standing: Standing, now: Date): readonly string[] {
     ...(requirement.approvals === undefined ? [] : [row('demanded', demanded(standing))]),
     row('so far', verdicts.length === 0 ? 'no verdict' : ''),
     ...indented(verdicts.map(wordOf)),
+    ...(advice.length > 0 ? [row('advice', ''), ...indented(advice)] : []),
     row('until', expiresAt === undefined ? 'unknown' : moment(expiresAt, now)),
     ...recentLines(standing, now),
   ];

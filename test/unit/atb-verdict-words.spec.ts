@@ -3,6 +3,7 @@ import { chooseRole } from '../../apps/atb/verdict';
 import { policyData } from '../../apps/atb/policy-data';
 import { parseStanding } from '../../apps/atb/standing';
 import { signable } from '../../apps/atb/to-approve';
+import { adviceInWords, parseConsultation } from '../../apps/atb/consultation';
 import { FROM_AGENT, ownWords, requestInWords, valueLines } from '../../apps/atb/words';
 import { canonicalJson } from '../../domain/canonical-json';
 import { sha256Base64url } from '../../domain/digest';
@@ -58,15 +59,39 @@ function answer(changes: JsonObject = {}): JsonObject {
   };
 }
 
-function words(changes: JsonObject = {}, attests: readonly string[] = []): string {
+function words(
+  changes: JsonObject = {},
+  attests: readonly string[] = [],
+  advice: readonly string[] = [],
+): string {
   const standing = parseStanding(answer(changes));
   return [
-    requestInWords(signable(standing, REQUEST), standing, { now: NOW, policy: POLICY }),
+    requestInWords(signable(standing, REQUEST), standing, { now: NOW, policy: POLICY, advice }),
     ownWords(standing, { word: 'approve', by: BOB, role: 'compliance', reason: 'it is right', attests }),
   ].join('\n');
 }
 
 describe('what an approver is shown', () => {
+  it('says what teams advise beside the verdicts, before what makes one look twice', () => {
+    const asked = parseConsultation({
+      ...{ consultation_id: `request.${REQUEST}`, title: 'a payment', state: 'pending' },
+      ...{ consulted: ['Legal', 'Security', 'Broker-Team'], unanswered: ['Broker-Team'] },
+      ...{ asked_at: NOW.toISOString(), asked_at_seconds: NOW.getTime() / 1000 },
+      answer_until: new Date(NOW.getTime() + 30 * 60_000).toISOString(),
+      answers: [
+        {
+          ...{ team: 'Legal', verdict: 'reject', by: BOB, role: 'legal' },
+          ...{ text: 'no\nLook twice:', received_at: NOW.toISOString() },
+        },
+      ],
+    });
+    const shown = words({ justification: null }, [], adviceInWords(asked, NOW));
+    expect(shown).toMatch(
+      /so far .*\n(?: {4}.*\n)* {2}advice\n {4}\| Legal advises against it: "no\\u\{A\}Look twice:", by person\/bob\n {4}\| Broker-Team did not answer in time\n {4}\| not yet from Security, asked until .* UTC \(in 30 min\)\n {2}until/,
+    );
+    expect(shown.indexOf('not yet from')).toBeLessThan(shown.indexOf('\nLook twice:'));
+  });
+
   it('says in plain words what the broker will do unasked, where a reversal goes with it', () => {
     const reversal = { act: 'sap.payment.reverse', con: { params: { amount: 1250 }, limits: {} } };
     const shown = words({ to_approve: { ...TO_APPROVE, reversal } });
