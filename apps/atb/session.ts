@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { signRequest } from '../../adapters/jose/signed-request';
+import { visible } from '../../domain/foreign-text';
 import type { JsonObject } from '../../domain/json';
+import { isAtbError } from '../../domain/error';
+import { parseAtbSpiffeId } from '../../domain/spiffe-id';
 import { AgentAuthClient } from './agentauth-client';
 import { readAuthorities, readSvid, trustDomainOf, whereabouts } from './identity';
 import type { IdentityOptions, Svid, Whereabouts } from './identity';
@@ -41,6 +44,20 @@ export class Session {
       );
     }
     return readSvid(this.where.identity);
+  }
+
+  /** An agent's SPIFFE ID: as it is, or agent/NAME of our own trust domain. Throws `UsageError`. */
+  agentId(name: string): string {
+    if (!/^(spiffe:\/\/|agent\/)/.test(name)) {
+      throw new UsageError(`name the agent as agent/NAME or by its SPIFFE ID, not "${visible(name)}"`);
+    }
+    const own = () => trustDomainOf(this.where.serverId ?? this.svid().spiffeId);
+    try {
+      return parseAtbSpiffeId(name.startsWith('spiffe://') ? name : `spiffe://${own()}/${name}`).uri;
+    } catch (error) {
+      if (!isAtbError(error)) throw error;
+      throw new UsageError(`${visible(name)} is no SPIFFE ID: ${error.message}`);
+    }
   }
 
   /** The SPIFFE ID that AgentAuth must have; the one named `agentauth` in our own trust domain unless told. */

@@ -24,6 +24,8 @@ const GROUND = [
   ...['--basis', 'CONTRACT', '--ref', 'MSA-12345'],
 ];
 
+const HR_HELPER = 'spiffe://corp.example/agent/hr-helper';
+
 /** What a command says and does, in this process; `heard` is told each remark as it comes. */
 async function atb(
   argv: readonly string[],
@@ -52,6 +54,21 @@ describe('atb call', () => {
     expect(await stack.auditTypes(String(answer.request_id))).toEqual(
       expect.arrayContaining(['poa_requested', 'poa_issued', 'poa_redeemed']),
     );
+  });
+
+  it('is found again by who asked, in Temporal as in the audit log', async () => {
+    const { answer } = await call('hr-helper', ['crm', 'GET', '/contacts/C-42']);
+    for (const agent of ['agent/hr-helper', 'spiffe://corp.example/agent/hr-helper']) {
+      const listed = await eventually(
+        async () => (await atb(['ls', '--agent', agent])).answer.requests as object[],
+        (requests) => requests.length > 0,
+      );
+      expect(listed).toMatchObject([{ request_id: answer.request_id, agent: HR_HELPER }]);
+      const { events } = (await atb(['audit', 'ls', '--agent', agent])).answer;
+      expect(events).toEqual(
+        expect.arrayContaining([expect.objectContaining({ request_id: answer.request_id })]),
+      );
+    }
   });
 
   it('waits for people: what they approved is really paid, once, and stays so over a restart', async () => {

@@ -469,7 +469,13 @@ describe('wrong use', () => {
     [['show', '../approvals', '--as', 'person/bob'], 'id of a request'],
     [['approvals', '--as', 'person/mallory'], 'person/bob'],
     [['approvals'], '--as'],
-    [['ls', '--state', 'x" OR "1"="1'], 'no such value'],
+    [['ls', '--state', 'x" OR "1"="1'], 'pending'],
+    [['ls', '--action', 'x" OR "1"="1'], 'no such value'],
+    [['ls', '--tier', 'hgih'], 'high'],
+    [['ls', '--agent', 'finance-bot'], 'agent/NAME'],
+    [['ls', '--limit', '0'], 'At least 1'],
+    [['audit', 'ls', '--limit', '0'], 'At least 1'],
+    [['incident', 'ls', '--state', 'opne'], 'open'],
     [['audit', 'ls', '--type', 'poa_invented'], 'poa_issued'],
   ])('%j exits with 64 and says what would do', async (argv, hint) => {
     const ran = await atb(argv);

@@ -10,13 +10,12 @@ import { EVENT_FORMS, eventJson, inForm } from '../../../domain/event-form';
 import type { EventForm } from '../../../domain/event-form';
 import { visible } from '../../../domain/foreign-text';
 import { TIERS } from '../../../domain/policy';
-import { parseAtbSpiffeId } from '../../../domain/spiffe-id';
 import { table } from '../output';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
-import { wholeNumber } from '../whole-number';
+import { positiveNumber, wholeNumber } from '../whole-number';
 import { shortName, valueLines } from '../words';
 import { auditKeys, databaseUrl } from './audit-store';
 
@@ -46,7 +45,7 @@ const OUTCOMES = ['success', 'refused', 'failure'];
 export function registerAuditEvents(audit: Command, surroundings: Surroundings): void {
   withFilters(audit.command('ls'))
     .description('list audit events, oldest first')
-    .option('--limit <n>', 'at most so many', wholeNumber, LIMIT)
+    .option('--limit <n>', 'at most so many', positiveNumber, LIMIT)
     .addHelpText(
       'after',
       `
@@ -155,7 +154,7 @@ function withFilters(command: Command): Command {
   return withStore(command)
     .option('--request <request-id>', 'events of this request')
     .addOption(new Option('--type <type...>', 'events of these types').choices(AUDIT_EVENT_TYPES))
-    .option('--agent <spiffe-id>', 'events about this agent: a SPIFFE ID, or agent/finance-bot')
+    .option('--agent <spiffe-id>', 'events about this agent; agent/NAME will do')
     .option('--action <action>', 'events about this action of the catalogue')
     .addOption(new Option('--tier <tier>', 'events of this tier').choices(TIERS))
     .addOption(new Option('--outcome <outcome>', 'events that ended so').choices(OUTCOMES))
@@ -176,17 +175,8 @@ function filterOf(options: FilterOptions, session: Session): EventFilter {
   const { request: requestId, type: types, agent, action, tier, outcome, since, until } = options;
   return {
     ...{ requestId, types, action, tier, outcome, since, until },
-    agent: agent === undefined ? undefined : agentId(agent, session),
+    agent: agent === undefined ? undefined : session.agentId(agent),
   };
-}
-
-/** In development a short name will do. */
-function agentId(name: string, session: Session): string {
-  try {
-    return parseAtbSpiffeId(session.where.stack?.identities[name]?.spiffeId ?? name).uri;
-  } catch (cause) {
-    throw new UsageError(`${visible(name)} is no SPIFFE ID`, { cause });
-  }
 }
 
 async function withEvents(

@@ -41,7 +41,7 @@ export function registerIncidents(program: Command, surroundings: Surroundings):
 
   withCommonOptions(incident.command('ls'))
     .description('list the incidents that are not over, the newest first')
-    .option('--state <state>', 'open, acknowledged, resolved')
+    .addOption(new Option('--state <state>', 'in this state').choices(['open', 'acknowledged', 'resolved']))
     .addHelpText('after', '\nExample:\n  atb incident ls --state open --as person/carol')
     .action(async (options: CommonOptions & { readonly state?: string }) => {
       await inSession(surroundings, options, async (session) => {

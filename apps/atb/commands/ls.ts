@@ -1,6 +1,9 @@
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { temporal } from '@temporalio/proto';
 import type { JsonObject } from '../../../domain/json';
+import { TIERS } from '../../../domain/policy';
+import type { RequestStatus } from '../../../domain/request-status';
 import { POA_REQUEST, requestIdOf } from '../../../workflows/contract';
 import { visible } from '../../../domain/foreign-text';
 import { table } from '../output';
@@ -10,7 +13,7 @@ import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import { withTemporal } from '../temporal';
 import { listedExecutions } from '../../../adapters/temporal/listed-workflows';
-import { wholeNumber } from '../whole-number';
+import { positiveNumber } from '../whole-number';
 import { shortName } from '../words';
 
 type Execution = temporal.api.workflow.v1.IWorkflowExecutionInfo;
@@ -35,17 +38,28 @@ interface ListedRequest {
 }
 
 const LIMIT = 100;
+/** What `AtbState` says, as workflows write it. */
+const STATES = [
+  'pending',
+  'approved',
+  'issued',
+  'denied',
+  'rejected',
+  'withdrawn',
+  'expired',
+  'cancelled',
+] as const satisfies readonly RequestStatus['state'][];
 
 /** `atb ls`: requests, as Temporal's visibility store tells them: for operators, without any key. */
 export function registerLs(program: Command, surroundings: Surroundings): void {
   withCommonOptions(program.command('ls'))
     .description('list requests from Temporal, newest first (operators)')
-    .option('--state <state>', 'pending, approved, issued, denied, rejected, withdrawn, expired, cancelled')
-    .option('--tier <tier>', 'low, medium, high, critical')
-    .option('--action <action>')
-    .option('--agent <spiffe-id>')
+    .addOption(new Option('--state <state>', 'in this state').choices(STATES))
+    .addOption(new Option('--tier <tier>', 'of this tier').choices(TIERS))
+    .option('--action <action>', 'of this action')
+    .option('--agent <spiffe-id>', 'by this agent; agent/NAME will do')
     .option('--waiting-on <role>', 'requests that wait for this role')
-    .option('--limit <n>', 'at most so many', wholeNumber, LIMIT)
+    .option('--limit <n>', 'at most so many', positiveNumber, LIMIT)
     .addHelpText(
       'after',
       `
@@ -64,7 +78,11 @@ Examples:
 }
 
 async function listRequests(session: Session, options: Options): Promise<readonly ListedRequest[]> {
-  const query = visibilityQuery(options);
+  const { agent } = options;
+  const query = visibilityQuery({
+    ...options,
+    ...(agent !== undefined && { agent: session.agentId(agent) }),
+  });
   return withTemporal(session, async ({ connection, namespace }) => {
     const found: ListedRequest[] = [];
     const { workflowService } = connection;
@@ -78,7 +96,7 @@ async function listRequests(session: Session, options: Options): Promise<readonl
 }
 
 /** A query of Temporal's List Filter. Throws `UsageError` for a value that could be more than a value. */
-export function visibilityQuery(options: Omit<Options, 'limit'>): string {
+function visibilityQuery(options: Omit<Options, 'limit'>): string {
   const wanted: readonly (readonly [string, string | undefined])[] = [
     ['AtbState', options.state],
     ['AtbTier', options.tier],

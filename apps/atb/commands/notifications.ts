@@ -9,7 +9,7 @@ import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
-import { wholeNumber } from '../whole-number';
+import { positiveNumber } from '../whole-number';
 import { databaseUrl } from './audit-store';
 
 interface Options extends CommonOptions {
@@ -28,7 +28,7 @@ export function registerNotifications(program: Command, surroundings: Surroundin
   withDatabase(notifications.command('ls'))
     .description('list notifications, newest first; `--state dead` is the dead-letter list')
     .option('--state <state>', STATES.join(', '))
-    .option('--limit <n>', 'at most so many', wholeNumber, LIMIT)
+    .option('--limit <n>', 'at most so many', positiveNumber, LIMIT)
     .addHelpText('after', '\nExamples:\n  atb notifications ls --state dead\n  atb notifications ls --json')
     .action(async (options: Options) => {
       await inSession(surroundings, options, async (session) => {
@@ -57,7 +57,11 @@ export function registerNotifications(program: Command, surroundings: Surroundin
         const retried = await inOutbox(session, options, (outbox) => outbox.retry(id));
         session.output.answer(
           { retried },
-          retried === 0 ? 'there is no such dead letter' : `${retried} to be told again`,
+          retried === 0
+            ? id === undefined
+              ? 'there are no dead letters'
+              : 'there is no such dead letter'
+            : `${retried} to be told again`,
         );
       });
     });
