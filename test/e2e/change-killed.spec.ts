@@ -181,6 +181,19 @@ describe('a change whose processes are killed', () => {
     expect(await told('change_word_recorded', id)).toHaveLength(1);
   }, 120_000);
 
+  it('and whose Temporal server is killed while a step is applied: it goes on, and nothing is done twice', async () => {
+    const id = await running('deploy');
+    await isDone('begin 1.4.0 50');
+    await apart.temporal.kill();
+    await goOn('deploy');
+    expect(await people.reaches(id, 'completed')).toMatchObject({ percent: 100 });
+    expect((await platform.done()).filter((line) => line.startsWith('deploy'))).toEqual([
+      ...['deploy 1.4.0 50', 'deploy 1.4.0 100'],
+    ]);
+    expect(await told('change_step_applied', id)).toHaveLength(2);
+    expect(await told('change_ended', id)).toHaveLength(1);
+  }, 120_000);
+
   it('and whose worker alone is killed, while the command goes on: nothing is done twice', async () => {
     const id = await running('deploy');
     await isDone('begin 1.4.0 50');
