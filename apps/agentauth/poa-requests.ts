@@ -67,6 +67,8 @@ const LISTED_AT_ONCE = 1_000;
 const APPROVALS_SCANNED = 200;
 const RECENT_SHOWN = 10;
 const AGAIN_AFTER_MS = 200;
+// Longer than a mandate takes that needs nobody: then the forecast was wrong, and people may have been asked.
+const FORECAST_HOLDS_MS = 1_000;
 
 type Handle = WorkflowHandle<PoaRequestWorkflow>;
 
@@ -117,7 +119,8 @@ export class PoaRequests extends TemporalCalls {
   /**
    * Starts a request, or joins the one that the same caller started with the same key and body, and answers as soon as
    * policy has decided. The forecast only chooses how to wait: for the end where nothing is required (the quickest
-   * way), for the decision where people are.
+   * way), for the decision where people are. The policy that decides may be another: a candidate's share, or what the
+   * worker has loaded and we have not.
    */
   async issue(
     caller: CallerIdentity,
@@ -135,7 +138,7 @@ export class PoaRequests extends TemporalCalls {
     );
     try {
       return await this.within(this.decisionTimeoutMs, () =>
-        forecast.effect === 'require' ? this.decided(handle) : handle.result(),
+        forecast.effect === 'require' ? this.decided(handle) : this.ended(handle),
       );
     } catch (error) {
       throw await this.undecided(requestId, handle, error);
@@ -344,6 +347,22 @@ export class PoaRequests extends TemporalCalls {
       }
     }
     return handle;
+  }
+
+  /** Its end, or where that is long in coming its decision. */
+  private async ended(handle: Handle): Promise<RequestStatus> {
+    const end = handle.result();
+    let timer: NodeJS.Timeout | undefined;
+    const doubt = new Promise<null>((resolve) => {
+      timer = setTimeout(resolve, FORECAST_HOLDS_MS, null);
+    });
+    const status = await Promise.race([end, doubt]).finally(() => {
+      clearTimeout(timer);
+    });
+    if (status) return status;
+    const decision = await Promise.race([end, this.decided(handle)]);
+    // Interrupted before anything was decided: it may end in time yet, and else the caller is told what it waits for.
+    return decision.state === 'pending' && !decision.assessed ? end : decision;
   }
 
   private async decided(handle: Handle): Promise<RequestStatus> {

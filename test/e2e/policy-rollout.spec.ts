@@ -26,7 +26,7 @@ beforeAll(async () => {
     ...{ ATB_POLICY_POLL_SECONDS: '1', ATB_POLICY_CANDIDATE_FILE: candidateFile },
     ATB_POLICY_SHADOW_FILE: shadowFile,
   });
-  // The candidate suspends an agent, and lets every agent do what needed an approval.
+  // The candidate suspends an agent, lets every agent do what needed an approval, and has people asked about what needed none.
   const source = await builtPolicy();
   const data = structuredClone(source.data) as {
     agents: Record<string, { state: string }>;
@@ -34,6 +34,7 @@ beforeAll(async () => {
   } & JsonObject;
   data.agents['spiffe://corp.example/agent/crm-assistant']!.state = 'suspended';
   data.catalogue.actions['crm.contact.update']!.tier = 'low';
+  data.catalogue.actions['crm.account.list']!.tier = 'medium';
   const { bytes } = packBundle({ ...source, data });
   ({ revision: candidate, digest } = openUnverifiedBundle(bytes));
   const privateKey = createPrivateKey(await readFile(join(stack.directory, 'policy', 'signing-key.pem')));
@@ -115,6 +116,25 @@ describe('a candidate policy (operating model §2.3)', () => {
     await until(async () => (await metric('atb_policy_canary_percent')) === 0);
     for (let asked = 0; asked < 10; asked++) expect((await low()).status).toBe(201);
   });
+
+  it('asks people of its share about what the first policy, and so the forecast, issues at once', async () => {
+    await atb('policy', 'rollout', candidate, '--percent', '50', ...word);
+    await until(async () => (await metric('atb_policy_canary_percent')) === 50);
+    const states = new Set<unknown>();
+    for (let asked = 0; states.size < 2 || asked < 6; asked++) {
+      if (asked === 40) throw new Error('all of forty requests are on one side of the share');
+      const { status, body } = await stack.as('agent/explorer').post('/issue', {
+        ...{ act: 'crm.account.list', leg: LEG as JsonObject },
+      });
+      const isCanary = place(String(body.request_id)) < 50;
+      expect([body.code, body.state, status]).toEqual([
+        ...[undefined, isCanary ? 'pending' : 'issued', isCanary ? 202 : 201],
+      ]);
+      states.add(body.state);
+    }
+    await atb('policy', 'rollback', candidate, ...word);
+    await until(async () => (await metric('atb_policy_canary_percent')) === 0);
+  }, 60_000);
 
   it('is asked by the signing step too, where it admitted the request', async () => {
     await atb('policy', 'rollout', candidate, '--percent', '50', ...word);
