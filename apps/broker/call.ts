@@ -40,6 +40,9 @@ const OVERRIDES = new Set([
   ...['x-atb-action', 'x-atb-connector'],
 ]);
 
+/** As many as common proxies take. */
+const MOST_HEADERS = 100;
+
 const CONNECTOR = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** `/c/<connector>/<path>`. Throws `target_malformed`, `parameter_ambiguous`, `not_found`. */
@@ -55,10 +58,12 @@ export function parseCallTarget(
 }
 
 /**
- * Headers as they came (name, value, name, value …), each name once. Two of one name are two meanings: which one
+ * Headers as they came (name, value, name, value …), all of them, each name once. Two of one name are two meanings: which one
  * counts depends on who reads. Throws `parameter_ambiguous`, `header_forbidden`, `call_malformed`.
  */
 export function parseCallHeaders(raw: readonly string[]): ReadonlyMap<string, string> {
+  if (raw.length > 2 * MOST_HEADERS)
+    throw new AtbError('call_malformed', `a call has at most ${MOST_HEADERS} headers`);
   const headers = new Map<string, string>();
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = (raw[at] ?? '').toLowerCase();

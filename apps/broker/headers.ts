@@ -20,8 +20,9 @@ const KEPT_BACK = new Set([
   ...['x-powered-by', 'clear-site-data', 'refresh', 'location', 'content-location', 'date'],
 ]);
 
-/** Only what says nothing of its own is let in: `Connection` names headers that a proxy takes away (attack 31). */
+/** Only what says nothing of its own is let in: `Connection` names headers that a proxy takes away (attacks 31, 33). */
 export function refuseConnectionTricks(headers: ReadonlyMap<string, string>): void {
+  if (headers.has('upgrade')) throw new AtbError('upgrade_refused', 'connections are not upgraded here');
   const options = (headers.get('connection') ?? '').toLowerCase().split(',');
   if (options.some((option) => !['', 'keep-alive', 'close'].includes(option.trim()))) {
     throw new AtbError('header_forbidden', 'Connection may say keep-alive or close');

@@ -9,6 +9,8 @@ import type { HttpCaller } from '../support/http';
 const GATEWAY = 'spiffe://corp.example/gateway/envoy';
 const CRM = 'spiffe://corp.example/agent/crm-assistant';
 const BODY = '{"amount":100}';
+/** More than a server of Node keeps unless told otherwise; the gateway hands on all of them. */
+const MANY_HEADERS = Object.fromEntries(Array.from({ length: 200 }, (_, at) => [`x-${at}`, 'y']));
 
 let test: TestBroker;
 let gateway: HttpCaller;
@@ -209,6 +211,7 @@ describe.each(ways)('%s', (_, ask) => {
       [{ path: '/nowhere' }, 'route_unknown'],
       [{ agent: CRM }, 'agent_mismatch'],
       [{ headers: { 'x-http-method-override': 'GET' } }, 'header_forbidden'],
+      [{ headers: { ...MANY_HEADERS, 'x-http-method-override': 'GET' } }, 'call_malformed'],
       [{ mandate: await test.mint({ act: 'crm.contact.read' }) }, 'mandate_action_mismatch'],
       [{ mandate: await test.mint({ exp: Math.floor(Date.now() / 1000) - 60 }) }, 'mandate_invalid'],
       [{ mandate: 'a.b.c' }, 'mandate_invalid'],
@@ -259,6 +262,21 @@ describe('Envoy', () => {
     });
     expect(await check(undefined)).toMatchObject({ status: { message: 'call_malformed' } });
     expect(await overHttp({ mandate })).toBeUndefined();
+  });
+
+  it('must not let an upgrade count, nor a body or headers that it keeps to itself (attacks 26, 33)', async () => {
+    const mandate = await test.mint();
+    const ask = (headers: Record<string, string>, http = {}) => overGrpc({ mandate, headers, ...http });
+    expect(await ask({ connection: 'Upgrade', upgrade: 'websocket' })).toBe('upgrade_refused');
+    expect(await ask({ connection: 'x-atb' })).toBe('header_forbidden');
+    expect(await ask({ 'content-length': `${BODY.length + 1}` })).toBe('call_malformed');
+    const headerMap = {
+      request: { http: { method: 'GET', path: '/contacts/7', headers: {}, headerMap: {} } },
+    };
+    expect(await check({ ...headerMap, contextExtensions: { connector: 'erp' } })).toMatchObject({
+      status: { message: 'call_malformed' },
+    });
+    expect(await ask({ 'content-length': `${BODY.length}` })).toBeUndefined();
   });
 
   it('is followed by its trace: of the check, else of the call (issue 9)', async () => {

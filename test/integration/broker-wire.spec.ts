@@ -508,6 +508,12 @@ describe('who is slow or large (attack 36)', () => {
     expect(test.seen).toHaveLength(0);
   });
 
+  it('no header is left out of sight behind many others (attacks 24, 27)', async () => {
+    const many = Array.from({ length: 200 }, (_, at) => `X-${at}: y\r\n`).join('');
+    await refused({ headers: `${many}X-HTTP-Method-Override: DELETE\r\n` }, 'call_malformed');
+    await refused({ headers: `${many}Content-Type: text/plain\r\n` }, 'call_malformed');
+  });
+
   it('a bomb of gzip is not unpacked', () =>
     refused(
       { headers: 'Content-Encoding: gzip\r\n', body: gzipSync(Buffer.alloc(1_000_000)) },

@@ -25,6 +25,7 @@ interface CheckRequest {
       readonly http?: {
         readonly method: string;
         readonly headers: Readonly<Record<string, string>>;
+        readonly headerMap: object | null;
         readonly path: string;
         readonly host: string;
         readonly scheme: string;
@@ -172,6 +173,12 @@ export class GrpcExtAuthz {
       );
     }
     // Envoy writes the pseudo headers of HTTP/2 among the others.
+    if (http.headerMap) {
+      throw new AtbError(
+        'call_malformed',
+        'the gateway sent the headers as bytes: encode_raw_headers must be false',
+      );
+    }
     const headers = Object.entries(http.headers).filter(([name]) => !name.startsWith(':'));
     if (http.headers['x-envoy-auth-partial-body'] === 'true') {
       throw new AtbError(
@@ -180,6 +187,13 @@ export class GrpcExtAuthz {
       );
     }
     const body = http.rawBody.length > 0 ? Buffer.from(http.rawBody) : Buffer.from(http.body);
+    const announced = http.headers['content-length'];
+    if (announced !== undefined && announced !== String(body.length)) {
+      throw new AtbError(
+        'call_malformed',
+        'the gateway sent not the whole body: with_request_body must be set',
+      );
+    }
     const call = callOfGateway({
       connector,
       method: http.method,

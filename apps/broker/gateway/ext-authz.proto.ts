@@ -29,7 +29,9 @@ message HttpRequest {
   string scheme = 6;
   string body = 11;
   bytes raw_body = 12;
+  HeaderMap header_map = 13;
 }
+message HeaderMap {}
 
 message CheckResponse {
   RpcStatus status = 1;

@@ -2,6 +2,7 @@ import { parsePemCertificates } from '../../../adapters/spiffe';
 import { AtbError } from '../../../domain/error';
 import { CALL_METHODS, parseCallHeaders, parseCallTarget } from '../call';
 import type { Call } from '../call';
+import { refuseConnectionTricks } from '../headers';
 
 /** A call as a gateway saw it. */
 export interface SeenByGateway {
@@ -68,13 +69,15 @@ export function callOfGateway({ connector, method, target, headers, url, body }:
   const parsed = parseCallTarget(`/c/${connector}${target}`);
   if (parsed.connector !== connector)
     throw new AtbError('target_malformed', 'the connector is no name of one');
+  const named = parseCallHeaders(headers);
+  refuseConnectionTricks(named);
   return {
     connector,
     method,
     path: parsed.path,
     query: parsed.query,
     search: parsed.search,
-    headers: parseCallHeaders(headers),
+    headers: named,
     addressed: { method, url },
     answeredElsewhere: true,
     body,
