@@ -54,7 +54,7 @@ async function configuration(port: number): Promise<object> {
       check_settings: { context_extensions: { connector: 'erp' } },
     },
   };
-  const allowed = ['authorization', 'content-type', 'dpop', 'x-forwarded-client-cert'];
+  const allowed = ['authorization', 'content-type', 'content-encoding', 'dpop'].map((exact) => ({ exact }));
   return {
     static_resources: {
       listeners: [
@@ -65,7 +65,7 @@ async function configuration(port: number): Promise<object> {
         }),
         listener(port + 1, common, undefined, {
           ...asks,
-          allowed_headers: { patterns: allowed.map((exact) => ({ exact })) },
+          allowed_headers: { patterns: [...allowed, { prefix: 'x-' }] },
           http_service: {
             server_uri: { uri: test.broker.url, cluster: 'broker_http', timeout: '5s' },
             path_prefix: '/ext_authz/erp',
@@ -196,6 +196,12 @@ describe.each(['gRPC', 'HTTP'])('a real Envoy that asks over %s', (way) => {
     expect(
       await pay(way, mandate, { by: CRM, headers: { 'x-forwarded-client-cert': `Cert="${bot}"` } }),
     ).toMatchObject({ status: 403 });
+    for (const [name, code] of [
+      ['x-http-method-override', 'header_forbidden'],
+      ['content-encoding', 'media_type_unsupported'],
+    ] as const) {
+      expect(await pay(way, mandate, { headers: { [name]: 'DELETE' } })).toMatchObject({ body: { code } });
+    }
     expect(await pay(way, 'a.b.c')).toMatchObject({ status: 400, body: { code: 'mandate_invalid' } });
     expect(test.seen).toEqual([]);
     expect(await pay(way, mandate)).toMatchObject({ status: 200 });
