@@ -48,6 +48,8 @@ export class ReceivedAnswer implements UpstreamAnswer, Dispatcher.DispatchHandle
     if (statusCode < 200) return;
     this.statusCode = statusCode;
     this.headers = headers;
+    // They end with their head, whatever Content-Length says (RFC 9110 §15.3.5, §15.4.5).
+    if (statusCode === 204 || statusCode === 304) this.onResponseEnd();
     this.settle(this);
   }
 

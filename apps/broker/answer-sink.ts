@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { AtbError } from '../../domain/error';
 
@@ -6,8 +7,8 @@ export interface AnswerSink {
   /** Whether something of it went out already, and cannot be taken back. */
   readonly hasBegun: boolean;
   begin(status: number, headers: Readonly<Record<string, string | string[]>>): void;
-  /** Resolves when there is room for more. Throws `upstream_failed` where nobody takes it any more. */
-  write(chunk: Uint8Array): Promise<void>;
+  /** Resolves when there is room for more. Throws where nobody takes it any more, or what the signal ends it for. */
+  write(chunk: Uint8Array, signal: AbortSignal): Promise<void>;
   end(): void;
   /** What went out stays incomplete, and whoever takes it sees that. */
   breakOff(): void;
@@ -33,22 +34,12 @@ export class StreamedAnswer implements AnswerSink {
     response.writeHead(status, { ...headers });
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  async write(chunk: Uint8Array, signal: AbortSignal): Promise<void> {
     const { response } = this;
     if (response.write(chunk)) return;
-    const gone = () => new AtbError('upstream_failed', 'the agent went away');
-    // What is closed closes no second time.
-    if (response.destroyed) throw gone();
-    await new Promise<void>((resolve, reject) => {
-      const closed = () => {
-        reject(gone());
-      };
-      response.once('close', closed);
-      response.once('drain', () => {
-        response.off('close', closed);
-        resolve();
-      });
-    });
+    // What is closed closes no second time: nobody would hear of it.
+    if (response.destroyed) throw new AtbError('upstream_failed', 'the agent went away');
+    await once(response, 'drain', { signal });
   }
 
   end(): void {

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Connector, Route } from '../../domain/connector';
 import { AtbError } from '../../domain/error';
 
@@ -58,15 +57,27 @@ export function upstreamHeaders(
   return { ...forwarded, 'accept-encoding': 'identity', ...credentials };
 }
 
-/** The headers of an answer that an agent gets. */
-export function agentHeaders(headers: IncomingHttpHeaders): Record<string, string | string[]> {
-  const listed = (headers.connection ?? '')
+/** The headers of an answer that an agent gets. `headers`: what occurs more than once is a list, whatever it is. */
+export function agentHeaders(
+  statusCode: number,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string | string[]> {
+  // Without a body its length would have somebody wait for one (RFC 9110 §8.6).
+  const unsaid = statusCode === 204 || statusCode === 304 ? 'content-length' : undefined;
+  const listed = String(headers.connection ?? '')
     .toLowerCase()
     .split(',')
     .map((name) => name.trim());
   const handed: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || HOP_BY_HOP.has(name) || KEPT_BACK.has(name) || listed.includes(name)) continue;
+    if (
+      value === undefined ||
+      name === unsaid ||
+      HOP_BY_HOP.has(name) ||
+      KEPT_BACK.has(name) ||
+      listed.includes(name)
+    )
+      continue;
     handed[name] = value;
   }
   return handed;

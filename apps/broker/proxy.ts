@@ -263,7 +263,7 @@ export class Proxy {
       // Before the agent hears of it, and before anything else can go wrong.
       await this.parts.reversals.oweIfReported(permission, answer);
       inspection = this.parts.redemptions.inspectionOf(permission, answer.headers);
-      const handed = await this.handOn(permission, upstream, answer, sink, inspection, access);
+      const handed = await this.handOn(permission, upstream, answer, sink, inspection, access, abort.signal);
       const findings = inspection?.findings ?? [];
       this.record(permission, { ...handed, findings, code: null, startedAt, status: answer.statusCode });
     } catch (error) {
@@ -299,8 +299,9 @@ export class Proxy {
     sink: AnswerSink,
     inspection: AnswerInspection | null,
     access: CallAccess,
+    signal: AbortSignal,
   ): Promise<{ readonly bytes: number; readonly digest: string }> {
-    const headers = agentHeaders(answer.headers);
+    const headers = agentHeaders(answer.statusCode, answer.headers);
     const { location } = answer.headers;
     if (answer.statusCode >= 300 && answer.statusCode < 400 && location !== undefined) {
       const within = typeof location === 'string' ? upstream.within(location, call.path) : undefined;
@@ -323,7 +324,7 @@ export class Proxy {
       if (!hasBegun) sink.begin(answer.statusCode, headers);
       hasBegun = true;
       hash.update(chunk);
-      if (chunk.length > 0) await sink.write(chunk);
+      if (chunk.length > 0) await sink.write(chunk, signal);
     };
     for await (const chunk of answer.body) {
       bytes += chunk.length;

@@ -16,6 +16,10 @@ beforeAll(async () => {
   test = await TestBroker.start({
     connectors: (erp) => [
       {
+        ...{ ...erp, id: 'brief', limits: { response_bytes: LARGE_BYTES } },
+        timeouts: { connect_ms: 4_000, first_byte_ms: 1_000, idle_ms: 1_000, total_ms: 1_500 },
+      },
+      {
         ...erp,
         limits: { response_bytes: LARGE_BYTES },
         timeouts: { connect_ms: 4_000, first_byte_ms: 5_000, idle_ms: 5_000, total_ms: 30_000 },
@@ -26,9 +30,9 @@ beforeAll(async () => {
 afterAll(() => test.stop());
 
 /** A payment on its way, over a connection of its own. */
-async function payment(mandate: string): Promise<ClientRequest> {
+async function payment(mandate: string, connector = 'erp'): Promise<ClientRequest> {
   const { cert, key } = await test.identity(FINANCE_BOT);
-  const call = request(`${test.broker.url}/c/erp/payments`, {
+  const call = request(`${test.broker.url}/c/${connector}/payments`, {
     ...{ method: 'POST', ca: test.ca.certificatePem, cert, key, agent: false },
     headers: { authorization: `PoA ${mandate}`, 'content-type': 'application/json' },
   });
@@ -38,8 +42,8 @@ async function payment(mandate: string): Promise<ClientRequest> {
 }
 
 /** The answer to a payment, when its head is there. */
-async function pay(mandate: string): Promise<IncomingMessage> {
-  const [answer] = (await once(await payment(mandate), 'response')) as [IncomingMessage];
+async function pay(mandate: string, connector = 'erp'): Promise<IncomingMessage> {
+  const [answer] = (await once(await payment(mandate, connector), 'response')) as [IncomingMessage];
   return answer;
 }
 
@@ -72,6 +76,24 @@ describe('an answer is streamed', () => {
     let bytes = 0;
     for await (const chunk of answer as AsyncIterable<Buffer>) bytes += chunk.length;
     expect(bytes).toBe(LARGE_BYTES);
+  });
+
+  it('and has an end where the agent stays and reads nothing (attack 36)', async () => {
+    let isClosed: Promise<unknown> = Promise.resolve();
+    test.answer = (_, __, response) => {
+      isClosed = once(response, 'close');
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(Buffer.alloc(LARGE_BYTES, 0x20));
+    };
+    const claims = await test.claims();
+    const answer = await pay(await test.keys.signer.sign(claims), 'brief');
+    await isClosed;
+    expect((await test.recorded(claims.req, 'poa_redemption_outcome')).data).toMatchObject({
+      ...{ outcome: 'failed', status: 200, code: 'upstream_timeout' },
+    });
+    const broken = once(answer, 'error');
+    answer.resume();
+    expect(await broken).toMatchObject([{ code: 'ECONNRESET' }]);
   });
 
   it('and let go when the agent goes away, which its outcome tells', async () => {

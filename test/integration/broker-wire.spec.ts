@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { commitmentTo } from '../../domain/commitment';
+import type { JsonObject } from '../../domain/json';
 import { TestBroker } from '../support/broker';
 
 let test: TestBroker;
@@ -552,6 +553,78 @@ describe('who is slow or large (attack 36)', () => {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end('{}');
     };
+  });
+});
+
+describe('what a system behind says of its answer', () => {
+  /** The one answer to a payment that a system answered with these bytes, and what was recorded of it. */
+  async function answeredWith(
+    text: string,
+  ): Promise<{ readonly answer: string; readonly outcome: JsonObject }> {
+    const before = test.answer;
+    test.answer = ({ socket }) => {
+      socket.write(Buffer.from(text, 'latin1'));
+    };
+    const claims = await test.claims();
+    const answer = await test.raw(bytes(await test.keys.signer.sign(claims), {}), { quietMs: 400 });
+    test.answer = before;
+    expect(answersIn(answer)).toHaveLength(1);
+    // What lies there in wait reaches nobody else.
+    const { status, body } = await test.pay(await test.mint());
+    expect([status, body]).toEqual([200, {}]);
+    return { answer, outcome: (await test.recorded(claims.req, 'poa_redemption_outcome')).data };
+  }
+
+  it('is taken in, also where Connection occurs twice: what it names goes no further', async () => {
+    const { answer, outcome } = await answeredWith(
+      'HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\n{}',
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect(answer).not.toMatch(/x-hop/i);
+    expect(outcome).toMatchObject({ outcome: 'succeeded', status: 200, code: null });
+  });
+
+  it.each([
+    ['204 No Content', 'hello'],
+    ['204 No Content', ''],
+    ['304 Not Modified', ''],
+  ])('is no length of a body that there is not: %s, %j', async (status, body) => {
+    const { answer, outcome } = await answeredWith(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\n${body}`);
+    expect(answer).toMatch(/^HTTP\/1\.1 (?:204|304) [^]*\r\n\r\n$/);
+    expect(answer).not.toMatch(/content-length|hello/i);
+    expect(outcome).toMatchObject({
+      outcome: 'succeeded',
+      status: Number(status.slice(0, 3)),
+      response_bytes: 0,
+    });
+  });
+
+  it.each([
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}'],
+    [
+      'a length and chunks',
+      'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    ['a length beyond all', 'HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}'],
+    ['another protocol', 'HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'],
+    ['a name that is none', 'HTTP/1.1 200 OK\r\nX(a: 1\r\nContent-Length: 2\r\n\r\n{}'],
+  ])('is not believed where it cannot be read in one way: %s', async (_, text) => {
+    const { answer, outcome } = await answeredWith(text);
+    expect(answersIn(answer)).toEqual([{ status: 502, code: 'upstream_failed' }]);
+    expect(outcome).toMatchObject({ outcome: 'unknown', status: null, code: 'upstream_failed' });
+  });
+
+  it('has an end: a second answer, bytes behind it and trailers are nobody’s', async () => {
+    const whole = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}';
+    const second =
+      'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"stolen":1}';
+    for (const text of [`${whole}${second}`, `${whole}secret: 1`]) {
+      expect((await answeredWith(text)).answer).toMatch(/\r\n\r\n\{\}$/);
+    }
+    const { answer } = await answeredWith(
+      'HTTP/1.1 200 OK\r\nConnection: close\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-T: 1\r\n\r\n',
+    );
+    expect(answer).not.toMatch(/x-t/i);
   });
 });
 
