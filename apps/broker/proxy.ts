@@ -412,7 +412,7 @@ export class Proxy {
     this.parts.metrics.decided(null, code);
     const span = ServerSpan.ofHttp(undefined, {});
     await this.recordUnreadable(error, socket, span);
-    socket.end(rawProblem(error, span.traceId));
+    this.endWith(socket, rawProblem(error, span.traceId));
   }
 
   /** What Node's parser refuses: smuggling, folded headers, control characters, too slow, too large. */
@@ -431,7 +431,11 @@ export class Proxy {
     this.parts.metrics.decided(null, error.code);
     const span = ServerSpan.ofHttp(undefined, {});
     void this.recordUnreadable(error, socket, span);
-    const problem = rawProblem(error, span.traceId);
+    this.endWith(socket, rawProblem(error, span.traceId));
+  }
+
+  /** The last word on a connection. What came whole before is answered first: whoever called must learn what became of it. */
+  private endWith(socket: Socket, problem: string): void {
     const last = this.underWay.get(socket);
     // What came whole before is answered first: whoever called must learn what became of it.
     if (last?.request.complete === true && !last.response.destroyed) {

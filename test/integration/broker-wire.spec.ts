@@ -468,6 +468,28 @@ describe('upgrades (attack 33)', () => {
   });
 });
 
+it('a call that was under way is answered before what comes behind it is refused', async () => {
+  const before = test.answer;
+  test.answer = (request, body, response) =>
+    setTimeout(() => {
+      before(request, body, response);
+    }, 200);
+  const behind = [
+    'GET /c/erp/x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    'CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n',
+    'no HTTP at all\r\n\r\n',
+  ];
+  for (const bytesBehind of behind) {
+    const { answers } = await tried(
+      (mandate) => Buffer.concat([bytes(mandate, {}), Buffer.from(bytesBehind)]),
+      600,
+    );
+    expect(answers.map(({ status }) => status)).toEqual([200, expect.any(Number)]);
+    expect(answers[1]?.code).toMatch(/^(?:upgrade_refused|method_not_allowed|call_malformed)$/);
+  }
+  test.answer = before;
+});
+
 describe('who is slow or large (attack 36)', () => {
   it('slow headers end in time', async () => {
     const { answers } = await tried(
