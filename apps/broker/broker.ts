@@ -167,6 +167,9 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
       tickets,
       allowUnmandatedLowRisk: configuration.allowUnmandatedLowRisk,
       watch: {
+        decided: (connector, outcome) => {
+          metrics.decided(connector, outcome);
+        },
         checked: (check, milliseconds) => {
           metrics.checked(check, milliseconds);
         },

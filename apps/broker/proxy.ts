@@ -177,7 +177,6 @@ export class Proxy {
     response: ServerResponse,
     access: CallAccess,
   ): Promise<void> {
-    let connector: string | null = null;
     try {
       const entry = this.entries.find(({ serves }) => serves(pathOf(request)));
       if (entry) {
@@ -192,12 +191,10 @@ export class Proxy {
         await this.parts.redemptions.recordUnreadable(asAtbError(error), chain, access.known);
         throw error;
       }
-      connector = call.connector;
       const chain = this.chains.of(request.socket as TLSSocket);
       await this.perform(call, chain, new StreamedAnswer(response), access);
     } catch (error) {
       const known = this.known(error);
-      this.parts.metrics.decided(connector, known.code);
       access.code = known.code;
       refuse(request, response, known, access);
     }
@@ -222,7 +219,6 @@ export class Proxy {
   async perform(call: Call, chain: readonly string[], sink: AnswerSink, access: CallAccess): Promise<void> {
     const startedAt = performance.now();
     const permission = await this.parts.redemptions.permit(call, chain, access.known);
-    this.parts.metrics.decided(call.connector, 'allowed');
     await this.forward(permission, sink, startedAt, access);
     this.parts.metrics.answered(call.connector, (performance.now() - startedAt) / 1000);
   }
@@ -281,10 +277,10 @@ export class Proxy {
         startedAt,
         status: answer?.statusCode ?? null,
       });
+      this.parts.redemptions.failed(permission, failure);
       if (!sink.hasBegun) throw failure;
       access.code = failure.code;
       // Half an answer cannot be taken back: the agent sees that it broke off.
-      this.parts.metrics.decided(connector.id, failure.code);
       sink.breakOff();
     } finally {
       clearTimeout(outOfTime);
@@ -409,7 +405,6 @@ export class Proxy {
   ): Promise<void> {
     socket.on('error', () => undefined);
     const error = new AtbError(code, message);
-    this.parts.metrics.decided(null, code);
     const span = ServerSpan.ofHttp(undefined, {});
     await this.recordUnreadable(error, socket, span);
     this.endWith(socket, rawProblem(error, span.traceId));
@@ -428,7 +423,6 @@ export class Proxy {
         : new AtbError('call_malformed', 'this is no HTTP/1.1 request that could be understood in one way', {
             cause,
           });
-    this.parts.metrics.decided(null, error.code);
     const span = ServerSpan.ofHttp(undefined, {});
     void this.recordUnreadable(error, socket, span);
     this.endWith(socket, rawProblem(error, span.traceId));
@@ -437,7 +431,6 @@ export class Proxy {
   /** The last word on a connection. What came whole before is answered first: whoever called must learn what became of it. */
   private endWith(socket: Socket, problem: string): void {
     const last = this.underWay.get(socket);
-    // What came whole before is answered first: whoever called must learn what became of it.
     if (last?.request.complete === true && !last.response.destroyed) {
       last.response.once('close', () => socket.end(problem));
     } else socket.end(problem);

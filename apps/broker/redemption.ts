@@ -46,8 +46,10 @@ export interface RedemptionPorts extends PolicyPorts, Pick<PossessionPorts, 'tru
   readonly handling: (classification: Classification) => GuardrailSubject['handling'];
   readonly pace: CallPace;
   readonly store: RedemptionStore;
-  /** Told what each check took, and where a refusal could not be recorded. */
+  /** Told what each check took, what came of each call, and where a refusal could not be recorded. */
   readonly watch: {
+    /** `allowed`, or the code of the refusal. */
+    decided(connector: string | null, outcome: string): void;
     checked(check: Check, milliseconds: number): void;
     unrecorded(event: AuditEvent, cause: unknown): void;
   };
@@ -129,9 +131,11 @@ export class Redemptions {
    */
   async permit(call: Call, chain: readonly string[], known: Known): Promise<Permission> {
     try {
-      return await this.mark(await this.checked(call, chain, known));
+      const permission = await this.mark(await this.checked(call, chain, known));
+      this.ports.watch.decided(call.connector, 'allowed');
+      return permission;
     } catch (error) {
-      await this.recordRefusal(known, error);
+      await this.recordRefusal(known, error, call.connector);
       throw error;
     }
   }
@@ -141,7 +145,7 @@ export class Redemptions {
     try {
       return await this.checked(call, chain, known);
     } catch (error) {
-      await this.recordRefusal(known, error);
+      await this.recordRefusal(known, error, call.connector);
       throw error;
     }
   }
@@ -157,6 +161,12 @@ export class Redemptions {
     if (claim === null) return false;
     const event = this.eventOf(permission, 'poa_given_back', 'given_back', [code], { jti: claim.jti, code });
     return this.ports.store.giveBack(claim, event);
+  }
+
+  /** What made a call fail that was permitted: its outcome tells of it, and it is no refusal. */
+  failed({ connector }: Permission, failure: AtbError): void {
+    this.recorded.add(failure);
+    this.ports.watch.decided(connector.id, failure.code);
   }
 
   /** The second event: what the system behind answered. */
@@ -205,7 +215,7 @@ export class Redemptions {
   async recordUnreadable(error: AtbError, chain: readonly string[], known: Known): Promise<void> {
     if (this.recorded.has(error)) return;
     known.agent = this.callerOf(chain);
-    await this.recordRefusal(known, error);
+    await this.recordRefusal(known, error, null);
   }
 
   private callerOf(chain: readonly string[]): string | null {
@@ -403,9 +413,10 @@ export class Redemptions {
   }
 
   /** A refusal stands whether or not it could be recorded; that it could not is told to who watches. */
-  private async recordRefusal(known: Known, error: unknown): Promise<void> {
+  private async recordRefusal(known: Known, error: unknown, connector: string | null): Promise<void> {
     if (error instanceof Error) this.recorded.add(error);
     const code = isAtbError(error) ? error.code : 'internal';
+    this.ports.watch.decided(connector, code);
     const told = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
     const reasons = [...new Set(told)].slice(0, REASONS_TOLD);
     const event: AuditEvent = {

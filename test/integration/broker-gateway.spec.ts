@@ -223,6 +223,17 @@ describe.each(ways)('%s', (_, ask) => {
     expect(await ask({ mandate })).toBeUndefined();
   });
 
+  it('is counted like every other call', async () => {
+    const outcomes = ['allowed', 'route_unknown'];
+    const before = await Promise.all(outcomes.map((outcome) => test.counted(outcome)));
+    const mandate = await test.mint();
+    expect(await ask({ mandate, path: '/nowhere' })).toBe('route_unknown');
+    expect(await ask({ mandate })).toBeUndefined();
+    expect(await Promise.all(outcomes.map((outcome) => test.counted(outcome)))).toEqual(
+      before.map((count) => count + 1),
+    );
+  });
+
   it('is for gateways that are configured, and says no to an agent that poses as one (attack 25)', async () => {
     const mandate = await test.mint();
     expect(await ask({ mandate }, CRM)).toBe('proxy_not_trusted');

@@ -188,6 +188,45 @@ describe('calling a tool', () => {
     });
   });
 
+  it('hands on as text what would be changed, or could not be written, as a value', async () => {
+    for (const text of [
+      '['.repeat(20_000) + ']'.repeat(20_000),
+      '{"id":12345678901234567890}',
+      '{"a":1e999}',
+    ]) {
+      test.answer = (_, __, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).end(text);
+      };
+      expect(await callTool(bot, PAY, { amount: 100 }, { mandate: await test.mint() })).toMatchObject({
+        structuredContent: { state: 'done', body: text },
+      });
+    }
+  });
+
+  it('is counted like every other call, and refused in no event where it was made and failed', async () => {
+    const outcomes = ['allowed', 'upstream_failed', 'parameter_mismatch'];
+    const before = await Promise.all(outcomes.map((outcome) => test.counted(outcome)));
+    test.answer = (_, __, response) => response.destroy();
+    const claims = await test.claims();
+    const mandate = await test.keys.signer.sign(claims);
+    expect(await callTool(bot, PAY, { amount: 101 }, { mandate })).toMatchObject({
+      structuredContent: { code: 'parameter_mismatch' },
+    });
+    expect(await callTool(bot, PAY, { amount: 100 }, { mandate })).toMatchObject({
+      structuredContent: { code: 'upstream_failed' },
+    });
+    await test.recorded(claims.req, 'poa_redemption_outcome');
+    expect(await Promise.all(outcomes.map((outcome) => test.counted(outcome)))).toEqual(
+      before.map((count) => count + 1),
+    );
+    const told = (await test.events()).filter(({ requestId }) => requestId === claims.req);
+    expect(told.map(({ type }) => type)).toEqual([
+      'poa_redemption_refused',
+      'poa_redeemed',
+      'poa_redemption_outcome',
+    ]);
+  });
+
   it('cannot have a request carried where the broker is told no AgentAuth, nor bring two things at once', async () => {
     const mandate = await test.mint();
     expect(await callTool(bot, PAY, { amount: 100 }, { request: 'a.b.c' })).toMatchObject({
@@ -237,6 +276,8 @@ describe('the way in', () => {
       ['POST', JSON.stringify([INITIALIZE, INITIALIZE]), {}, 400],
       ['POST', '{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/list"}', {}, 400],
       ['POST', '{"jsonrpc":', {}, 400],
+      ['POST', '{"jsonrpc":"2.0","id":[1],"method":"tools/list"}', {}, 400],
+      ['POST', JSON.stringify(INITIALIZE), { host: 'localhost:99999' }, 400],
       ['POST', 'x'.repeat(300_000), {}, 413],
       ['POST', JSON.stringify(INITIALIZE), { 'x-http-method-override': 'GET' }, 400],
     ];
@@ -246,7 +287,9 @@ describe('the way in', () => {
         ...ACCEPT,
         ...headers,
       });
-      expect(answer.status).toBe(status);
+      expect(answer).toMatchObject({ status, body: { code: expect.any(String) } });
+      const [recorded] = (await test.events('poa_redemption_refused')).slice(-1);
+      expect(recorded).toMatchObject({ actor: FINANCE_BOT, data: { code: answer.body.code } });
     }
   });
 });

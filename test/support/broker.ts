@@ -374,6 +374,14 @@ export class TestBroker {
     });
   }
 
+  /** How many calls of a connector had this outcome, as the broker's metrics say. */
+  async counted(outcome: string, connector = 'erp'): Promise<number> {
+    const metrics = await (await fetch(`${this.broker.adminUrl}/metrics`)).text();
+    const name = `atb_redemptions_total{connector="${connector}",outcome="${outcome}"} `;
+    const line = metrics.split('\n').find((text) => text.startsWith(name));
+    return Number(line?.slice(name.length) ?? 0);
+  }
+
   /** The audit log, oldest first. */
   async events(type?: string): Promise<readonly StoredAuditEvent[]> {
     this.ledger ??= new PostgresLedger(this.postgres.serviceUrl);

@@ -5,6 +5,7 @@ import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import {
   CallToolRequestSchema,
+  JSONRPCMessageSchema,
   ListToolsRequestSchema,
   UrlElicitationRequiredError,
 } from '@modelcontextprotocol/sdk/types.js';
@@ -57,6 +58,8 @@ const MAX_MESSAGE_BYTES = 256 * 1024;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 /** A session is remembered by nobody: its id says the one thing that matters of the client (docs/adr/0021). */
 const SESSION = /^(?:url|none)-[A-Za-z0-9_-]{22}$/;
+/** What can stand in a URL; nothing is believed of it. */
+const HOST = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 const META = 'agent-trust-broker/';
 const INSTRUCTIONS =
   'Each tool is one action at an enterprise system. A call without a mandate answers what one takes. Bring, in _meta: ' +
@@ -95,9 +98,14 @@ export class McpEntry implements Entry {
     if (request.method !== 'POST') throw new AtbError('method_not_allowed', 'messages come by POST');
     const headers = parseCallHeaders(request.rawHeaders);
     if (headers.has('origin')) throw new AtbError('header_forbidden', 'this is not for pages in a browser');
+    const host = headers.get('host') ?? '';
+    if (!HOST.test(host) || !URL.canParse(`https://${host}`))
+      throw new AtbError('call_malformed', 'a call has one Host (RFC 9112 §3.2)');
     access.known.agent = this.parts.requireCaller(chain);
     const message = parseStrictJson(await bodyOf(request, MAX_MESSAGE_BYTES));
-    if (!isJsonObject(message)) throw new AtbError('call_malformed', 'there is one message to a call');
+    if (!isJsonObject(message) || !JSONRPCMessageSchema.safeParse(message).success) {
+      throw new AtbError('call_malformed', 'there is one message of JSON-RPC 2.0 to a call');
+    }
     const session = headers.get('mcp-session-id');
     if (session !== undefined && !SESSION.test(session)) {
       throw new AtbError('not_found', 'there is no such session: begin a new one');
@@ -314,9 +322,9 @@ function resultOf(told: JsonObject): CallToolResult {
 function parsed(text: string, { headers }: CollectedAnswer): Json {
   if (!/^application\/(?:json|[a-z0-9.-]+\+json)/i.test(String(headers['content-type'] ?? ''))) return text;
   try {
-    return JSON.parse(text) as Json;
+    return parseStrictJson(text);
   } catch {
-    // What the system calls JSON and is none is handed on as the text that it is.
+    // What is none, too deep to be written again, or would be changed by that is handed on as the text that it is.
     return text;
   }
 }
