@@ -5,7 +5,6 @@ import {
   WorkflowClient,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
-  WorkflowNotFoundError,
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
@@ -370,7 +369,7 @@ export class PoaRequests extends TemporalCalls {
       return await handle.executeUpdate(decisionUpdate);
     } catch (error) {
       // Over already: the forecast was wrong, or this is a repeat.
-      if (error instanceof WorkflowNotFoundError || isGone(error)) return handle.result();
+      if (isGone(error)) return handle.result();
       throw error;
     }
   }
@@ -419,11 +418,11 @@ export class PoaRequests extends TemporalCalls {
     try {
       return await call();
     } catch (error) {
-      const isOver = error instanceof WorkflowNotFoundError || isGone(error);
       if (error instanceof WorkflowUpdateFailedError && !isCutShort(error)) {
         throw failureOf(error.cause, requestId);
       }
-      if (!isOver && !(error instanceof WorkflowUpdateFailedError)) throw this.outOfReach(error, requestId);
+      if (!isGone(error) && !(error instanceof WorkflowUpdateFailedError))
+        throw this.outOfReach(error, requestId);
     }
     const status = await this.standing(requestId);
     if (status.state === 'issued' && 'mandate' in status) return { done: true, status };

@@ -100,7 +100,7 @@ export abstract class TemporalCalls {
       return await this.within(this.decisionTimeoutMs, call);
     } catch (error) {
       if (isAtbError(error)) throw error;
-      if (error instanceof WorkflowNotFoundError || isGone(error)) throw this.unknown();
+      if (isGone(error)) throw this.unknown();
       if (error instanceof WorkflowFailedError) throw failureOf(error.cause, requestId);
       throw this.outOfReach(error, requestId);
     }
@@ -165,5 +165,9 @@ function grpcCodeOf(error: unknown): number | undefined {
 
 /** Whether the workflow is over, or never was. */
 export function isGone(error: unknown): boolean {
-  return error instanceof QueryRejectedError || grpcCodeOf(error) === NOT_FOUND;
+  return (
+    error instanceof WorkflowNotFoundError ||
+    error instanceof QueryRejectedError ||
+    grpcCodeOf(error) === NOT_FOUND
+  );
 }
