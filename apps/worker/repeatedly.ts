@@ -4,28 +4,30 @@ export interface Repeated {
   close(): Promise<void>;
 }
 
-/** Does it now and then, one after the other; what fails is told, and done again the next time. */
+/** Does it now and then, never twice at once; what fails is told, and done again the next time. */
 export function repeatedly(
   { everyMs, atOnce = false }: { readonly everyMs: number; readonly atOnce?: boolean },
   act: () => Promise<unknown>,
   failed: (error: unknown) => void,
 ): Repeated {
-  let doing: Promise<void> = Promise.resolve();
+  let doing: Promise<void> | undefined;
   const once = () => {
-    doing = doing.then(async () => {
+    doing ??= (async () => {
       try {
         await act();
       } catch (error) {
         failed(error);
+      } finally {
+        doing = undefined;
       }
-    });
+    })();
   };
   if (atOnce) once();
   const again = setInterval(once, everyMs).unref();
   return {
-    close: () => {
+    close: async () => {
       clearInterval(again);
-      return doing;
+      await doing;
     },
   };
 }
