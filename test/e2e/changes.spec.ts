@@ -398,6 +398,11 @@ describe('somebody who starts workflows by hand, or completes the steps of other
     const pending = async () => (await handle.describe()).raw.pendingActivities?.[0];
     const step = await eventually(pending, (one) => one?.activityType?.name === 'applyChangeStep');
     const activityId = step?.activityId ?? '';
+    // Its command runs: of a step that nobody took up there would be nothing to undo.
+    await eventually(
+      () => platform.done(),
+      (lines) => lines.includes('begin 1.4.0 50'),
+    );
     const forged = { good: true, detail: 'done', reason: null };
     await client.activity.complete({ workflowId: `change/${id}`, activityId }, forged);
     expect(await people.reaches(id, 'rolled_back')).toMatchObject({
