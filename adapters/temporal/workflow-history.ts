@@ -84,8 +84,8 @@ export async function digestsOfRuns(content: Uint8Array): Promise<readonly strin
 
 /** Loaded when it is needed: it is large, and most commands of `atb` never do. */
 async function historyMessage() {
-  const { temporal: proto } = await import('@temporalio/proto');
-  return proto.api.history.v1.History;
+  const { default: proto } = await import('@temporalio/proto');
+  return proto.temporal.api.history.v1.History;
 }
 
 async function historyOf(
