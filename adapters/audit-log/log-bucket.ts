@@ -181,6 +181,23 @@ export class LogBucket implements WormStore {
     mostBytes: number,
     abortSignal: AbortSignal,
   ): Promise<Uint8Array | null> {
+    const transfer = () => this.transfer(path, versionId, mostBytes, abortSignal);
+    try {
+      return await transfer();
+    } catch (error) {
+      // The client asks again where no answer came, but not where one broke off, or was replaced while it was read and
+      // does not have its checksum.
+      if (isAtbError(error) || abortSignal.aborted) throw error;
+      return transfer();
+    }
+  }
+
+  private async transfer(
+    path: string,
+    versionId: string | undefined,
+    mostBytes: number,
+    abortSignal: AbortSignal,
+  ): Promise<Uint8Array | null> {
     const get = { ...this.at(path), ...(versionId && { VersionId: versionId }) };
     try {
       const { Body: body } = await this.client.getObject(get, { abortSignal });

@@ -8,6 +8,7 @@ import {
   PutObjectRetentionCommand,
 } from '@aws-sdk/client-s3';
 import { LogBucket } from '../../adapters/audit-log/log-bucket';
+import { FaultProxy } from '../support/fault-proxy';
 import { ObjectStore } from '../support/object-store';
 
 const PATH = 'tile/entries/000';
@@ -51,6 +52,24 @@ describe('what is in the bucket', () => {
     await expect(log.create(PATH, other, SEVEN_YEARS)).rejects.toThrow(coded('audit_log_diverged', /other/));
     expect(await log.read(PATH, 100)).toEqual(bytes);
     await expect(log.read(PATH, 5)).rejects.toThrow(coded('audit_log_malformed', /longer than 5/));
+  });
+
+  it('is read again where its transfer breaks off, once: then the bucket does not answer', async () => {
+    await log.create(PATH, bytes, SEVEN_YEARS);
+    const proxy = await FaultProxy.to(store.port);
+    const behind = await LogBucket.at(`s3://${bucket}/audit`, {
+      ...store.environment,
+      AWS_ENDPOINT_URL_S3: proxy.url,
+    });
+    try {
+      proxy.breakingOff = 1;
+      expect(await behind.read(PATH, 100)).toEqual(bytes);
+      proxy.breakingOff = 2;
+      await expect(behind.read(PATH, 100)).rejects.toThrow(coded('audit_unavailable', /did not answer/));
+      expect(proxy.breakingOff).toBe(0);
+    } finally {
+      await proxy.stop();
+    }
   });
 
   it('is written by two at once, once', async () => {

@@ -11,6 +11,8 @@ export class FaultProxy {
   refusesOneOf = 0;
   /** Of so many requests one is passed on, and its answer is lost; 0 for none. */
   losesOneOf = 0;
+  /** So many answers to come end in the middle of what they carry. */
+  breakingOff = 0;
   /** Takes every request and answers none. */
   hangs = false;
   passed = 0;
@@ -45,6 +47,13 @@ export class FaultProxy {
             return;
           }
           answer.writeHead(given.statusCode ?? 502, given.headers);
+          if (method === 'GET' && proxy.breakingOff > 0) {
+            proxy.breakingOff -= 1;
+            given.once('data', (chunk: Buffer) => {
+              answer.write(chunk.subarray(0, chunk.length >> 1), () => answer.destroy());
+            });
+            return;
+          }
           given.pipe(answer);
         });
       });
