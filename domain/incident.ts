@@ -17,7 +17,7 @@ export interface IncidentMatter {
   /** One of policy's data (incidents.kinds); of an alert, its name. */
   readonly kind: string;
   readonly cause: string;
-  /** Asked for by whoever opens it by hand; null: what policy says of the kind. */
+  /** Asked for by whoever opens it by hand, or the label of an alert; null: what policy says of the kind. */
   readonly severity: Severity | null;
 }
 

@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { sha256Base64url } from '../../domain/digest';
 import { AtbError } from '../../domain/error';
 import { isJsonObject } from '../../domain/json';
-import { parseIncidentMatter } from '../../domain/incident';
+import { parseIncidentMatter, SEVERITIES } from '../../domain/incident';
 import type { IncidentAnswer, IncidentMatter, IncidentStatus } from '../../domain/incident';
 import type { PolicyEngine } from '../../domain/ports';
 import { jsonOf, membersOf, statementOf } from './body';
@@ -119,17 +119,22 @@ function firing(body: unknown): {
   const [name] = [groupLabels, commonLabels].flatMap((labels) =>
     isJsonObject(labels) && labels.alertname !== undefined ? [labels.alertname] : [],
   );
+  const said: unknown[] = [];
   const sightings = alerts.flatMap((alert) => {
-    const { status, fingerprint, startsAt } = isJsonObject(alert) ? alert : {};
+    const { status, fingerprint, startsAt, labels } = isJsonObject(alert) ? alert : {};
     if (status !== 'firing' && status !== 'resolved')
       throw malformed('an alert is neither firing nor resolved');
     if (typeof fingerprint !== 'string' || typeof startsAt !== 'string') {
       throw malformed('an alert has no fingerprint, or no startsAt');
     }
-    return status === 'firing' ? [`${fingerprint} ${startsAt}`] : [];
+    if (status !== 'firing') return [];
+    if (isJsonObject(labels)) said.push(labels.severity);
+    return [`${fingerprint} ${startsAt}`];
   });
+  // The gravest of those that fire; a label of another scale says nothing.
+  const severity = SEVERITIES.find((one) => said.includes(one)) ?? null;
   const cause = groupKey.length <= MOST_CAUSE ? groupKey : sha256Base64url(groupKey);
-  const matter = parseIncidentMatter({ kind: name ?? 'any_alert', cause });
+  const matter = parseIncidentMatter({ kind: name ?? 'any_alert', cause, severity });
   return { matter, sightings, atLeast: sightings.length + truncatedAlerts };
 }
 

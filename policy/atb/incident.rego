@@ -8,9 +8,21 @@ kind := found if found := data.incidents.kinds[input.kind]
 
 else := data.incidents.kinds.any_alert if input.source == "alert"
 
-severity := kind.severity if input.severity == null
+# Whoever opens it by hand may say how grave it is, and so may an alert's label; of an alert that has a kind of its own the data says it.
+severity := input.severity if severity_is_said
 
-severity := input.severity if input.severity != null
+else := kind.severity
+
+severity_is_said if {
+	input.severity != null
+	not alert_of_own_kind
+}
+
+alert_of_own_kind if {
+	input.source == "alert"
+	input.kind != "any_alert"
+	data.incidents.kinds[input.kind]
+}
 
 default decision := {
 	"effect": "deny",

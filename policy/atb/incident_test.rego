@@ -46,6 +46,19 @@ test_a_denial_spike_climbs_to_the_ciso if {
 
 test_an_alert_without_a_kind_is_one_all_the_same if decide(alert(alertmanager, "DiskFull")).severity == "P3"
 
+test_an_alert_without_a_kind_is_as_grave_as_its_label_says if {
+	every kind in {"ATBAuditEventsUnrecorded", "any_alert"} {
+		decision := decide(object.union(alert(alertmanager, kind), {"severity": "P1"}))
+		decision.severity == "P1"
+		decision.response_seconds == 900
+		[rung.roles | some rung in decision.escalation] == [["on_call"], ["security_lead"], ["ciso"]]
+	}
+}
+
+test_an_alert_with_a_kind_is_as_grave_as_policy_says if {
+	decide(object.union(alert(alertmanager, "ATBSecurityPolicyDenialSpike"), {"severity": "P4"})).severity == "P1"
+}
+
 test_nobody_else_reports_alerts if {
 	decide(alert("spiffe://corp.example/agent/finance-bot", "DiskFull")).reasons == ["incident_reporter_unknown"]
 	decide(object.union(alert(alertmanager, "DiskFull"), {"source": "hand"})).effect == "deny"

@@ -164,6 +164,31 @@ it.each([
   });
 });
 
+it.each([
+  ['the gravest label of its group', 'ATBAuditEventsUnrecorded', ['P3', 'P1'], 'P1'],
+  ['its label', 'ATBProcessDown', ['P2'], 'P2'],
+  ['policy says of any, where its label is of another scale', 'DiskFull', ['critical'], 'P3'],
+  ['policy says of its kind, whatever its label', 'ATBSecurityPolicyDenialSpike', ['P4'], 'P1'],
+])('is as grave as %s: %s', async (_, alertname, severities, expected) => {
+  const [alert] = message().alerts;
+  const alerts = severities.map((severity) => ({
+    ...alert,
+    ...{ labels: { alertname, severity }, fingerprint: severity },
+  }));
+  // What is over is not grave any more.
+  const over = { ...alert, status: 'resolved', labels: { alertname, severity: 'P1' }, fingerprint: 'over' };
+  const group = { groupKey: `as grave as ${alertname}`, groupLabels: { alertname }, commonLabels: {} };
+  const opened = await alertmanager.post(
+    '/incidents/alerts',
+    message({ ...group, alerts: [...alerts, over] }),
+  );
+  expect(opened).toMatchObject({ status: 202, body: { kind: alertname, severity: expected, state: 'open' } });
+  const [recorded] = (await (await stack.ledger()).events({ type: 'incident_opened', limit: 100 })).filter(
+    ({ data }) => data.incident === opened.body.incident_id,
+  );
+  expect(recorded?.data.severity).toBe(expected);
+});
+
 it('opens nothing for what is over', async () => {
   const [alert] = message().alerts;
   const over = message({ groupKey: 'over', status: 'resolved', alerts: [{ ...alert, status: 'resolved' }] });

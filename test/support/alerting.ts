@@ -99,7 +99,7 @@ scrape_configs:
 
 function alertmanagerYml({ url, ca, cert, key }: Reporter): string {
   return `
-route: { receiver: atb, group_by: [alertname], group_wait: 1s, group_interval: 2s, repeat_interval: 1h }
+route: { receiver: atb, group_by: [alertname, severity], group_wait: 1s, group_interval: 2s, repeat_interval: 1h }
 receivers:
   - name: atb
     webhook_configs:

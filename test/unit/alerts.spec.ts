@@ -170,6 +170,17 @@ describe('each alert', () => {
     },
   );
 
+  it('is as grave as the kind of incident that has its name, and its group is of one severity', () => {
+    const kinds = incidents.kinds as Readonly<Record<string, { readonly severity: string }>>;
+    const named = alerts.filter(({ alert }) => alert !== undefined && alert in kinds);
+    expect(named.length).toBeGreaterThan(0);
+    for (const { alert = '', labels } of named) expect(labels?.severity).toBe(kinds[alert]?.severity);
+    const { route } = parse(readFileSync(join(FOLDER, 'alertmanager.yml'), 'utf8')) as {
+      route: { group_by: string[] };
+    };
+    expect(route.group_by).toEqual(['alertname', 'severity']);
+  });
+
   it('has its page in the list, and no page is of an alert that is none', () => {
     const pages = readdirSync('docs/runbooks').filter((name) => name.startsWith('ATB'));
     expect(pages.sort()).toEqual(names.map((name) => `${name}.md`).sort());
