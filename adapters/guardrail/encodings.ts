@@ -40,10 +40,7 @@ export function decodedOnce(text: string): readonly string[] {
   keep(unescaped(text));
   for (const [run] of text.matchAll(BASE64))
     for (const decoded of base64(run, text.startsWith(run))) keep(decoded);
-  for (const [run] of text.matchAll(HEX)) {
-    const decoded = readable(Buffer.from(run.replace(/[ :,-]/g, ''), 'hex'));
-    if (decoded !== undefined) keep(decoded);
-  }
+  for (const [run] of text.matchAll(HEX)) for (const decoded of hex(run, text.startsWith(run))) keep(decoded);
   for (const spelled of spelledByTags(text)) keep(spelled);
   return found;
 }
@@ -60,6 +57,13 @@ function unescaped(text: string): string {
 function base64(run: string, mayHaveBegunBefore: boolean): readonly string[] {
   const starts = mayHaveBegunBefore ? [0, 1, 2, 3] : [0];
   return starts.flatMap((start) => readable(Buffer.from(run.slice(start), 'base64')) ?? []);
+}
+
+/** As above, with pairs. */
+function hex(run: string, mayHaveBegunBefore: boolean): readonly string[] {
+  const digits = run.replace(/[ :,-]/g, '');
+  const starts = mayHaveBegunBefore ? [0, 1] : [0];
+  return starts.flatMap((start) => readable(Buffer.from(digits.slice(start), 'hex')) ?? []);
 }
 
 /** UTF-8 that is text; undefined for anything else. */

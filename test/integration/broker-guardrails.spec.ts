@@ -213,6 +213,20 @@ describe('an answer of a connector that wants it looked at', () => {
     }
   });
 
+  it.each(['hex', 'base64'] as const)('is read in %s, wherever a window cuts it', async (encoding) => {
+    const encoded = Buffer.from(`${filler(25_000)} ${ORDER} ${filler(10_000)}`).toString(encoding);
+    for (const before of ['', 'a', 'ab', 'abc']) {
+      const claims = await test.claims();
+      answers([JSON.stringify({ file: `${before} ${encoded}` })]);
+      const bot = await test.caller();
+      const headers = { authorization: `PoA ${await test.keys.signer.sign(claims)}` };
+      await bot.post('/c/looked-at/payments', { amount: 100 }, headers).catch(() => undefined);
+      expect((await test.recorded(claims.req, 'poa_redemption_outcome')).data).toMatchObject({
+        code: 'guardrail_blocked',
+      });
+    }
+  });
+
   it('is stopped for secrets too, in any encoding that is undone', async () => {
     answers([JSON.stringify({ file: Buffer.from(`token ${SECRET}`).toString('base64') })]);
     expect((await pay('looked-at')).answer).toMatchObject(blocked);
