@@ -11,6 +11,9 @@ type Answer = (
   family?: number,
 ) => void;
 
+/** RFC 4291 §2.4: what IANA gives out of IPv6; ranges that nobody has are not public. */
+const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
+
 /** Resolves a name to all its addresses; `dns.lookup` unless a test says otherwise. */
 export type Resolver = (host: string) => Promise<readonly LookupAddress[]>;
 
@@ -79,7 +82,8 @@ export class Egress {
   private requireAllowed(text: string): void {
     // IPv4 inside of IPv6 counts as the IPv4 address that is meant.
     const address = ipaddr.process(text);
-    if (address.range() === 'unicast') return;
+    if (address.range() === 'unicast' && (address instanceof ipaddr.IPv4 || address.match(GLOBAL_UNICAST)))
+      return;
     const listed = this.ranges.some(
       ([range, bits]) => range.kind() === address.kind() && address.match(range, bits),
     );

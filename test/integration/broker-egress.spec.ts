@@ -129,7 +129,7 @@ describe('addresses that are not public, and not listed', () => {
       'fc00::1',
       'fd00:ec2::254',
     ],
-    ...['fec0::1', 'ff02::1', '100::1', '2001:db8::1'],
+    ...['::7f00:1', '4000::1', 'fec0::1', 'ff02::1', '100::1', '2001:db8::1'],
   ])('are not reached by a name that leads to %s', async (address) => {
     resolved = [{ address, family: address.includes(':') ? 6 : 4 }];
     await goesNowhere('named');
