@@ -88,6 +88,13 @@ interface LocationDefinition {
   readonly optional?: boolean;
 }
 
+/** The mandate's, the credential's, or the connection's own: in none of them does a value of an action stand (attack 31). */
+const NO_PARAMETERS = new Set([
+  ...['authorization', 'dpop', 'cookie', 'host', 'x-forwarded-client-cert'],
+  ...['connection', 'keep-alive', 'proxy-connection', 'proxy-authorization', 'te', 'trailer', 'upgrade'],
+  ...['content-length', 'content-encoding', 'transfer-encoding', 'accept-encoding', 'expect'],
+]);
+
 const isDefinition = new Ajv({ allErrors: true }).compile<Definition>(schema);
 
 /**
@@ -159,9 +166,12 @@ export function parseConnector(content: Uint8Array | string, file: string): Conn
       path: route.path,
       action: route.action,
       parameters: Object.fromEntries(
-        Object.entries(route.parameters ?? {}).map(([name, places]) => [name, places.map(location)]),
+        Object.entries(route.parameters ?? {}).map(([name, places]) => [
+          name,
+          places.map((place) => location(place, file)),
+        ]),
       ),
-      unchecked: (route.unchecked ?? []).map(location),
+      unchecked: (route.unchecked ?? []).map((place) => location(place, file)),
       body:
         route.body ??
         (Object.values(route.parameters ?? {})
@@ -235,10 +245,13 @@ function credentialReference(
   };
 }
 
-function location(place: LocationDefinition): ValueLocation {
+function location(place: LocationDefinition, file: string): ValueLocation {
   const optional = place.optional ?? false;
   if (place.in === 'body') return { in: 'body', pointer: place.pointer ?? '', type: place.type, optional };
   const name = place.in === 'header' ? (place.name ?? '').toLowerCase() : (place.name ?? '');
+  if (place.in === 'header' && (NO_PARAMETERS.has(name) || !/^[a-z0-9-]+$/.test(name))) {
+    throw invalid(file, `the header ${name} can carry no value of an action`);
+  }
   return { in: place.in, name, type: place.type ?? 'string', optional };
 }
 

@@ -72,6 +72,11 @@ describe('what is written wrongly in one means nothing, least of all open (attac
     ['a path without its slash', { path: 'payments' }],
     ['a path with a part that no parameter names', { path: '/payments/:id' }],
     ['a path with a wildcard that no parameter names', { path: '/payments/*' }],
+    [
+      'a value where the mandate stands',
+      { parameters: {}, unchecked: [{ in: 'header', name: 'Authorization' }] },
+    ],
+    ['a parameter in a header that is none', { parameters: { amount: [{ in: 'header', name: 'a b' }] } }],
     ['a parameter in a place that there is not', { parameters: { amount: [{ in: 'cookie', name: 'a' }] } }],
     [
       'a parameter of a type that there is not',
