@@ -256,6 +256,12 @@ describe.each(ways)('%s', (_, ask) => {
 });
 
 describe('Envoy', () => {
+  it('is heard at length only where it is a gateway (attack 36)', async () => {
+    const long = { mandate: await test.mint(), body: `{"amount":100,"memo":"${'x'.repeat(100_000)}"}` };
+    await expect(overGrpc(long, CRM)).rejects.toThrow('RESOURCE_EXHAUSTED');
+    expect(await overGrpc(long)).toBe('body_too_large');
+  });
+
   it('must not let two hops, half a body or no connector count', async () => {
     const mandate = await test.mint();
     const two = `${await xfcc()},${await xfcc(CRM)}`;
@@ -338,6 +344,18 @@ describe('AuthZEN (Authorization API 1.0)', () => {
     expect(
       await bot.post('/access/v1/evaluation', evaluation({ mandate: await test.mint(), agent: CRM })),
     ).toMatchObject({ status: 401, body: { code: 'proxy_not_trusted' } });
+  });
+
+  it('reads nothing of nobody (attack 36), and takes header names in any case', async () => {
+    const nobody = test.callerWith(undefined);
+    expect(await nobody.send('POST', '/access/v1/evaluation', '{"no json', {})).toMatchObject({
+      ...{ status: 401, body: { code: 'certificate_missing' } },
+    });
+    const mandate = await test.mint();
+    const asked = (headers: Record<string, string>) =>
+      overAuthzen({ mandate, headers: { ...headers, 'Content-Type': 'application/json' } });
+    expect(await asked({ Authorization: `PoA ${mandate}` })).toBe('invalid_request');
+    expect(await asked({})).toBeUndefined();
   });
 
   it('uses nothing up by a dry run', async () => {

@@ -50,6 +50,8 @@ export class AuthzenEntry implements Entry {
     }
     if (request.method !== 'POST')
       throw new AtbError('method_not_allowed', 'evaluations are asked for by POST');
+    // Nothing is read for somebody who is nobody.
+    access.known.agent = this.parts.redemptions.caller(chain);
     const asked = parseStrictJson(await bodyOf(request, MAX_BYTES));
     const question = questionOf(asked);
     const agentChain = this.agentChain(question, chain);
@@ -122,8 +124,9 @@ function questionOf(asked: Json): Question {
   const { mandate, dpop, dry_run: isDryRun = false } = object(context, 'context');
   if (typeof isDryRun !== 'boolean') throw invalid('context.dry_run must be a boolean');
   const certificate = object(who.properties ?? {}, 'subject.properties').certificate;
-  const headers = object(call.headers ?? {}, 'resource.properties.headers');
-  if ('authorization' in headers) throw invalid('the mandate goes to context.mandate');
+  const headers = Object.entries(object(call.headers ?? {}, 'resource.properties.headers'));
+  const has = (wanted: string) => headers.some(([name]) => name.toLowerCase() === wanted);
+  if (has('authorization')) throw invalid('the mandate goes to context.mandate');
   const hasBody = call.body !== undefined;
   return {
     subject: text(who.id, 'subject.id'),
@@ -134,13 +137,10 @@ function questionOf(asked: Json): Question {
     target: text(call.path, 'resource.properties.path'),
     url: call.url === undefined ? '' : text(call.url, 'resource.properties.url'),
     headers: [
-      ...Object.entries(headers).flatMap(([name, value]) => [
-        name,
-        text(value, 'resource.properties.headers'),
-      ]),
+      ...headers.flatMap(([name, value]) => [name, text(value, 'resource.properties.headers')]),
       ...(mandate === undefined ? [] : ['authorization', `PoA ${text(mandate, 'context.mandate')}`]),
       ...(dpop === undefined ? [] : ['dpop', text(dpop, 'context.dpop')]),
-      ...(hasBody && !('content-type' in headers) ? ['content-type', 'application/json'] : []),
+      ...(hasBody && !has('content-type') ? ['content-type', 'application/json'] : []),
     ],
     body: hasBody ? Buffer.from(JSON.stringify(call.body)) : Buffer.alloc(0),
     isDryRun,

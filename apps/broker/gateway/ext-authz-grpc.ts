@@ -64,6 +64,13 @@ export interface GrpcExtAuthzParts {
 }
 
 const MAX_MESSAGE_BYTES = 17 * 1024 * 1024;
+/** Whoever is no gateway is told that, and nothing is kept of what it sends (attack 36). */
+const FOR_STRANGERS = {
+  ...{ 'grpc.max_receive_message_length': 64 * 1024, 'grpc.max_concurrent_streams': 1 },
+  // Whoever is one by now connects anew.
+  ...{ 'grpc.max_connection_age_ms': 30_000, 'grpc.max_connection_age_grace_ms': 5_000 },
+};
+const HANDSHAKE_MS = 10_000;
 const OK = 0;
 const OK_HTTP = 200;
 const PERMISSION_DENIED = 7;
@@ -74,22 +81,34 @@ const PERMISSION_DENIED = 7;
  * (include_peer_certificate). OK is yes, once: the mandate is used then.
  */
 export class GrpcExtAuthz {
-  private readonly server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE_BYTES });
+  private readonly servers = {
+    gateways: new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE_BYTES }),
+    strangers: new Server(FOR_STRANGERS),
+  };
   private readonly tls: TlsServer;
   private readonly chains = new PresentedChains();
   /** The connections, by the address at their other end. */
   private readonly sockets = new Map<string, TLSSocket>();
 
   constructor(private readonly parts: GrpcExtAuthzParts) {
-    this.server.addService({ check: CHECK }, { check: this.check });
+    const injectorOf = (server: Server) => {
+      server.addService({ check: CHECK }, { check: this.check });
+      return server.createConnectionInjector(ServerCredentials.createInsecure());
+    };
+    const gateways = injectorOf(this.servers.gateways);
+    const strangers = injectorOf(this.servers.strangers);
     // TLS is ours: any certificate may come in, so that the refusal can say what is wrong with it.
-    const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
-    this.tls = createServer({ ...serverTlsOptions(parts.identity), ALPNProtocols: ['h2'] }, (socket) => {
+    const tls = {
+      ...serverTlsOptions(parts.identity),
+      ALPNProtocols: ['h2'],
+      handshakeTimeout: HANDSHAKE_MS,
+    };
+    this.tls = createServer(tls, (socket) => {
       const address = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''}`;
       this.sockets.set(address, socket);
       socket.once('close', () => this.sockets.delete(address));
       socket.on('error', () => undefined);
-      injector.injectConnection(socket);
+      (this.isOfGateway(socket) ? gateways : strangers).injectConnection(socket);
     });
     this.tls.on('tlsClientError', (_, socket) => socket.destroy());
     rotateServerCertificate(this.tls, parts.identity);
@@ -112,8 +131,18 @@ export class GrpcExtAuthz {
       });
     });
     for (const socket of this.sockets.values()) socket.destroy();
-    this.server.forceShutdown();
+    for (const server of Object.values(this.servers)) server.forceShutdown();
     await closed;
+  }
+
+  private isOfGateway(socket: TLSSocket): boolean {
+    try {
+      this.parts.gateways.require(this.chains.of(socket));
+      return true;
+    } catch {
+      // Told at its first call, and at each.
+      return false;
+    }
   }
 
   private readonly check = (
