@@ -73,7 +73,7 @@ export class RevocationWatch implements StandingOrders {
     await this.client?.end().catch(() => undefined);
   }
 
-  private async connect(): Promise<void> {
+  private async connect(): Promise<Client> {
     const client = new Client({
       connectionString: this.url,
       connectionTimeoutMillis: 2_000,
@@ -90,9 +90,16 @@ export class RevocationWatch implements StandingOrders {
     client.on('notification', () => {
       void this.refresh().catch(() => undefined);
     });
-    await client.connect();
-    await client.query('listen atb_revocation');
+    try {
+      await client.connect();
+      await client.query('listen atb_revocation');
+    } catch (error) {
+      // A standby lets in, and refuses to LISTEN: what is not used is not kept.
+      void client.end().catch(() => undefined);
+      throw error;
+    }
     this.client = client;
+    return client;
   }
 
   /** A bell that rings while we read is answered by reading once more: what it tells may be newer than our snapshot. */
@@ -112,9 +119,9 @@ export class RevocationWatch implements StandingOrders {
   }
 
   private async read(): Promise<void> {
-    if (!this.client) await this.connect();
+    const client = this.client ?? (await this.connect());
     const startedAt = performance.now();
-    const rows = (await this.client?.query<{ what: string; value: string }>(ORDERS))?.rows ?? [];
+    const { rows } = await client.query<{ what: string; value: string }>(ORDERS);
     const orders = new Map<string, Set<string>>();
     for (const { what, value } of rows) {
       const known = orders.get(what);
