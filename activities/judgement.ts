@@ -1,4 +1,5 @@
 import { AtbError } from '../domain/error';
+import { uncounted } from '../domain/uncounted-verdict';
 import type { DenyingDecision } from '../domain/policy';
 import { assessmentOf, codeOf, decide } from './assessment';
 import type { IdentifiedRequest } from './assessment';
@@ -27,7 +28,7 @@ export async function judged(
     const known = codeOf(reasons.slice(0, 1));
     throw new AtbError(
       known === 'policy_denied' ? 'verdict_not_counted' : known,
-      'the verdict does not count',
+      uncounted('the verdict', reasons),
       {
         reasons,
       },

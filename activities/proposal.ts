@@ -29,6 +29,7 @@ import type {
   SignOffFact,
 } from '../domain/proposal';
 import { parseAtbSpiffeId } from '../domain/spiffe-id';
+import { uncounted } from '../domain/uncounted-verdict';
 import { codeOf, epochSeconds } from './assessment';
 import { byCode } from './failure';
 import type {
@@ -461,7 +462,7 @@ export function denied(reasons: readonly string[]): AtbError {
 export function notCounted(reasons: readonly string[]): AtbError {
   const known = codeOf(reasons.slice(0, 1));
   const code = known === 'policy_denied' ? 'verdict_not_counted' : known;
-  return new AtbError(code, 'the sign-off does not count', { reasons });
+  return new AtbError(code, uncounted('the sign-off', reasons), { reasons });
 }
 
 /** Throws `change_outside_window`: what cannot run any more is nothing to sign off. */

@@ -266,6 +266,17 @@ describe('a verdict is refused', () => {
     await refused(asked, await steps.statement(asked, name, role), code);
   });
 
+  it('and says why, to whoever gave it', async () => {
+    const asked = await steps.ask(ORDER);
+    expect(await steps.record(asked, await steps.statement(asked, 'alice', 'manager'), [])).toMatchObject({
+      message:
+        'the verdict does not count: whoever asked for it, or owns or deployed its agent, has no word on it',
+    });
+    expect(
+      await steps.record(asked, await steps.statement(asked, 'grace', 'platform_ops'), []),
+    ).toMatchObject({ message: 'the verdict does not count: your role has no word on this' });
+  });
+
   it.each(['', '   ', '\n'])('without a reason where the tier demands one: %j', async (reason) => {
     const asked = await steps.ask(PAYMENT);
     await refused(
