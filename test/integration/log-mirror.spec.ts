@@ -110,6 +110,14 @@ describe('the copy in the bucket', () => {
       exitCode: 0,
       stdout: expect.stringMatching(/at 77 of 300/) as string,
     });
+    expect(await atb('audit', 'prove', '77', ...log)).toEqual(proved);
+    // In the second bundle, which is not full.
+    writeFileSync(join(folder, 'last'), (await atb('audit', 'prove', '299', ...log)).stdout);
+    expect(await atb('audit', 'check', join(folder, 'last'), '--vkey', signer.vkey)).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/at 299 of 300/) as string,
+    });
+    expect((await atb('audit', 'prove', '300', ...log)).exitCode).toBe(1);
     const elsewhere = ['--log', `s3://${bucket}/nothing`, '--vkey', signer.vkey];
     expect((await atb('audit', 'verify', ...elsewhere)).exitCode).toBe(1);
     expect((await atb('audit', 'verify', '--log', 's3://x', '--vkey', signer.vkey)).exitCode).toBe(64);

@@ -466,6 +466,7 @@ describe('wrong use', () => {
     [['aprove', 'x'], 'approve'],
     [['approve', REQUEST, '--yess'], '--yes'],
     [['show'], 'request-id'],
+    [['verify', 'no-story.json'], 'neither a file that is there nor a mandate'],
     [['show', '../approvals', '--as', 'person/bob'], 'id of a request'],
     [['approvals', '--as', 'person/mallory'], 'person/bob'],
     [['approvals'], '--as'],

@@ -16,9 +16,12 @@ import type { LogOptions } from './sealed-log';
 /** `atb audit prove` and `atb audit check`: one event's place in the sealed log, proved in one file. */
 export function registerAuditProve(audit: Command, surroundings: Surroundings): void {
   withLogOptions(audit.command('prove'))
-    .argument('<event-id>', 'as atb audit ls --json tells it')
+    .argument('<event-id or place>', 'KqzVb…/poa_issued, or its place in the log')
     .description('write the proof that an event is in the sealed log (C2SP tlog-proof), with the event in it')
-    .addHelpText('after', '\nExample:\n  atb audit prove KqzVb…/poa_issued > issued.tlog-proof')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  atb audit prove KqzVb…/poa_issued > issued.tlog-proof\n  atb audit prove 17 > seventeen.tlog-proof',
+    )
     .action(async (id: string, options: LogOptions) => {
       await inSession(surroundings, options, async (session) => {
         const { reader, keys } = await sealedLog(session, options);
@@ -67,6 +70,14 @@ async function entryOf(
   id: string,
   size: number,
 ): Promise<{ readonly entry: Uint8Array; readonly index: number } | undefined> {
+  if (/^\d{1,15}$/.test(id)) {
+    const index = Number(id);
+    if (index >= size) return undefined;
+    const first = Math.floor(index / TILE_WIDTH) * TILE_WIDTH;
+    const entries = await reader.entries(first / TILE_WIDTH, Math.min(TILE_WIDTH, size - first));
+    const entry = entries[index - first];
+    return entry && { entry, index };
+  }
   const quoted = Buffer.from(JSON.stringify(id));
   for (let bundle = 0; bundle * TILE_WIDTH < size; bundle++) {
     const first = bundle * TILE_WIDTH;

@@ -70,6 +70,11 @@ Examples:
           return;
         }
         const compact = await readToken(mandate, surroundings.input);
+        if (compact.split('.').length !== 3) {
+          throw new UsageError(
+            `"${visible(compact.slice(0, 60))}" is neither a file that is there nor a mandate`,
+          );
+        }
         const keys = await verificationKeys(session, options.jwks);
         const issuer =
           options.issuer ?? surroundings.environment.ATB_ISSUER ?? (await issuerOf(session, options));
