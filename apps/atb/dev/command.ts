@@ -80,7 +80,7 @@ Ready.
 
   AgentAuth    ${stack.agentauthUrl}        (OpenAPI: ${stack.agentauthUrl}/openapi.json)
   Admin        ${stack.agentauthAdminUrl}        (/healthz /readyz /metrics)
-  Broker       ${stack.brokerUrl}/c/<connector>/<path>        (connectors: erp, crm)
+  Broker       ${stack.brokerUrl}/c/<connector>/<path>        (connectors: those in ${stack.stateDirectory}/connectors)
   Temporal UI  ${stack.temporalUiUrl ?? '(that of the Temporal server you named)'}
   Codec        ${stack.codecEndpoint}
   Identities   ${stack.devJson}
