@@ -29,6 +29,8 @@ export interface AgentAuthClientOptions {
   readonly identity?: { readonly cert: string; readonly key: string };
   /** The SPIFFE ID that the server must have; when absent its host name alone counts. */
   readonly serverId?: string;
+  /** Told once an answer takes long that is not one to wait for; `seconds` are how long it may take. */
+  readonly onSlow?: (url: string, seconds: number) => void;
 }
 
 interface Call {
@@ -39,6 +41,7 @@ interface Call {
 }
 
 const TIMEOUT_SECONDS = 30;
+const SLOW_MS = 2_000;
 const LONGEST_ANSWER_BYTES = 4 * 1024 * 1024;
 
 /** Talks to AgentAuth, or to the broker, over mTLS, on kept-alive connections. */
@@ -107,8 +110,10 @@ export class AgentAuthClient {
     path: string,
     { body, headers, timeoutSeconds, signal }: Call,
   ): Promise<RawReply> {
-    const { url } = this.options;
+    const { url, onSlow } = this.options;
     const seconds = timeoutSeconds ?? TIMEOUT_SECONDS;
+    // Whoever says how long it may take waits for people, and has said so.
+    const slow = timeoutSeconds === undefined ? setTimeout(() => onSlow?.(url, seconds), SLOW_MS) : undefined;
     return new Promise<RawReply>((resolve, reject) => {
       const fail = (error: Error) => {
         clearTimeout(deadline);
@@ -148,6 +153,8 @@ export class AgentAuthClient {
       }, seconds * 1000);
       outgoing.on('error', fail);
       outgoing.end(body);
+    }).finally(() => {
+      clearTimeout(slow);
     });
   }
 }

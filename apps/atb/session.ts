@@ -100,6 +100,9 @@ export class Session {
       ca: readAuthorities(trustBundle, trustDomainOf(serverId)),
       identity: { cert: svid.certificate, key: svid.privateKeyPem },
       serverId,
+      onSlow: (where, seconds) => {
+        this.output.note(`waiting for ${where}, for ${seconds} s at the most …`);
+      },
     });
     this.clients.push(client);
     return client;

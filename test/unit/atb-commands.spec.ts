@@ -53,6 +53,7 @@ type Route = (
 /** An AgentAuth that answers what a test tells it, over real mTLS. */
 let server: Server;
 let routes: Record<string, Route> = {};
+let answerAfterMs = 0;
 let folder: string;
 let ca: DevelopmentCa;
 
@@ -74,9 +75,11 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
       status: 404,
       body: { code: 'not_found', detail: 'no such call' },
     };
-    response
-      .writeHead(answer.status, { 'content-type': 'application/json' })
-      .end(JSON.stringify(answer.body));
+    setTimeout(() => {
+      response
+        .writeHead(answer.status, { 'content-type': 'application/json' })
+        .end(JSON.stringify(answer.body));
+    }, answerAfterMs);
   });
 }
 
@@ -113,6 +116,7 @@ beforeAll(async () => {
 
 beforeEach(() => {
   routes = {};
+  answerAfterMs = 0;
   writeDevJson({}, identities);
 });
 
@@ -452,6 +456,15 @@ describe('the server', () => {
     writeFileSync(join(folder, 'other.pem'), other.certificatePem);
     const ran = await atb(['approvals', '--as', 'person/bob', '--ca', join(folder, 'other.pem')]);
     expect(ran.exitCode).toBe(69);
+  });
+
+  it('that takes long is said to be waited for, and for how long', async () => {
+    routes['GET /approvals'] = () => ({ status: 200, body: { requests: [] } });
+    expect((await atb(['approvals', '--as', 'person/bob'])).stderr).not.toContain('waiting for');
+    answerAfterMs = 2_300;
+    const ran = await atb(['approvals', '--as', 'person/bob']);
+    expect(ran).toMatchObject({ exitCode: 0 });
+    expect(ran.stderr).toMatch(/^waiting for https:\/\/localhost:\d+, for 30 s at the most …$/m);
   });
 
   it('is told apart from one that is not there', async () => {

@@ -155,8 +155,13 @@ function readiness(adminUrl: string): Check {
     link: 'readiness',
     advice: "see the worker's and AgentAuth's log: one of them lacks Temporal, the database or policy",
     look: async () => {
-      const answer = await fetch(`${adminUrl}/readyz`, { signal: AbortSignal.timeout(ADMIN_TIMEOUT_MS) });
-      if (!answer.ok) throw new Error(`${adminUrl}/readyz says ${answer.status}`);
+      const url = `${adminUrl}/readyz`;
+      const answer = await fetch(url, { signal: AbortSignal.timeout(ADMIN_TIMEOUT_MS) }).catch(
+        (cause: unknown) => {
+          throw new Error(`${url} does not answer`, { cause });
+        },
+      );
+      if (!answer.ok) throw new Error(`${url} says ${answer.status}`);
       return 'ready';
     },
   };
