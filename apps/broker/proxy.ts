@@ -55,6 +55,8 @@ export interface ProxyParts {
 
 const RETRY_AFTER_SECONDS = 1;
 const KEEP_ALIVE_MS = 72_000;
+/** What checks, credentials and AgentAuth may take, beside the system behind. */
+const OUR_PART_MS = 15_000;
 const RECORD_AGAIN_AFTER_MS = [0, 100, 1_000, 5_000];
 
 /**
@@ -67,6 +69,8 @@ export class Proxy {
   private entries: readonly Entry[] = [];
   private port = 0;
   private readonly chains = new PresentedChains();
+  /** Where nothing moves for longer than a call may take, its answer is not being read. */
+  private readonly quietMs: number;
   /** Outcomes that are being written: a shutdown waits for them. */
   private readonly recording = new Set<Promise<void>>();
   /** The last call on each connection that is not answered yet. */
@@ -102,6 +106,8 @@ export class Proxy {
     );
     rotateServerCertificate(this.server, options.identity);
     this.server.maxConnections = options.maxConnections;
+    const longest = [...parts.upstreams.values()].map(({ connector }) => connector.timeouts.totalMs);
+    this.quietMs = options.requestTimeoutMs + Math.max(0, ...longest) + OUR_PART_MS;
     // Node would leave out what is more, unseen, and a gateway in front of us would not. Bounded by their bytes.
     this.server.maxHeadersCount = 0;
     this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -164,6 +170,8 @@ export class Proxy {
 
   private serve(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
+    // Until its answer is out, when Node waits for the next call instead.
+    socket.setTimeout(this.quietMs);
     this.underWay.set(socket, { request, response });
     response.once('close', () => {
       if (this.underWay.get(socket)?.response === response) this.underWay.delete(socket);

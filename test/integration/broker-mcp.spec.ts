@@ -1,8 +1,11 @@
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:tls';
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { calculateJwkThumbprint } from 'jose';
 import { signDpopProof } from '../../adapters/jose/dpop';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
+import { eventually } from '../support/eventually';
 import { callTool, mcpClient } from '../support/mcp-client';
 
 const CRM = 'spiffe://corp.example/agent/crm-assistant';
@@ -20,7 +23,15 @@ async function client(spiffeId = FINANCE_BOT, url = test.broker.url): Promise<Cl
 
 beforeAll(async () => {
   test = await TestBroker.start({
-    connectors: (erp) => [erp, { ...erp, id: 'closed', state: 'closed' }],
+    connectors: (usual) => {
+      const timeouts = { connect_ms: 2_000, first_byte_ms: 1_500, idle_ms: 1_500, total_ms: 2_000 };
+      const erp = { ...usual, timeouts };
+      return [
+        erp,
+        { ...erp, id: 'closed', state: 'closed' },
+        { ...erp, id: 'wide', limits: { response_bytes: 1_000_000 } },
+      ];
+    },
   });
   bot = await client();
 });
@@ -42,6 +53,9 @@ describe('the tools', () => {
       'erp.get_contacts_contact_id',
       'erp.post_payments',
       'erp.put_contacts_contact_id',
+      'wide.get_contacts_contact_id',
+      'wide.post_payments',
+      'wide.put_contacts_contact_id',
     ]);
     const changing = tools.find(({ name }) => name === 'erp.put_contacts_contact_id');
     expect(changing?.inputSchema).toMatchObject({
@@ -236,6 +250,46 @@ describe('calling a tool', () => {
       structuredContent: { code: 'credentials_ambiguous' },
     });
   });
+});
+
+it('a caller that reads nothing of a large answer is let go (attack 36)', async () => {
+  const other = await test.startBroker({
+    ...{ ATB_BROKER_HEADERS_TIMEOUT_MS: '900', ATB_BROKER_REQUEST_TIMEOUT_MS: '900' },
+  });
+  // Twelve times as long by the time it is an answer to a tool call: more than a system's buffers hold.
+  test.answer = (_, __, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain' }).end(Buffer.alloc(1_000_000, 1));
+  };
+  const call = JSON.stringify({
+    ...{ jsonrpc: '2.0', id: 1, method: 'tools/call' },
+    params: {
+      ...{ name: 'wide.post_payments', arguments: { amount: 100 } },
+      _meta: { 'agent-trust-broker/mandate': await test.mint() },
+    },
+  });
+  const socket = connect({
+    ...{ host: '127.0.0.1', port: Number(new URL(other.url).port), servername: 'localhost' },
+    ...{ ca: test.ca.certificatePem, ...(await test.identity(FINANCE_BOT)) },
+  });
+  socket.on('error', () => undefined);
+  const connections = async () =>
+    /^atb_broker_connections (\d+)$/m.exec(await (await fetch(`${other.adminUrl}/metrics`)).text())?.[1];
+  try {
+    await once(socket, 'secureConnect');
+    socket.write(
+      'POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\n' +
+        `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(call)}\r\n\r\n${call}`,
+    );
+    await eventually(
+      () => test.seen.length,
+      (seen) => seen === 1,
+    );
+    expect(await connections()).toBe('1');
+    await eventually(connections, (open) => open === '0');
+  } finally {
+    socket.destroy();
+    await other.close();
+  }
 });
 
 describe('the way in', () => {
