@@ -364,6 +364,23 @@ describe('atb request', () => {
     ]);
   });
 
+  it('asks under a key of its own, and tells it where nobody knows what came of it', async () => {
+    const keys: unknown[] = [];
+    let status = 503;
+    routes['POST /issue'] = (_, request) => {
+      keys.push(request.headers['idempotency-key']);
+      const [code, title] = ['temporal_unavailable', 'away'];
+      return { status, body: { type: `urn:atb:problem:${code}`, title, status, code, detail: 'try again' } };
+    };
+    const ran = await atb(ASK);
+    expect(ran.exitCode).toBe(69);
+    expect(keys).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+    expect(ran.stderr).toContain(`--idempotency-key ${String(keys[0])}`);
+    status = 403;
+    expect((await atb(ASK)).stderr).not.toContain('--idempotency-key');
+    expect(new Set(keys).size).toBe(2);
+  });
+
   it('sends plain JSON with --no-sign', async () => {
     let sent: unknown;
     routes['POST /issue'] = (body) => {

@@ -20,7 +20,7 @@ import type { Standing } from '../standing';
 import { awaitDecision } from '../waiting';
 import { wholeNumber } from '../whole-number';
 import { planInWords } from './plan';
-import { answer, collect, WAIT_SECONDS } from './request';
+import { answer, collect, underKey, WAIT_SECONDS } from './request';
 
 interface Options extends Omit<RequestOptions, 'param' | 'file'>, CommonOptions {
   readonly data?: string;
@@ -125,10 +125,9 @@ async function ask(
   session.output.note(`this is ${needed.act}`);
   const { body: plan } = await agentauth.post('/plan', body);
   session.output.note(planInWords(plan));
-  const headers: Record<string, string> =
-    options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey };
-  const signed = await session.signed(svid, ISSUE_PATH, body);
-  const standing = parseStanding((await agentauth.postSigned(ISSUE_PATH, signed, headers)).body);
+  const standing = await underKey(session, options.idempotencyKey, async (headers) =>
+    agentauth.postSigned(ISSUE_PATH, await session.signed(svid, ISSUE_PATH, body), headers),
+  );
   session.output.note(`asked: request ${standing.requestId}`);
   return standing;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { collectPath, ISSUE_PATH } from '../../../domain/signed-request';
 import type { AgentAuthClient, Reply } from '../agentauth-client';
@@ -6,6 +7,7 @@ import type { ExitCode } from '../exit';
 import { trustDomainOf } from '../identity';
 import type { Surroundings } from '../output';
 import { standingInWords } from '../presentation';
+import { Refusal, Unreachable } from '../refusal';
 import { requestBody, withRequestOptions } from '../request-body';
 import type { RequestOptions } from '../request-body';
 import { inSession, requestPath, withCommonOptions } from '../session';
@@ -31,7 +33,10 @@ export function registerRequest(program: Command, surroundings: Surroundings): v
     .argument('[action]', "the action's name in the catalogue")
     .description('ask for a mandate')
     .option('--wait [seconds]', `wait for people (${WAIT_SECONDS} s unless told), then collect`, wholeNumber)
-    .option('--idempotency-key <key>', 'asking again with the same key and body is the same request')
+    .option(
+      '--idempotency-key <key>',
+      'asking again with the same key and body is the same request (one is made up unless told)',
+    )
     .option('--quiet', "print only the request's id; with --wait only the mandate")
     .option('--no-sign', 'ask without signing the request with your own key (policy may refuse that)')
     .addHelpText(
@@ -57,19 +62,34 @@ async function ask(session: Session, action: string | undefined, options: Option
   const { input } = session.surroundings;
   const body = await requestBody(action, options, trustDomainOf(svid.spiffeId), input);
   const client = session.client(svid);
-  const key = options.idempotencyKey;
-  const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key };
-  const reply =
+  const asked = await underKey(session, options.idempotencyKey, async (headers) =>
     options.sign === false
-      ? await client.post(ISSUE_PATH, body, headers)
-      : await client.postSigned(ISSUE_PATH, await session.signed(svid, ISSUE_PATH, body), headers);
-  const asked = parseStanding(reply.body);
+      ? client.post(ISSUE_PATH, body, headers)
+      : client.postSigned(ISSUE_PATH, await session.signed(svid, ISSUE_PATH, body), headers),
+  );
   if (options.wait === undefined || asked.state === 'issued') {
     return answer(session, asked, options.quiet === true && (options.wait === undefined ? 'id' : 'mandate'));
   }
   session.output.note(`asked: request ${asked.requestId}`);
   const seconds = options.wait === true ? WAIT_SECONDS : options.wait;
   return collectWhenDecided(session, client, asked, seconds, options.quiet === true);
+}
+
+/** Asks under a key, one of its own where none is told: who does not learn what came of it can ask the same again. */
+export async function underKey(
+  { output }: Session,
+  told: string | undefined,
+  post: (headers: Record<string, string>) => Promise<Reply>,
+): Promise<Standing> {
+  const key = told ?? randomUUID();
+  try {
+    return parseStanding((await post({ 'idempotency-key': key })).body);
+  } catch (error) {
+    if (error instanceof Unreachable || (error instanceof Refusal && error.status >= 500)) {
+      output.note(`perhaps it was asked all the same; the same, once: add --idempotency-key ${key}`);
+    }
+    throw error;
+  }
 }
 
 /** Waits, and collects what was approved. */
