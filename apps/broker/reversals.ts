@@ -149,9 +149,10 @@ export class Reversals {
         await this.leave(owed);
         return;
       }
-      const code = isAtbError(error) ? error.code : 'internal';
+      const refused = error instanceof NeverConnected ? error.cause : error;
+      const code = isAtbError(refused) ? refused.code : 'internal';
       if (code === 'internal') this.ports.onDefect(error);
-      const reasons = isAtbError(error) && error.reasons.length > 0 ? error.reasons : [code];
+      const reasons = isAtbError(refused) && refused.reasons.length > 0 ? refused.reasons : [code];
       const told = { connector: owed.connector, status: null, code };
       await this.end(owed, this.eventOf(pair, 'poa_reversal_failed', reasons, told));
     }

@@ -63,6 +63,7 @@ async function start(idempotency_key = 'honoured'): Promise<TestBroker> {
         able,
         { ...able, id: 'keyless', idempotency_key: 'drop' },
         { ...able, id: 'away', idempotency_key: 'drop', ...AWAY },
+        { ...able, id: 'inside', ...AWAY, egress: { ...AWAY.egress, private_addresses: [] } },
         { ...able, id: 'silent', failure_after_commitment: undefined },
         { ...erp, id: 'final', failure_after_commitment: REPORT },
       ];
@@ -241,6 +242,15 @@ describe('a system that might do twice what is sent twice', () => {
     await left(pair, 'keyless', null);
     await ended(pair, 'poa_reversed');
     expect(await told(pair)).not.toContain('poa_reversal_failed');
+  });
+
+  it('is not asked where its connector leads to where nobody may go, and the reason is told', async () => {
+    const pair = await paired();
+    await left(pair, 'inside', null);
+    const { reasons, data } = await ended(pair, 'poa_reversal_failed');
+    expect({ reasons, code: data.code }).toEqual({
+      ...{ reasons: ['egress_not_allowed'], code: 'egress_not_allowed' },
+    });
   });
 
   it.each<[string, number | null, (response: ServerResponse) => void]>([
