@@ -1,10 +1,10 @@
 import { SILENT } from '../../apps/atb/dev/progress';
-import { portsFrom } from '../../apps/atb/dev/ports';
+import { freePortBase, portsFrom } from '../../apps/atb/dev/ports';
 import { startStack } from '../../apps/atb/dev/stack';
 import { runAtb } from '../support/atb';
 import { Approver } from '../support/approver';
 import { HttpCaller } from '../support/http';
-import { freePortBase, TestStack } from '../support/stack';
+import { TestStack } from '../support/stack';
 import { eventually } from '../support/eventually';
 
 let stack: TestStack;

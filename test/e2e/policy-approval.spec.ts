@@ -11,7 +11,7 @@ import { startOperations } from '../../apps/operations/operations';
 import { registrationConfiguration } from '../../apps/registration/configuration';
 import { startRegistration } from '../../apps/registration/registration';
 import type { JsonObject } from '../../domain/json';
-import { portsFrom } from '../../apps/atb/dev/ports';
+import { freePortBase, portsFrom } from '../../apps/atb/dev/ports';
 import { SILENT } from '../../apps/atb/dev/progress';
 import { startStack } from '../../apps/atb/dev/stack';
 import { atbIn } from '../support/atb';
@@ -20,7 +20,7 @@ import { builtPolicy } from '../support/policy-bundle';
 import { approvePolicy, policyProposal } from '../support/policy-approval';
 import { Signer } from '../support/signer';
 import { changedPolicy } from '../support/policy';
-import { freePortBase, TestStack } from '../support/stack';
+import { TestStack } from '../support/stack';
 import { eventually } from '../support/eventually';
 
 let stack: TestStack;

@@ -16,7 +16,8 @@ import { Approver } from '../support/approver';
 import { HttpCaller } from '../support/http';
 import type { TlsIdentity } from '../support/http';
 import { Spire } from '../support/spire';
-import { freePortBase, TestStack } from '../support/stack';
+import { freePortBase } from '../../apps/atb/dev/ports';
+import { TestStack } from '../support/stack';
 
 const SVID_TTL_SECONDS = 30;
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
 import { startEnvoy } from '../support/envoy';
 import type { HttpCaller } from '../support/http';
-import { freePortBase } from '../support/stack';
+import { freePortBase } from '../../apps/atb/dev/ports';
 
 const GATEWAY = 'spiffe://corp.example/gateway/envoy';
 const CRM = 'spiffe://corp.example/agent/crm-assistant';

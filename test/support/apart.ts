@@ -19,14 +19,13 @@ import { startDevServer } from '../../adapters/temporal/dev-server';
 import type { DevServer } from '../../adapters/temporal/dev-server';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import type { DevelopmentIdentities } from '../../apps/atb/dev/identities';
-import { portsFrom } from '../../apps/atb/dev/ports';
+import { freePortBase, portsFrom } from '../../apps/atb/dev/ports';
 import type { StackPorts } from '../../apps/atb/dev/ports';
 import { developmentEnvironment, developmentSettings } from '../../apps/atb/dev/settings';
 import { stateFiles } from '../../apps/atb/dev/state';
 import type { StateFiles } from '../../apps/atb/dev/state';
 import { HttpCaller } from './http';
 import type { Answer } from './http';
-import { freePortBase } from './stack';
 
 const RESTART_PAUSE_MS = 200;
 const READY_WITHIN_MS = 90_000;

@@ -1,10 +1,9 @@
 import { X509Certificate, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { portsFrom } from '../../apps/atb/dev/ports';
+import { freePortBase, portsFrom } from '../../apps/atb/dev/ports';
 import { SILENT } from '../../apps/atb/dev/progress';
 import { startStack } from '../../apps/atb/dev/stack';
 import type { Stack } from '../../apps/atb/dev/stack';
@@ -151,30 +150,4 @@ async function bundleWith(jwtKeys: readonly object[], directory: string): Promis
   await mkdir(join(directory, 'bundle'));
   await writeFile(bundle, JSON.stringify({ keys }));
   return { ATB_TRUST_BUNDLE_FILE: bundle };
-}
-
-/**
- * The first of ten free ports in a row, somewhere random, so that suites do not meet, and below those that the system
- * gives to outgoing connections: what is killed must find its port free when it comes back.
- */
-export async function freePortBase(): Promise<number> {
-  for (;;) {
-    const base = 20_000 + Math.floor(Math.random() * 12_000);
-    const free = await Promise.all(Object.values(portsFrom(base)).map((port) => isFree(port as number)));
-    if (free.every(Boolean)) return base;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => {
-      resolve(false);
-    });
-    probe.listen(port, '127.0.0.1', () => {
-      probe.close(() => {
-        resolve(true);
-      });
-    });
-  });
 }

@@ -41,10 +41,11 @@ export function portsFrom(base: number): StackPorts {
   };
 }
 
-// Below what Linux gives to connections that go out (net.ipv4.ip_local_port_range): none of them takes one meanwhile.
-const FREE_BASES = [10_000, 32_000] as const;
+// Below what Linux gives to connections that go out (net.ipv4.ip_local_port_range): what is killed finds its port free
+// when it comes back.
+const FREE_BASES = [20_000, 32_000] as const;
 
-/** A base for a stack that is to run beside others. */
+/** A base for a stack that is to run beside others, somewhere random, so that they do not meet. */
 export async function freePortBase(): Promise<number> {
   for (;;) {
     const base = randomInt(...FREE_BASES);
