@@ -101,31 +101,31 @@ function against(): unknown {
 }
 
 describe('what is stopped, as a broker knows it', () => {
-  it('is known within a second after the connection that listens broke', async () => {
+  it('is known again after the connection that listens broke; until then nobody goes by what is too old', async () => {
     gate.breakAll();
-    const startedAt = performance.now();
     await stop();
+    const stoppedAt = performance.now();
+    const late: unknown[] = [];
     await eventually(
-      () => Promise.resolve(against()),
+      () => {
+        const found = against();
+        // Half a second for what was asked just before.
+        if (performance.now() - stoppedAt > MAX_AGE_MS + 500) late.push(found);
+        return found;
+      },
       (found) => found === 'agent',
     );
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(late).not.toContain(null);
   });
 
   it('counts for nothing where nothing is heard any more, and counts again when it is', async () => {
     await stop();
-    await eventually(
-      () => Promise.resolve(against()),
-      (found) => found === 'agent',
-    );
+    await eventually(against, (found) => found === 'agent');
     gate.isSilent = true;
     await sleep(MAX_AGE_MS + 200);
     expect(against()).toBe('revocation_unavailable');
     gate.isSilent = false;
-    await eventually(
-      () => Promise.resolve(against()),
-      (found) => found === 'agent',
-    );
+    await eventually(against, (found) => found === 'agent');
   });
 
   it('takes no more connections where the database lets nobody listen', async () => {
@@ -135,9 +135,6 @@ describe('what is stopped, as a broker knows it', () => {
     expect(against()).toBe('revocation_unavailable');
     expect(gate.open.size).toBeLessThanOrEqual(1);
     gate.refusesListen = false;
-    await eventually(
-      () => Promise.resolve(against()),
-      (found) => found === null,
-    );
+    await eventually(against, (found) => found === null);
   });
 });
