@@ -1,9 +1,12 @@
 import type { AuditEventType } from '../domain/audit-event';
 import { probeEvidenceOf } from '../domain/probe';
 import { tellAgent } from './agent-callback';
+import { AtbError } from '../domain/error';
+import type { PoaRequest } from '../domain/mandate-request';
+import type { ReceivedVerdict, RequestRecord } from '../domain/ports';
 import type { ActivityPorts } from './ports';
 import { closeProbe } from './probe';
-import type { ClosingInput } from './types';
+import type { ClosingInput, Denial } from './types';
 
 const EVENT_OF_STATE = {
   denied: 'poa_denied',
@@ -33,4 +36,27 @@ export async function closeRequest(ports: ActivityPorts, input: ClosingInput): P
   });
   if (closed && agent !== null) await tellAgent(ports, request, { agent, state, id: state });
   return closed;
+}
+
+/**
+ * A no of somebody that was recorded for a request which goes on all the same: its step broke off between the two, and
+ * nobody came again. It ends the request, whoever looks at it next.
+ */
+export function noOnRecord({ closed, verdicts }: RequestRecord): (ReceivedVerdict & { no: string }) | null {
+  const found = closed ? undefined : verdicts.find(({ no }) => no !== undefined);
+  return found?.no === undefined ? null : { ...found, no: found.no };
+}
+
+/** Ends a request by such a no. Throws `already_issued`. */
+export async function closedByNo(
+  ports: ActivityPorts,
+  request: PoaRequest,
+  no: ReceivedVerdict,
+  { agent, tier }: Pick<Denial, 'agent' | 'tier'>,
+): Promise<Denial> {
+  const why = { code: 'rejected', reasons: ['rejected'] } as const;
+  if (!(await closeRequest(ports, { request, agent, tier, state: 'rejected', actor: no.by, ...why }))) {
+    throw new AtbError('already_issued', 'a mandate was issued for this request before');
+  }
+  return { effect: 'deny', agent, tier, policyRevision: ports.policy.revision, ...why };
 }

@@ -19,6 +19,7 @@ import { assessmentOf, climbedBy, denialOf, policyInput, epochSeconds, fromEpoch
 import type { IdentifiedRequest } from './assessment';
 import { tellAgent } from './agent-callback';
 import { deniedEvent } from './admission';
+import { closedByNo, noOnRecord } from './closing';
 import { askedDigest, askedRecord } from './asked';
 import { approves, factOf, recordedVerdicts, recordOf } from './evidence';
 import { recordBrokenGlass } from './break-glass';
@@ -78,6 +79,11 @@ export async function issueMandate(
   const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
   const verified = await recordedVerdicts(ports, request.requestId, statements, record.verdicts);
   const { decision, counting, input: decidedOn } = await decideOn(ports, identified, verified);
+  const no = noOnRecord(record);
+  if (no) {
+    const { tier } = decision;
+    return { outcome: 'denied', denial: await closedByNo(ports, request, no, { agent, tier }) };
+  }
   if (decision.effect === 'deny') {
     return { outcome: 'denied', denial: await closedBy(ports, request, denialOf(agent, decision)) };
   }

@@ -6,6 +6,7 @@ import { askedDigest } from './asked';
 import { tellAgent } from './agent-callback';
 import { assessmentOf, climbedBy, denialOf } from './assessment';
 import type { IdentifiedRequest } from './assessment';
+import { closedByNo, noOnRecord } from './closing';
 import { recordedVerdicts } from './evidence';
 import { closedAsForgotten, closedBy, decideOn, isForgotten, requireRecorded } from './issuance';
 import type { ActivityPorts } from './ports';
@@ -32,6 +33,11 @@ export async function reclassify(
   const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };
   const verified = await recordedVerdicts(ports, requestId, statements, record.verdicts);
   const { decision, counting } = await decideOn(ports, identified, verified);
+  const no = noOnRecord(record);
+  if (no) {
+    const { tier } = decision;
+    return { outcome: 'denied', denial: await closedByNo(ports, request, no, { agent, tier }) };
+  }
   if (decision.effect === 'deny') {
     return { outcome: 'denied', denial: await closedBy(ports, request, denialOf(agent, decision)) };
   }
@@ -88,7 +94,7 @@ export async function reassess(
 ): Promise<Reassessment> {
   if (probeEvidenceOf(request) !== undefined) return null;
   const record = await ports.ledger.recordOf(request.requestId);
-  if (record.closed || record.mandate || isForgotten(record)) return null;
+  if (record.closed || record.mandate || isForgotten(record) || noOnRecord(record)) return null;
   const agent = requireRecorded(record, askedDigest(request));
   const { requestId, asked } = request;
   const identified: IdentifiedRequest = { requestId, asked, agent, climbed: climbedBy(record) };

@@ -7,7 +7,7 @@ import type { IdentifiedRequest } from './assessment';
 import { recordBrokenGlass } from './break-glass';
 import { askedDigest } from './asked';
 import { tellAgent } from './agent-callback';
-import { closeRequest } from './closing';
+import { closeRequest, closedByNo, noOnRecord } from './closing';
 import { recordedVerdicts, recordOf, verifyVerdict } from './evidence';
 import type { ActivityPorts } from './ports';
 import { judged } from './judgement';
@@ -42,6 +42,12 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
   const isRepeated = earlier !== undefined && word === 'reject';
   if (record.mandate || (record.closed && !isRepeated)) {
     throw new AtbError('request_finished', 'the request is finished');
+  }
+  const no = noOnRecord(record);
+  if (no && no.statementDigest !== digest) {
+    const { subject: agent } = record.request;
+    await closedByNo(ports, request, no, { agent, tier: null });
+    return { outcome: 'rejected', verdict: recordOf(await verifyVerdict(ports, no.no, no.receivedAt)) };
   }
   if (input.onlyReject === true && word !== 'reject') return APPROVED_ALREADY;
   const verified = await verifyVerdict(ports, input.statement, earlier?.receivedAt ?? now);

@@ -111,6 +111,12 @@ export interface VerdictEntry {
   readonly receivedAt: Date;
 }
 
+/** A verdict's receipt as its audit event tells it. */
+export interface ReceivedVerdict extends VerdictEntry {
+  /** The compact JWS, where it says no. */
+  readonly no?: string;
+}
+
 export interface MandateEntry {
   readonly requestId: string;
   readonly jti: string;
@@ -169,7 +175,7 @@ export interface RequestRecord {
   readonly requestedAt: Date | null;
   readonly closed: boolean;
   /** Those whose audit event tells the same in every particular: the log is sealed, a table beside it is not. */
-  readonly verdicts: readonly VerdictEntry[];
+  readonly verdicts: readonly ReceivedVerdict[];
   /** The rungs of the escalation ladder that it climbed, by their audit events, in their order. */
   readonly rungs: readonly { readonly rung: number; readonly climbedAt: Date }[];
   /** Without its claims where somebody whom they are about was erased. */

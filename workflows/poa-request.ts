@@ -185,7 +185,7 @@ class RequestProcedure {
           message: 'what was approved is not enough any more; people are asked again',
         };
       case 'denied':
-        this.become(this.ended('denied', outcome.denial));
+        this.denied(outcome.denial);
         return {
           code: outcome.denial.code,
           message: 'policy denies the request now',
@@ -286,7 +286,7 @@ class RequestProcedure {
       const outcome = await this.step(() => later.reclassify(input));
       switch (outcome.outcome) {
         case 'denied':
-          this.become(this.ended('denied', outcome.denial));
+          this.denied(outcome.denial);
           return;
         case 'required':
           this.keep(outcome.kept);
@@ -532,6 +532,11 @@ class RequestProcedure {
       ...this.ended(state, { agent, tier, policyRevision, code, reasons }),
       ...(retryAt !== undefined && { retryAt }),
     });
+  }
+
+  /** Also by somebody's no that only the log had: its step broke off. */
+  private denied(denial: Denial): void {
+    this.become(this.ended(denial.code === 'rejected' ? 'rejected' : 'denied', denial));
   }
 
   private ended(state: Ended['state'], why: Omit<Denial, 'effect'>): Ended {

@@ -16,6 +16,7 @@ import type {
   MandateEntry,
   OneTimeProof,
   PendingCaps,
+  ReceivedVerdict,
   RecordedMandate,
   RequestEntry,
   RequestRecord,
@@ -500,7 +501,10 @@ export class PostgresLedger implements Ledger {
   }
 
   /** The verdicts whose event tells the same in every particular. */
-  private async told(requestId: string, rows: readonly VerdictColumns[]): Promise<readonly VerdictEntry[]> {
+  private async told(
+    requestId: string,
+    rows: readonly VerdictColumns[],
+  ): Promise<readonly ReceivedVerdict[]> {
     const events = await this.personal.read(rows.map(([, , , , leaf, personal]) => ({ leaf, personal })));
     return rows.flatMap(([jti, statementDigest, by, receivedAt], index) => {
       const event = events[index];
@@ -510,7 +514,10 @@ export class PostgresLedger implements Ledger {
         event.actor === by &&
         event.time.getTime() === receivedAt &&
         event.data.statement_digest === statementDigest;
-      return isTold ? [{ jti, requestId, statementDigest, by, receivedAt: new Date(receivedAt) }] : [];
+      if (!isTold) return [];
+      const received = { jti, requestId, statementDigest, by, receivedAt: new Date(receivedAt) };
+      const { verdict, statement } = event.data;
+      return [verdict === 'reject' ? { ...received, no: statement as string } : received];
     });
   }
 

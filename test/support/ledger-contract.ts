@@ -486,6 +486,24 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       expect((await ledger.recordOf(requestId)).verdicts).toEqual([]);
     });
 
+    it('tell by their event which of them is a no, and its statement', async () => {
+      const { ledger } = underTest();
+      const { requestId } = await admitted();
+      const [yes, no] = [aVerdict(requestId, { receivedAt: NOON }), aVerdict(requestId)];
+      for (const [verdict, word] of [
+        [yes, 'approve'],
+        [no, 'reject'],
+      ] as const) {
+        const event = verdictEvent(verdict);
+        const data = { ...sampleData('poa_verdict_recorded'), ...event.data };
+        await ledger.recordVerdict(verdict, {
+          ...event,
+          data: { ...data, verdict: word, statement: `${word}.signed` },
+        });
+      }
+      expect((await ledger.recordOf(requestId)).verdicts).toEqual([yes, { ...no, no: 'reject.signed' }]);
+    });
+
     it('answer the first entry under a jti, though it is for another request', async () => {
       const { ledger } = underTest();
       const [one, other] = [await admitted(), await admitted()];

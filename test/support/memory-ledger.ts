@@ -12,6 +12,7 @@ import type {
   MandateEntry,
   OneTimeProof,
   PendingCaps,
+  ReceivedVerdict,
   RecordedMandate,
   RequestEntry,
   RequestRecord,
@@ -151,9 +152,9 @@ export class MemoryLedger implements Ledger {
         requestedAt: this.toldAt(row.request),
         closed: row.closed,
         verdicts: [...this.verdicts.values()]
-          .filter((verdict) => verdict.requestId === requestId && this.isTold(verdict))
+          .filter((verdict) => verdict.requestId === requestId)
           .sort((a, b) => a.receivedAt.getTime() - b.receivedAt.getTime() || (a.jti < b.jti ? -1 : 1))
-          .map((verdict) => structuredClone(verdict)),
+          .flatMap((verdict) => this.told(verdict)),
         rungs: this.log
           .filter((event) => event.requestId === requestId && event.type === 'poa_escalated')
           .map(({ data, time }) => ({ rung: data.rung as number, climbedAt: time })),
@@ -238,14 +239,17 @@ export class MemoryLedger implements Ledger {
     return event?.subject === subject && event.data.asked_digest === askedDigest ? event.time : null;
   }
 
-  private isTold({ requestId, jti, by, receivedAt, statementDigest }: VerdictEntry): boolean {
+  private told(entry: VerdictEntry): readonly ReceivedVerdict[] {
+    const { requestId, jti, by, receivedAt, statementDigest } = entry;
     const event = this.log.find(({ id }) => id === `${requestId}/poa_verdict_recorded/${jti}`);
-    return (
+    const isTold =
       event?.type === 'poa_verdict_recorded' &&
       event.actor === by &&
       event.time.getTime() === receivedAt.getTime() &&
-      event.data.statement_digest === statementDigest
-    );
+      event.data.statement_digest === statementDigest;
+    if (!isTold) return [];
+    const { verdict, statement } = event.data;
+    return [structuredClone(verdict === 'reject' ? { ...entry, no: statement as string } : entry)];
   }
 
   private standing(limit: VelocityLimit, at: Date): VelocityStanding {

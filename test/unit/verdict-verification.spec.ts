@@ -530,6 +530,63 @@ describe('a no of Security', () => {
     expect(types.filter((type) => type === 'poa_rejected')).toHaveLength(1);
   });
 
+  describe('that was recorded, and whose step broke off before it ended the request', () => {
+    /** As of a process that dies between the two writes. */
+    const brokenOff = async (asked: Asked, counted: readonly string[]) => {
+      const { ledger } = steps;
+      const close = ledger.close.bind(ledger);
+      ledger.close = () => Promise.reject(new AtbError('audit_unavailable', 'the database is gone'));
+      const statement = await no(asked);
+      const { request } = asked;
+      await expect(
+        steps.activities.recordVerdict({ request, counted, statement, onlyReject: true }),
+      ).rejects.toMatchObject({ type: 'audit_unavailable' });
+      ledger.close = close;
+      expect(await steps.eventTypes(asked)).not.toContain('poa_rejected');
+    };
+    const ended = async (asked: Asked) => {
+      const events = await steps.ledger.events({ requestId: asked.request.requestId, limit: 100 });
+      expect(events.filter(({ type }) => type === 'poa_rejected')).toMatchObject([
+        { actor: person('carol'), reasons: ['rejected'] },
+      ]);
+      expect(steps.told.at(-1)).toMatchObject({ kind: 'decided', facts: { state: 'rejected' } });
+    };
+
+    it('ends it when somebody collects: no mandate comes of it', async () => {
+      const asked = await steps.ask(PAYMENT);
+      const counted = await twoApproved(asked);
+      await brokenOff(asked, counted);
+      expect(await steps.collect(asked, counted)).toMatchObject({
+        outcome: 'denied',
+        denial: { code: 'rejected', reasons: ['rejected'] },
+      });
+      await ended(asked);
+    });
+
+    it('ends it when somebody else approves, with its reason', async () => {
+      const asked = await steps.ask(PAYMENT);
+      await brokenOff(asked, []);
+      const statement = await steps.statement(asked, 'bob', 'compliance');
+      expect(await steps.record(asked, statement)).toMatchObject({
+        outcome: 'rejected',
+        verdict: { by: person('carol'), verdict: 'reject', reason: 'the account is not known' },
+      });
+      await ended(asked);
+    });
+
+    it('ends it when policy moves, and no look again approves it', async () => {
+      const asked = await steps.ask(PAYMENT);
+      const statements = await twoApproved(asked);
+      await brokenOff(asked, statements);
+      const { request, assessment } = asked;
+      expect(await steps.activities.reassess({ request, statements })).toBeNull();
+      expect(
+        await steps.activities.reclassify({ request, agent: assessment.agent, statements, waited: true }),
+      ).toMatchObject({ outcome: 'denied', denial: { code: 'rejected' } });
+      await ended(asked);
+    });
+  });
+
   it('is the only word that an approved request hears', async () => {
     const asked = await steps.ask(PAYMENT);
     const counted = await twoApproved(asked);
