@@ -51,6 +51,7 @@ const NEXT_RUN = 'worker_unavailable';
 // Versions of this procedure, by the names of what histories before them do not have.
 const LOOKS_AGAIN = 'looks-again-who-may-approve';
 const HEARS_LATE_NO = 'hears-a-no-until-it-is-collected';
+const MINDS_NEW_CLOCKS = 'minds-the-clocks-of-a-policy-that-moved';
 
 /**
  * The short path, before anybody can send anything: local, so that it costs no further trip to the server.
@@ -89,6 +90,8 @@ class RequestProcedure {
   private assessment: Assessment | undefined;
   private rung = 0;
   private remindersSent = 0;
+  /** How often policy gave it other clocks while it waited. */
+  private clocks = 0;
   private readonly rejected = new RejectedSignals<Refusal>(
     this.turns,
     ({ signal, position, fault: { code, message } }) =>
@@ -218,7 +221,6 @@ class RequestProcedure {
         break;
       case 'counted':
         this.countVerdict(statement, outcome.verdict);
-        this.assessment = outcome.assessment;
         if (outcome.effect === 'issue') this.approve(outcome.assessment);
         else this.stillWait(outcome.assessment);
         break;
@@ -295,9 +297,10 @@ class RequestProcedure {
           return;
         case 'met':
           this.keep(outcome.kept);
-          this.assessment = outcome.assessment;
-          if (this.status.state === 'approved') this.become({ ...this.status, ...this.assessed() });
-          else this.approve(outcome.assessment);
+          if (this.status.state === 'approved') {
+            this.assessment = outcome.assessment;
+            this.become({ ...this.status, ...this.assessed() });
+          } else this.approve(outcome.assessment);
           return;
         default:
           throw notOurs(outcome);
@@ -358,7 +361,7 @@ class RequestProcedure {
   }
 
   private async climbLadder(): Promise<void> {
-    const { status } = this;
+    const { status, clocks } = this;
     if (status.state !== 'pending' || !status.assessed) return;
     const { pendingSince } = status;
     if (this.rung === 0) {
@@ -371,12 +374,12 @@ class RequestProcedure {
     const due = status.nextRung?.at ?? status.expiresAt;
     const reminder = this.reminderBefore(due, pendingSince);
     const left = await condition(
-      () => !stillHere() || this.isDueToContinue(),
+      () => !stillHere() || this.clocks !== clocks || this.isDueToContinue(),
       Math.max(0, (reminder ?? due) * 1000 - Date.now()),
     );
-    if (left || !stillHere()) return;
+    if (left || !stillHere() || this.clocks !== clocks) return;
     if (reminder !== undefined) {
-      await this.remind(++this.remindersSent, status.waitingOn, pendingSince);
+      await this.remind(++this.remindersSent, this.awaited(), pendingSince);
       await this.lookAgain();
       return;
     }
@@ -406,7 +409,7 @@ class RequestProcedure {
       if (outcome?.outcome !== 'required' && outcome?.outcome !== 'met') return;
       this.keep(outcome.kept);
       if (outcome.outcome === 'required') this.stillWait(outcome.assessment);
-      else this.approve((this.assessment = outcome.assessment));
+      else this.approve(outcome.assessment);
     });
   }
 
@@ -460,6 +463,7 @@ class RequestProcedure {
   }
 
   private approve(assessment: Assessment): void {
+    this.assessment = assessment;
     const approvedUntil = epochSecondsNow() + assessment.collectWithinSeconds;
     this.become({ ...this.assessed(), state: 'approved', approvedUntil });
   }
@@ -473,6 +477,9 @@ class RequestProcedure {
 
   private stillWait(assessment: Assessment): void {
     const { status } = this;
+    if (this.assessment && clocksOf(this.assessment) !== clocksOf(assessment) && patched(MINDS_NEW_CLOCKS)) {
+      this.clocks++;
+    }
     this.pendingFrom(
       assessment,
       status.state === 'pending' && status.assessed ? status.pendingSince : epochSecondsNow(),
@@ -562,6 +569,10 @@ class RequestProcedure {
     this.become({ ...status, interruption });
   }
 
+  private awaited(): readonly string[] {
+    return 'waitingOn' in this.status ? this.status.waitingOn : [];
+  }
+
   private verdicts(): readonly RecordedVerdict[] {
     return 'verdicts' in this.status ? this.status.verdicts : [];
   }
@@ -593,6 +604,11 @@ class RequestProcedure {
       verdicts: this.verdicts(),
     };
   }
+}
+
+/** What decides when whom is told, and when it expires: to be compared. */
+function clocksOf({ escalation, reminders, expiresAfterSeconds }: Assessment): string {
+  return JSON.stringify([escalation, reminders, expiresAfterSeconds]);
 }
 
 /** What is wrong with a signal by its form alone, or null. */

@@ -1,9 +1,18 @@
 import { createActivities, createConsultationActivities } from '../../activities';
 import type { RequestStatus } from '../../domain/request-status';
-import { POA_REQUEST, poaRequestWorkflowId, TASK_QUEUE } from '../../workflows/contract';
+import {
+  POA_REQUEST,
+  poaRequestWorkflowId,
+  policyMovedSignal,
+  statusQuery,
+  TASK_QUEUE,
+  verdictUpdate,
+} from '../../workflows/contract';
+import type { PoaRequestWorkflow } from '../../workflows/contract';
+import { eventually } from '../support/eventually';
 import { describeSkippedTime, SkippedTime } from '../support/skipped-time';
 import { ORDER, PAYMENT, ROTATION, WorkerSteps } from '../support/worker-steps';
-import type { Asking } from '../support/worker-steps';
+import type { Asked, Asking } from '../support/worker-steps';
 
 // The first rung waits for no clock: its people are told as soon as this machine gets to it.
 const FIRST_WITHIN = 10;
@@ -36,16 +45,21 @@ class Ladders {
     return ladders;
   }
 
-  async run(asking: Asking): Promise<[RequestStatus, readonly Moment[]]> {
+  async start(asking: Asking) {
     const { time, steps } = this;
     steps.now = await time.now();
     const request = await steps.requestOf(asking);
-    const handle = await time.skippingClient.workflow.start(POA_REQUEST, {
+    const handle = await time.skippingClient.workflow.start<PoaRequestWorkflow>(POA_REQUEST, {
       taskQueue: TASK_QUEUE,
       workflowId: poaRequestWorkflowId(request.requestId),
       args: [request],
     });
-    const status = (await handle.result()) as RequestStatus;
+    return { request, handle };
+  }
+
+  async run(asking: Asking): Promise<[RequestStatus, readonly Moment[]]> {
+    const { request, handle } = await this.start(asking);
+    const status = await handle.result();
     return [status, this.moments.get(request.requestId) ?? []];
   }
 
@@ -55,7 +69,8 @@ class Ladders {
   }
 
   private note(name: string, input: unknown): void {
-    const { request, rung, pendingSince, state } = input as {
+    const { request, rung, roles, pendingSince, state } = input as {
+      roles?: readonly string[];
       request?: { requestId: string };
       rung?: number;
       pendingSince?: number;
@@ -67,11 +82,23 @@ class Ladders {
     this.moments.set(request.requestId, moments);
     const since = pendingSince ?? this.since.get(request.requestId) ?? now;
     this.since.set(request.requestId, since);
+    if (name === 'escalate' || name === 'remind')
+      this.roles.set(`${request.requestId} ${name} ${rung ?? ''}`, roles ?? []);
     if (name === 'escalate') moments.push({ after: now - since, what: `rung ${rung ?? ''}` });
     if (name === 'remind') moments.push({ after: now - since, what: 'reminder' });
     if (name === 'closeRequest') moments.push({ after: now - since, what: state ?? '' });
   }
 
+  /** Whom a rung, or a reminder, told. */
+  rolesOf(requestId: string, name: 'escalate' | 'remind', rung: number): readonly string[] | undefined {
+    return this.roles.get(`${requestId} ${name} ${rung}`);
+  }
+
+  momentsOf(requestId: string): readonly Moment[] {
+    return this.moments.get(requestId) ?? [];
+  }
+
+  private readonly roles = new Map<string, readonly string[]>();
   private readonly since = new Map<string, number>();
 }
 
@@ -114,4 +141,56 @@ describeSkippedTime('every ladder, to its end, with time skipped (operating mode
       expect(timed).toEqual(ladder(response, rungs));
     },
   );
+
+  type Started = Awaited<ReturnType<Ladders['start']>>;
+
+  const pending = ({ handle }: Started) =>
+    eventually(
+      () => handle.query(statusQuery),
+      (status) => status.state === 'pending' && status.assessed,
+    );
+
+  it('goes by the clocks of the policy that moved while it waited, and tells its rungs', async () => {
+    const started = await ladders.start(PAYMENT);
+    const { request, handle } = started;
+    await pending(started);
+    await ladders.time.sleep('10 minutes');
+    await ladders.steps.movePolicy(({ tiers: { high } }) => {
+      if (high) Object.assign(high, { priority: 'P1' });
+    });
+    const { revision } = ladders.steps.ports.policy;
+    await handle.signal(policyMovedSignal, { revision });
+    expect(await handle.result()).toMatchObject({ state: 'expired', policyRevision: revision });
+    const timed = ladders
+      .momentsOf(request.requestId)
+      .filter(({ what }) => what.startsWith('rung ') || what === 'expired');
+    expect(timed.slice(1)).toEqual(ladder(15 * MINUTE, 3).filter(({ what }) => what !== 'reminder'));
+    expect([1, 2, 3].map((rung) => ladders.rolesOf(request.requestId, 'escalate', rung))).toEqual([
+      ['on_call'],
+      ['security_lead'],
+      ['ciso'],
+    ]);
+    await ladders.steps.movePolicy(() => undefined);
+  });
+
+  it('reminds those who are awaited by then, not those who were when the clock began', async () => {
+    const started = await ladders.start(ROTATION);
+    const { request, handle } = started;
+    const status = await pending(started);
+    if (status.state !== 'pending' || !status.assessed) throw new Error('it does not wait');
+    const asked = { request, assessment: { ...status } as unknown as Asked['assessment'] };
+    ladders.steps.now = await ladders.time.now();
+    for (const [name, role] of [
+      ['bob', 'compliance'],
+      ['frank', 'legal'],
+    ] as const) {
+      const verdict = await ladders.steps.statement(asked, name, role);
+      expect(await handle.executeUpdate(verdictUpdate, { args: [{ verdict }] })).toMatchObject({
+        done: true,
+      });
+    }
+    expect(await handle.query(statusQuery)).toMatchObject({ waitingOn: ['ciso', 'security_lead'] });
+    await handle.result();
+    expect(ladders.rolesOf(request.requestId, 'remind', 1)).toEqual(['ciso', 'security_lead']);
+  });
 });
