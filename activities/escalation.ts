@@ -1,4 +1,6 @@
 import type { AuditEvent } from '../domain/audit-event';
+import type { PoaRequest } from '../domain/mandate-request';
+import type { AllowingDecision } from '../domain/policy';
 import { addressees } from './addressees';
 import type { ActivityPorts } from './ports';
 import type { EscalationInput } from './types';
@@ -34,6 +36,27 @@ export async function escalate(ports: ActivityPorts, input: EscalationInput): Pr
       justification: request.asked.justification,
     },
     text: `${tier} ${request.asked.act} for ${agent} waits for ${roles.join(', ')}: atb show ${request.requestId}`,
+  });
+}
+
+/** All have approved, and only the release is missing: those who may give it have their turn now. */
+export async function tellReleasers(
+  ports: ActivityPorts,
+  { requestId, asked }: PoaRequest,
+  agent: string,
+  { tier, outstanding, waitingOn }: AllowingDecision,
+  /** Of the verdict that was the last. */
+  jti: string,
+): Promise<void> {
+  if (!outstanding.release || outstanding.approvals > 0 || outstanding.attest.length > 0) return;
+  const { act, ticket, justification } = asked;
+  await ports.notifier.notify({
+    id: `${requestId}/release_wanted/${jti}`,
+    kind: 'approval_wanted',
+    requestId,
+    ...(await addressees(ports, waitingOn)),
+    facts: { action: act, agent, tier, ticket, justification },
+    text: `${tier} ${act} for ${agent} waits to be released by ${waitingOn.join(', ')}: atb show ${requestId}`,
   });
 }
 

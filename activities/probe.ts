@@ -10,6 +10,7 @@ import type { IdentifiedRequest } from './assessment';
 import { recordOf, verifyVerdict } from './evidence';
 import type { VerifiedVerdict } from './evidence';
 import { judged } from './judgement';
+import { tellReleasers } from './escalation';
 import type { ActivityPorts } from './ports';
 import { standing } from './proposal';
 import type { Admission, ClosingInput, Reclassification, ReclassificationInput, VerdictInput } from './types';
@@ -88,6 +89,7 @@ export async function answerProbe(
     data: { verdict, role, jti, statement_digest: sha256Base64url(statement) },
   });
   if (assessment === 'rejected') return { outcome: 'rejected', verdict: recordOf(verified) };
+  if (decision.effect === 'require') await tellReleasers(ports, request, entry.subject, decision, jti);
   await ports.probes.suspend(verified.by, requestId, {
     ...eventOf(ports, request, 'approver_suspended', about, jti),
     ...who,

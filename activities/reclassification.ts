@@ -65,12 +65,13 @@ export async function reclassify(
   if (met === waited) {
     await tellAgent(ports, request, { agent, state: met ? 'approved' : 'pending', id: `policy/${revision}` });
   }
-  if (!met && (!waited || kept.length < statements.length)) {
+  const toTell = met ? [] : newlyAwaited(input, kept, decision.waitingOn);
+  if (toTell.length > 0) {
     await ports.notifier.notify({
       id: event.id,
       kind: 'approval_wanted',
       requestId: request.requestId,
-      ...(await addressees(ports, decision.waitingOn)),
+      ...(await addressees(ports, toTell)),
       facts: {
         action: request.asked.act,
         agent,
@@ -82,6 +83,16 @@ export async function reclassify(
     });
   }
   return { outcome: met ? 'met' : 'required', assessment: assessmentOf(ports, identified, decision), kept };
+}
+
+/** Everybody who is awaited where the request waits anew, or a verdict was lost; else those whom nobody awaited before. */
+function newlyAwaited(
+  { waited, waitingOn, statements }: ReclassificationInput,
+  kept: readonly string[],
+  roles: readonly string[],
+): readonly string[] {
+  if (!waited || kept.length < statements.length) return roles;
+  return waitingOn === undefined ? [] : roles.filter((role) => !waitingOn.includes(role));
 }
 
 /**

@@ -129,6 +129,8 @@ export interface ReclassificationInput {
   readonly statements: readonly string[];
   /** False where it was approved. */
   readonly waited: boolean;
+  /** The roles that were awaited, which were told; absent from what an earlier version of the workflow hands over. */
+  readonly waitingOn?: readonly string[];
 }
 
 /** Where a request stands under another policy; `kept` are the statements that still count. */

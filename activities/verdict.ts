@@ -9,6 +9,7 @@ import { askedDigest } from './asked';
 import { tellAgent } from './agent-callback';
 import { closeRequest, closedByNo, noOnRecord } from './closing';
 import { recordedVerdicts, recordOf, verifyVerdict } from './evidence';
+import { tellReleasers } from './escalation';
 import type { ActivityPorts } from './ports';
 import { judged } from './judgement';
 import { answerProbe } from './probe';
@@ -111,6 +112,9 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
       ...{ code: 'rejected', reasons: ['rejected'] },
     });
     return { outcome: 'rejected', verdict };
+  }
+  if (decision.effect === 'require') {
+    await tellReleasers(ports, request, identified.agent, decision, verdict.jti);
   }
   if (decision.effect === 'issue') {
     await tellAgent(ports, request, {

@@ -284,7 +284,10 @@ class RequestProcedure {
       if (this.assessment.policyRevision === move.revision) return;
       const waited = this.status.state === 'pending';
       const { agent } = this.assessment;
-      const input = { request: this.request, agent, statements: this.statements, waited };
+      const input = {
+        ...{ request: this.request, agent, statements: this.statements, waited },
+        ...(waited && { waitingOn: this.awaited() }),
+      };
       const outcome = await this.step(() => later.reclassify(input));
       switch (outcome.outcome) {
         case 'denied':

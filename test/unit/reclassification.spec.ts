@@ -9,8 +9,13 @@ beforeEach(async () => {
 
 afterEach(() => steps.close());
 
-const reclassified = ({ request, assessment }: Asked, statements: readonly string[], waited = true) =>
-  steps.activities.reclassify({ request, agent: assessment.agent, statements, waited });
+const reclassified = ({ request, assessment }: Asked, statements: readonly string[], waited = true) => {
+  const { agent, waitingOn } = assessment;
+  return steps.activities.reclassify({
+    ...{ request, agent, statements, waited },
+    ...(waited && { waitingOn }),
+  });
+};
 
 it('tells the agent that it is denied where that comes out only when it collects', async () => {
   const asked = await steps.ask(ORDER);
@@ -52,6 +57,15 @@ describe('a request that waits while policy moves', () => {
       assessment: { outstanding: { approvals: 1 } },
     });
     expect(steps.told.map(({ kind }) => kind)).toEqual(['decided', 'approval_wanted']);
+  });
+
+  it('tells those whose word it did not want before, also where it loses no verdict', async () => {
+    const asked = await steps.ask(ORDER);
+    await steps.movePolicy(({ tiers: { medium } }) => {
+      if (medium) Object.assign(medium, { approver_roles: ['legal', 'manager'] });
+    });
+    expect(await reclassified(asked, [])).toMatchObject({ outcome: 'required' });
+    expect(steps.told).toMatchObject([{ kind: 'approval_wanted', roles: ['legal'] }]);
   });
 
   it('drops the verdict of somebody who may not approve any more', async () => {

@@ -497,6 +497,21 @@ it('uses certificates that say who they are', async () => {
   expect(new X509Certificate(chain[0] ?? '').subjectAltName).toBe(`URI:${person('bob')}`);
 });
 
+it('tells those who may release as soon as only their word is missing, and only then', async () => {
+  const asked = await steps.ask(ROTATION);
+  const bob = await steps.statement(asked, 'bob', 'compliance');
+  const counted = await steps.counted(asked, bob);
+  expect(steps.told).toEqual([]);
+  const frank = await steps.statement(asked, 'frank', 'legal');
+  for (let repeats = 0; repeats < 2; repeats++) await steps.record(asked, frank, counted);
+  expect(new Set(steps.told.map(({ id }) => id)).size).toBe(1);
+  expect(steps.told[0]).toMatchObject({
+    kind: 'approval_wanted',
+    roles: ['ciso', 'security_lead'],
+    facts: { tier: 'critical', ticket: 'CHG-1' },
+  });
+});
+
 describe('a no of Security', () => {
   const no = (asked: Asked) =>
     steps.statement(asked, 'carol', 'security', { verdict: 'reject', reason: 'the account is not known' });
