@@ -1,6 +1,6 @@
 import { formatCheckpoint } from '../../domain/checkpoint';
 import type { Checkpoint } from '../../domain/checkpoint';
-import { AtbError, isAtbError } from '../../domain/error';
+import { AtbError } from '../../domain/error';
 import { bundlePath, CHECKPOINT_PATH, formatBundle, TILE_WIDTH, tilePath } from '../../domain/log-tile';
 import { equalHashes, EMPTY_ROOT, hashLeaf } from '../../domain/merkle-tree';
 import type { AuditLeaves, LogStore } from '../../domain/ports';
@@ -100,14 +100,8 @@ export class LogPublisher {
   /** Before anything is written: whether what is sealed here, with what the database has, comes by that checkpoint. */
   private async requireExtension({ size, root }: Checkpoint): Promise<void> {
     if (this.tree.size >= size) {
-      const isOurs = await this.reader.treeOf({ size, root }).then(
-        () => true,
-        (error: unknown) => {
-          if (isAtbError(error) && error.code === 'audit_log_malformed') return false;
-          throw error;
-        },
-      );
-      if (!isOurs) throw forked(size);
+      if (!(await this.reader.isExtended({ size, root }, { size: this.tree.size, root: this.tree.root() })))
+        throw forked(size);
       return;
     }
     const tree = TiledTree.of(this.tree.size, this.edge());

@@ -1,6 +1,6 @@
 import { parseCheckpoint } from '../../domain/checkpoint';
 import type { Checkpoint } from '../../domain/checkpoint';
-import { AtbError } from '../../domain/error';
+import { AtbError, isAtbError } from '../../domain/error';
 import {
   bundlePath,
   CHECKPOINT_PATH,
@@ -12,6 +12,7 @@ import {
   TIMESTAMP_PATH,
 } from '../../domain/log-tile';
 import type { Tile } from '../../domain/log-tile';
+import { consistencyPath, extendsTree, proofOf } from '../../domain/merkle-proof';
 import { equalHashes, HASH_BYTES } from '../../domain/merkle-tree';
 import type { TreeNode } from '../../domain/merkle-tree';
 import type { LogStore, ReplacedPath } from '../../domain/ports';
@@ -65,10 +66,15 @@ export class LogReader {
     return parseBundle(bytes.content, index, width);
   }
 
-  /** The tree of a checkpoint, from the tiles at its right edge. Throws `audit_log_malformed` where they do not make it. */
-  async treeOf({ size, root }: Pick<Checkpoint, 'size' | 'root'>): Promise<TiledTree> {
+  /**
+   * The tree of a checkpoint, from the tiles at its right edge, as a log of `all` entries has them: not every size that
+   * it grew through has partial tiles. Throws `audit_log_malformed` where they do not make it.
+   */
+  async treeOf({ size, root }: Pick<Checkpoint, 'size' | 'root'>, all = size): Promise<TiledTree> {
     const edge = await Promise.all(
-      edgeOf(size).map((tile) => (tile.width === 0 ? Promise.resolve([]) : this.tile(tile))),
+      edgeOf(size).map(async ({ level, index, width }) =>
+        width === 0 ? [] : (await this.tile(tileIn(all, level, index))).slice(0, width),
+      ),
     );
     const tree = TiledTree.of(size, edge);
     if (!equalHashes(tree.root(), root)) {
@@ -80,14 +86,32 @@ export class LogReader {
     return tree;
   }
 
+  /**
+   * Whether the log at its checkpoint extends an earlier one: by a proof (RFC 9162 §2.1.4), for partial tiles of another
+   * history may lie beside those of this one.
+   */
+  async isExtended(
+    earlier: Pick<Checkpoint, 'size' | 'root'>,
+    checkpoint: Pick<Checkpoint, 'size' | 'root'>,
+  ): Promise<boolean> {
+    if (earlier.size > checkpoint.size) return false;
+    try {
+      const path = consistencyPath(earlier.size, checkpoint.size);
+      const proof = await proofOf(path, (node) => this.node(node, checkpoint.size));
+      return extendsTree(earlier, checkpoint, proof);
+    } catch (error) {
+      if (isAtbError(error) && error.code === 'audit_log_malformed') return false;
+      throw error;
+    }
+  }
+
   /** A whole subtree's root, in a tree of that size. */
   async node({ level, index }: TreeNode, size: number): Promise<Uint8Array> {
     const tileLevel = Math.floor(level / TILE_HEIGHT);
     const count = 2 ** (level % TILE_HEIGHT);
     const first = index * count;
     const tileIndex = Math.floor(first / TILE_WIDTH);
-    const width = Math.min(TILE_WIDTH, Math.floor(size / TILE_WIDTH ** tileLevel) - tileIndex * TILE_WIDTH);
-    const hashes = await this.tile({ level: tileLevel, index: tileIndex, width });
+    const hashes = await this.tile(tileIn(size, tileLevel, tileIndex));
     const start = first % TILE_WIDTH;
     return subtreeRoot(hashes.slice(start, start + count));
   }
@@ -107,4 +131,13 @@ export class LogReader {
     if (full) return { content: full, full: true };
     throw new AtbError('audit_log_malformed', `${pathOf(tile)} is missing`);
   }
+}
+
+/** A tile as a tree of that size has it: in full, or as much as there is. */
+function tileIn(size: number, level: number, index: number): Tile {
+  return {
+    level,
+    index,
+    width: Math.min(TILE_WIDTH, Math.floor(size / TILE_WIDTH ** level) - index * TILE_WIDTH),
+  };
 }

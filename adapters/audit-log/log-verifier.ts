@@ -46,7 +46,7 @@ export async function verifyTree(
   if (trusted && trusted.size > checkpoint.size) {
     throw wrong(`it is truncated: it had ${trusted.size} entries, and says that it has ${checkpoint.size}`);
   }
-  const tree = trusted ? await trustedTree(reader, trusted) : new TiledTree();
+  const tree = trusted ? await trustedTree(reader, trusted, checkpoint.size) : new TiledTree();
   const from = tree.size;
   for (let index = Math.floor(from / TILE_WIDTH); index * TILE_WIDTH < checkpoint.size; index++) {
     const first = index * TILE_WIDTH;
@@ -65,8 +65,11 @@ export async function verifyTree(
       tree.append(hash, (tile) => full.push({ ...tile, hashes: [...tile.hashes] }));
     }
     for (const tile of full) if (tile.level > 0) await requireTile(reader, tile);
-    if (tree.size % PROGRESS_ENTRIES === 0)
-      onProgress?.({ size: tree.size, root: tree.root() }, checkpoint.size);
+    if (onProgress && tree.size % PROGRESS_ENTRIES === 0) {
+      const verified = { size: tree.size, root: tree.root() };
+      // Entries and their tiles alone may be of another history than the checkpoint.
+      if (await reader.isExtended(verified, checkpoint)) onProgress(verified, checkpoint.size);
+    }
   }
   for (const tile of tree.partialTiles()) if (tile.level > 0) await requireTile(reader, tile);
   if (!equalHashes(tree.root(), checkpoint.root)) {
@@ -80,9 +83,10 @@ export async function verifyTree(
 async function trustedTree(
   reader: LogReader,
   trusted: Pick<Checkpoint, 'size' | 'root'>,
+  all: number,
 ): Promise<TiledTree> {
   try {
-    return await reader.treeOf(trusted);
+    return await reader.treeOf(trusted, all);
   } catch (cause) {
     if (cause instanceof AtbError && cause.code === 'audit_log_malformed') {
       throw new AtbError(

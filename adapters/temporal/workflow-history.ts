@@ -10,6 +10,8 @@ type History = temporal.api.history.v1.IHistory;
 const NOT_FOUND = 5;
 // A request goes on in a new run now and then; never so often.
 const MOST_RUNS = 1_000;
+/** Temporal lets no run grow above 50 MB, and ours go on in a new one long before. */
+export const MAX_HISTORY_BYTES = 64 * 1024 * 1024;
 
 /** One run of a workflow, as Temporal keeps it: payloads sealed. */
 export interface RecordedRun {
@@ -72,6 +74,7 @@ export async function digestsOfRuns(content: Uint8Array): Promise<readonly strin
   const runs: HistoryRun[] = [];
   try {
     for (let at = 0; at < content.length;) {
+      if (runs.length === MOST_RUNS) throw new Error(`more than ${MOST_RUNS} runs`);
       const history = message.decodeDelimited(content.subarray(at));
       at += message.encodeDelimited(history).finish().length;
       runs.push(await historyRun({ runId: '', history }));

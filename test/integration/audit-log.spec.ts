@@ -291,6 +291,34 @@ describe('tampering is found and named', () => {
   });
 });
 
+describe('what is trusted already', () => {
+  it('is extended by a log that never published at that size', async () => {
+    const trusted = await publish(768);
+    directory = mkdtempSync(join(tmpdir(), 'atb-log-'));
+    await publisher(leavesOf(1300), 5000).publish();
+    const seen: number[] = [];
+    await verify({ trusted: trusted!, onEntry: (_, index) => seen.push(index) });
+    expect(seen[0]).toBe(768);
+  });
+
+  it('is told of entries only that the checkpoint is over, to go on from there', async () => {
+    const size = 65_600;
+    await publisher(leavesOf(size), size).publish();
+    const honest = readFileSync(at('checkpoint'));
+    const told: number[] = [];
+    const onProgress = ({ size: verified }: { readonly size: number }) => told.push(verified);
+    await verify({ onProgress });
+    expect(told).toEqual([65_536, size]);
+    told.length = 0;
+    directory = mkdtempSync(join(tmpdir(), 'atb-log-'));
+    const forked = (index: number) => (index === 700 ? Buffer.from('nothing happened') : entry(index));
+    await publisher(leavesOf(size, forked), size).publish();
+    tamper('checkpoint', () => honest);
+    await expect(verify({ onProgress })).rejects.toThrow(coded('audit_log_malformed', /forked/));
+    expect(told).toEqual([]);
+  }, 60_000);
+});
+
 describe('whoever hands over a hostile log', () => {
   beforeEach(() => publish(300));
 
@@ -379,12 +407,14 @@ describe('whoever hands over a hostile log', () => {
 
 describe('atb audit verify, with hostile files in its hands', () => {
   const atb = async (...argv: string[]) => {
-    const { exit, err } = await atbIn(directory, argv);
-    return { exitCode: exit, stderr: err };
+    const { exit, out, err } = await atbIn(directory, argv);
+    return { exitCode: exit, stdout: out, stderr: err };
   };
+  const verifyLogAt = (log: string, ...options: string[]) =>
+    atb('audit', 'verify', '--log', log, '--vkey', signer.vkey, ...options);
   beforeEach(() => publish(300));
 
-  it.each(['--trusted', '--state', '--vkey', '--witness', '--tsa', 'proof'])(
+  it.each(['--trusted', '--state', '--vkey', '--witness', '--tsa', 'proof', 'evidence'])(
     'ends at once, with a code and a reason, where %s names one',
     async (option) => {
       const gigantic = at('gigantic');
@@ -393,10 +423,13 @@ describe('atb audit verify, with hostile files in its hands', () => {
       execFileSync('mkfifo', [at('pipe')]);
       writeFileSync(at('empty'), '');
       writeFileSync(at('junk'), Buffer.from([0, 255, 13, 10, 128]));
+      writeFileSync(at('trust.pem'), '');
       const with_ = (file: string) =>
         option === 'proof'
           ? atb('audit', 'check', file, '--vkey', signer.vkey)
-          : atb(...['audit', 'verify', '--log', directory, '--vkey', signer.vkey, option, file]);
+          : option === 'evidence'
+            ? atb('verify', file, '--vkey', signer.vkey, '--ca', at('trust.pem'))
+            : atb(...['audit', 'verify', '--log', directory, '--vkey', signer.vkey, option, file]);
       const before = process.memoryUsage().rss;
       for (const file of [gigantic, at('pipe'), '/dev/zero', directory, at('empty'), at('junk')]) {
         const { exitCode, stderr } = await with_(file);
@@ -408,6 +441,58 @@ describe('atb audit verify, with hostile files in its hands', () => {
     },
     20_000,
   );
+
+  it('holds a log against the checkpoint that is trusted, also where an earlier run got further without it', async () => {
+    const trusted = at('trusted');
+    cpSync(at('checkpoint'), trusted);
+    const forked = mkdtempSync(join(directory, 'forked-'));
+    const store = new LogDirectory(forked);
+    const leaves = leavesOf(400, (index) => (index === 7 ? Buffer.from('nothing happened') : entry(index)));
+    await new LogPublisher({ leaves, store, signer, checkpointEntries: 1000 }).publish();
+    const state = at('state');
+    expect((await verifyLogAt(forked, '--state', state)).exitCode).toBe(0);
+    expect(await verifyLogAt(forked, '--state', state, '--trusted', trusted)).toMatchObject({
+      exitCode: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/forked.*300/) as string,
+    });
+    await publish(400);
+    const honest = at('honest-state');
+    expect((await verifyLogAt(directory, '--state', honest)).exitCode).toBe(0);
+    expect((await verifyLogAt(directory, '--state', honest, '--trusted', trusted)).exitCode).toBe(0);
+  });
+
+  it('says so where it cannot keep how far it got', async () => {
+    expect(await verifyLogAt(directory, '--state', at('nowhere/state'))).toMatchObject({
+      exitCode: 64,
+      stderr: expect.stringContaining('cannot be written') as string,
+    });
+  });
+
+  const nested = `{"id":"a","type":"b","x":${'['.repeat(30_000)}${']'.repeat(30_000)}}`;
+  it.each<[string, Buffer]>([
+    ['nested without an end', Buffer.from(nested)],
+    ['with bytes that are no UTF-8', Buffer.from('{"id":"\xff","type":"b"}', 'latin1')],
+    ['with half of a pair', Buffer.from('{"id":"\\ud800","type":"b"}')],
+  ])('refuses an event %s, and proves it as what it is', async (_, leaf) => {
+    const log = mkdtempSync(join(directory, 'log-'));
+    const store = new LogDirectory(log);
+    await new LogPublisher({
+      ...{ leaves: leavesOf(2, () => leaf), store, signer, checkpointEntries: 9 },
+    }).publish();
+    expect(await verifyLogAt(log, '--events')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('entry 0 is') as string,
+    });
+    expect((await verifyLogAt(log)).exitCode).toBe(0);
+    const proof = await atb('audit', 'prove', '1', '--log', log, '--vkey', signer.vkey);
+    expect(proof.exitCode).toBe(0);
+    writeFileSync(at('proof'), proof.stdout);
+    for (const json of [[], ['--json']]) {
+      expect((await atb('audit', 'check', at('proof'), '--vkey', signer.vkey, ...json)).exitCode).toBe(0);
+    }
+    expect((await atb('audit', 'prove', 'a', '--log', log, '--vkey', signer.vkey)).exitCode).toBe(1);
+  });
 });
 
 describe('the log over PostgreSQL', () => {

@@ -1,12 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LogBucket } from '../../adapters/audit-log/log-bucket';
 import { LogDirectory } from '../../adapters/audit-log/log-directory';
+import { LogPublisher } from '../../adapters/audit-log/log-publisher';
 import { LogReader } from '../../adapters/audit-log/log-reader';
 import { generateSignerKey, parseSignerKey } from '../../adapters/audit-log/note-key';
 import {
@@ -20,10 +21,12 @@ import { migrate } from '../../adapters/postgres/schema';
 import { logConfiguration } from '../../apps/log/configuration';
 import { startLog } from '../../apps/log/log';
 import { formatCheckpoint } from '../../domain/checkpoint';
+import { tilePath } from '../../domain/log-tile';
 import { hashLeaf } from '../../domain/merkle-tree';
 import { formatNote, parseNote, signNote } from '../../domain/signed-note';
 import { runAtb } from '../support/atb';
 import { TestDatabase } from '../support/database';
+import { entry, leavesOf } from '../support/leaves';
 import { anEvent } from '../support/ledger-contract';
 import { ObjectStore } from '../support/object-store';
 import { TimestampAuthority } from '../support/timestamp-authority';
@@ -145,6 +148,45 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
       expect(() => parseTimestampAuthorities(pem)).toThrow(coded('configuration_invalid', /PEM/));
     },
   );
+
+  it('does not date a log that was written anew since, with the old tiles left beside the new ones', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'atb-log-'));
+    const publish = (name: string, size: number, leafOf = entry) =>
+      new LogPublisher({
+        ...{ leaves: leavesOf(size, leafOf), store: new LogDirectory(join(folder, name)) },
+        ...{ signer, checkpointEntries: 100 },
+      }).publish();
+    const verify = (name: string) =>
+      runAtb(
+        [
+          ...['audit', 'verify', '--log', join(folder, name), '--vkey', signer.vkey],
+          ...['--tsa', authority.certificateFile],
+        ],
+        { environment: { ATB_STATE_DIR: folder } },
+      );
+    try {
+      const { text, signatures } = parseNote((await publish('honest', 7))!.note);
+      const stamp = await requestTimestamp(text, authority.url, trusted);
+      const note = Buffer.from(formatNote({ text, signatures: [...signatures, stamp] }));
+      await publish('honest', 20);
+      await publish('anew', 20, (index) => Buffer.from(`rewritten ${index}`));
+      for (const name of ['honest', 'anew']) {
+        await new LogDirectory(join(folder, name)).replace('timestamp', note);
+      }
+      const tile = tilePath({ level: 0, index: 0, width: 7 });
+      cpSync(join(folder, 'honest', tile), join(folder, 'anew', tile));
+      expect(await verify('honest')).toMatchObject({
+        exit: 0,
+        out: expect.stringContaining('of which 7 were there') as string,
+      });
+      expect(await verify('anew')).toMatchObject({
+        ...{ exit: 1, out: '' },
+        err: expect.stringMatching(/forked.*7 entries/) as string,
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 
   it('is made by the running log, copied to its bucket, and found by atb audit verify --tsa', async () => {
     const store = await ObjectStore.start();

@@ -1,6 +1,6 @@
 import type { AuditLeaves } from '../../domain/ports';
 
-export const entry = (index: number) => Buffer.from(`{"entry":${index}}`);
+export const entry = (index: number): Uint8Array => Buffer.from(`{"entry":${index}}`);
 
 /** Leaves that are there at once: `size` of them. */
 export function leavesOf(size: number, leafOf = entry): AuditLeaves {

@@ -3,15 +3,19 @@ import type { LogReader } from '../../../adapters/audit-log/log-reader';
 import { AtbError } from '../../../domain/error';
 import { visible } from '../../../domain/foreign-text';
 import { isJsonObject } from '../../../domain/json';
-import type { Json, JsonObject } from '../../../domain/json';
+import type { Json } from '../../../domain/json';
 import { formatProof, MAX_PROOF_BYTES, parseProof, verifyProof } from '../../../domain/log-proof';
 import { TILE_WIDTH } from '../../../domain/log-tile';
 import { inclusionPath, proofOf } from '../../../domain/merkle-proof';
+import { parseStrictJson } from '../../../domain/strict-json';
 import { readForeignFile } from '../foreign-file';
 import type { Surroundings } from '../output';
 import { inSession } from '../session';
 import { logKeys, sealedLog, withLogOptions } from './sealed-log';
 import type { LogOptions } from './sealed-log';
+
+// As deep as our events can be, and as can be written out again.
+const MAX_DEPTH = 48;
 
 /** `atb audit prove` and `atb audit check`: one event's place in the sealed log, proved in one file. */
 export function registerAuditProve(audit: Command, surroundings: Surroundings): void {
@@ -93,10 +97,9 @@ async function entryOf(
 
 /** What an entry says; the entries of other logs need not be JSON. */
 function eventOf(entry: Uint8Array): Json {
-  const text = Buffer.from(entry).toString('utf8');
   try {
-    return JSON.parse(text) as JsonObject;
+    return parseStrictJson(entry, { maxDepth: MAX_DEPTH });
   } catch {
-    return text;
+    return Buffer.from(entry).toString('utf8');
   }
 }

@@ -52,13 +52,24 @@ Examples:
     .action(async (options: Options) => {
       await inSession(surroundings, options, async (session) => {
         const { reader, keys } = await sealedLog(session, options);
-        const trusted = await believed(options, keys);
+        const named = await trustedBy(options, keys);
+        const earlier = options.state === undefined ? undefined : await readState(options.state);
+        const trusted = earlier && earlier.size > (named?.size ?? 0) ? earlier : named;
+        const progress = new Progress(session, options.state);
         const checkpoint = await verifyLog(reader, {
           keys,
           trusted,
-          onProgress: progress(session, options.state),
+          onProgress: progress.tell,
           ...((options.events ?? options.log === undefined) && { onEntry: requireEvent }),
         });
+        await progress.written();
+        // Where an earlier run got further than that, it may not have been told of it.
+        if (named && !(await reader.isExtended(named, checkpoint))) {
+          throw new AtbError(
+            'audit_log_malformed',
+            `the log was forked: it does not extend the trusted checkpoint of ${named.size} entries`,
+          );
+        }
         const witnesses = (await cosigners(checkpoint.note, options)).map(({ name }) => name);
         const stamped = await stampedBy(options.tsa, reader, keys, checkpoint);
         const { origin, size } = checkpoint;
@@ -89,7 +100,12 @@ async function stampedBy(
   if (!stamped) throw new AtbError('checkpoint_untrusted', 'the log has no checkpoint with a time-stamp');
   if (stamped.size > checkpoint.size)
     throw new AtbError('audit_log_malformed', `the log is truncated: ${stamped.size} entries were stamped`);
-  await reader.treeOf(stamped);
+  if (!(await reader.isExtended(stamped, checkpoint))) {
+    throw new AtbError(
+      'audit_log_malformed',
+      `the log was forked: it does not extend the checkpoint of ${stamped.size} entries that was stamped`,
+    );
+  }
   const { authority, time } = await verifyTimestamp(stamped.note, authorities);
   return { size: stamped.size, time: time.toISOString(), authority: visible(authority) };
 }
@@ -102,14 +118,12 @@ function authoritiesOf(pem: string, file: string): TimestampAuthorities {
   }
 }
 
-/** The later one of the checkpoint that is trusted and of what an earlier run got to. */
-async function believed(options: Options, keys: readonly NoteVerifier[]): Promise<Verified | undefined> {
-  const trusted =
-    options.trusted === undefined
-      ? undefined
-      : parseCheckpoint(openNote(await readForeignFile(options.trusted, MAX_NOTE_BYTES), keys).text);
-  const earlier = options.state === undefined ? undefined : await readState(options.state);
-  return earlier && earlier.size > (trusted?.size ?? 0) ? earlier : trusted;
+async function trustedBy(
+  { trusted: file }: Options,
+  keys: readonly NoteVerifier[],
+): Promise<Verified | undefined> {
+  if (file === undefined) return undefined;
+  return parseCheckpoint(openNote(await readForeignFile(file, MAX_NOTE_BYTES), keys).text);
 }
 
 async function readState(file: string): Promise<Verified | undefined> {
@@ -123,33 +137,56 @@ async function readState(file: string): Promise<Verified | undefined> {
   }
 }
 
-function progress(session: Session, state: string | undefined) {
+/** Tells how far it got, and keeps it where a state file is named. */
+class Progress {
   // One after the other: the last one told is the one that stays.
-  let writing = Promise.resolve();
-  return ({ size, root }: Verified, all: number) => {
-    session.output.note(`${size} of ${all} entries`);
+  private writing = Promise.resolve();
+  private failure: unknown;
+
+  constructor(
+    private readonly session: Session,
+    private readonly state: string | undefined,
+  ) {}
+
+  readonly tell = ({ size, root }: Verified, all: number): void => {
+    this.session.output.note(`${size} of ${all} entries`);
+    const { state } = this;
     if (state === undefined) return;
     const text = `state of atb audit verify\n${size}\n${Buffer.from(root).toString('base64')}\n`;
-    writing = writing.then(async () => {
-      await writeFile(`${state}.new`, text);
-      await rename(`${state}.new`, state);
-    });
+    this.writing = this.writing
+      .then(async () => {
+        await writeFile(`${state}.new`, text);
+        await rename(`${state}.new`, state);
+      })
+      .catch((cause: unknown) => {
+        this.failure ??= cause;
+      });
   };
+
+  /** Ends when all that was told is kept. Throws `UsageError` where it cannot be. */
+  async written(): Promise<void> {
+    await this.writing;
+    if (this.failure === undefined) return;
+    throw new UsageError(`--state ${visible(this.state ?? '')} cannot be written`, { cause: this.failure });
+  }
 }
 
 /** Throws `audit_log_malformed` for what is no event in RFC 8785 form. */
 function requireEvent(entry: Uint8Array, index: number): void {
-  const text = Buffer.from(entry).toString('utf8');
   let event: unknown;
+  let due = '';
   try {
-    event = JSON.parse(text);
+    event = JSON.parse(Buffer.from(entry).toString('utf8'));
+    due = canonicalJson(event);
   } catch {
+    // Also one that is nested more deeply than anybody can write it.
     event = undefined;
   }
   if (!isJsonObject(event) || typeof event.id !== 'string' || typeof event.type !== 'string') {
     throw new AtbError('audit_log_malformed', `entry ${index} is no event`);
   }
-  if (canonicalJson(event) !== text) {
+  // In bytes: what is not UTF-8 reads as something else.
+  if (Buffer.compare(Buffer.from(due), entry) !== 0) {
     throw new AtbError('audit_log_malformed', `entry ${index} is not in RFC 8785 form`);
   }
 }

@@ -1,7 +1,6 @@
-import { open, readFile } from 'node:fs/promises';
 import { verdictOpener } from '../../../adapters/jose/verdict-statement';
 import { loadTrustBundles, Svids } from '../../../adapters/identity/svids';
-import { digestsOfRuns } from '../../../adapters/temporal/workflow-history';
+import { digestsOfRuns, MAX_HISTORY_BYTES } from '../../../adapters/temporal/workflow-history';
 import { canonicalJson } from '../../../domain/canonical-json';
 import { AtbError } from '../../../domain/error';
 import { MAX_EVIDENCE_BYTES, parseEvidence } from '../../../domain/evidence';
@@ -10,6 +9,7 @@ import { visible } from '../../../domain/foreign-text';
 import type { JsonObject } from '../../../domain/json';
 import { verifiedStory } from '../../../domain/request-story';
 import type { Story } from '../../../domain/request-story';
+import { readForeignFile } from '../foreign-file';
 import { row } from '../presentation';
 import { UsageError } from '../refusal';
 import type { Session } from '../session';
@@ -29,7 +29,7 @@ export async function verifyEvidence(
 ): Promise<void> {
   const { trustBundle } = session.where;
   if (trustBundle === undefined) throw new UsageError('whom to trust? --ca FILE or ATB_CA');
-  const evidence = parseEvidence(await contentOf(file));
+  const evidence = parseEvidence(await readForeignFile(file, MAX_EVIDENCE_BYTES, 'evidence_invalid'));
   const story = await verifiedStory(evidence, {
     logKeys: await logKeys(session, options),
     verdicts: verdictOpener,
@@ -48,36 +48,10 @@ interface CheckedHistory {
   readonly checked: boolean;
 }
 
-/** Never more than evidence can have, whatever the file is. Throws `evidence_invalid`, `UsageError`. */
-async function contentOf(file: string): Promise<Uint8Array> {
-  let opened;
-  try {
-    opened = await open(file, 'r');
-  } catch (cause) {
-    throw new UsageError(`${visible(file)} cannot be read`, { cause });
-  }
-  try {
-    const stat = await opened.stat();
-    if (!stat.isFile()) throw new UsageError(`${visible(file)} is no file`);
-    if (stat.size > MAX_EVIDENCE_BYTES) {
-      throw new AtbError(
-        'evidence_invalid',
-        `${visible(file)} is ${stat.size} bytes long: more than ${MAX_EVIDENCE_BYTES}`,
-      );
-    }
-    return await opened.readFile();
-  } finally {
-    await opened.close();
-  }
-}
-
 async function historyOf({ history }: Evidence, file: string | undefined): Promise<CheckedHistory> {
   const runs = history.map((run) => ({ ...run }));
   if (file === undefined) return { runs, checked: false };
-  const content = await readFile(file).catch((cause: unknown) => {
-    throw new UsageError(`${visible(file)} cannot be read`, { cause });
-  });
-  const digests = await digestsOfRuns(content);
+  const digests = await digestsOfRuns(await readForeignFile(file, MAX_HISTORY_BYTES, 'evidence_invalid'));
   if (canonicalJson(digests) !== canonicalJson(history.map(({ digest }) => digest))) {
     throw new AtbError(
       'evidence_invalid',
