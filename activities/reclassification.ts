@@ -15,16 +15,19 @@ import type { Reassessment, ReassessmentInput, Reclassification, Reclassificatio
 
 /**
  * Policy moved while people slept. Verdicts that still count stay, what is missing is asked for, and what is no longer
- * allowed is denied with the reason. The agent and those who are awaited are told.
+ * allowed is denied with the reason. The agent and those who are awaited are told. Null where a mandate was recorded:
+ * policy may not take it back, and the request stands as it is.
  */
 export async function reclassify(
   ports: ActivityPorts,
   input: ReclassificationInput,
-): Promise<Reclassification> {
+): Promise<Reclassification | null> {
   const { request, statements, waited } = input;
   if (probeEvidenceOf(request) !== undefined) return reclassifyProbe(ports, input);
   const record = await ports.ledger.recordOf(request.requestId);
-  if (record.closed || record.mandate) throw new AtbError('request_finished', 'the request is finished');
+  // Its agent may not have it yet, where the answer was lost: it comes again for it.
+  if (record.mandate) return null;
+  if (record.closed) throw new AtbError('request_finished', 'the request is finished');
   if (isForgotten(record)) {
     return { outcome: 'denied', denial: await closedAsForgotten(ports, request, record) };
   }

@@ -208,8 +208,9 @@ export interface Activities {
   escalate(input: EscalationInput): Promise<void>;
   /** Reminds those who are awaited, half-way to the next rung. */
   remind(input: EscalationInput): Promise<void>;
-  /** Asks another policy about a request that waits: keeps what still counts, asks for what is missing, or denies. */
-  reclassify(input: ReclassificationInput): Promise<Reclassification>;
+  /** Asks another policy about a request that waits: keeps what still counts, asks for what is missing, or denies. Null
+   *  where its mandate was recorded before. */
+  reclassify(input: ReclassificationInput): Promise<Reclassification | null>;
   /** Asks policy again who may approve a request that waits: a rung was climbed, or a day has passed. */
   reassess(input: ReassessmentInput): Promise<Reassessment>;
   /** Records a signal that is no sealed, signed verdict: a security event. */

@@ -289,6 +289,7 @@ class RequestProcedure {
         ...(waited && { waitingOn: this.awaited() }),
       };
       const outcome = await this.step(() => later.reclassify(input));
+      if (!outcome) return;
       switch (outcome.outcome) {
         case 'denied':
           this.denied(outcome.denial);

@@ -1,6 +1,7 @@
 import { createActivities, createConsultationActivities } from '../../activities';
 import type { RequestStatus } from '../../domain/request-status';
 import {
+  collectUpdate,
   POA_REQUEST,
   poaRequestWorkflowId,
   policyMovedSignal,
@@ -192,5 +193,28 @@ describeSkippedTime('every ladder, to its end, with time skipped (operating mode
     expect(await handle.query(statusQuery)).toMatchObject({ waitingOn: ['ciso', 'security_lead'] });
     await handle.result();
     expect(ladders.rolesOf(request.requestId, 'remind', 1)).toEqual(['ciso', 'security_lead']);
+  });
+
+  it('gives the mandate that was signed before policy moved to the agent that comes again for it', async () => {
+    const started = await ladders.start(ORDER);
+    const { request, handle } = started;
+    const status = await pending(started);
+    const { steps } = ladders;
+    steps.now = await ladders.time.now();
+    const asked = { request, assessment: status as unknown as Asked['assessment'] };
+    const verdict = await steps.statement(asked, 'bob', 'compliance');
+    await handle.executeUpdate(verdictUpdate, { args: [{ verdict }] });
+    // As of a step whose answer was lost: the mandate is recorded, and the workflow does not know.
+    const lost = await steps.collect(asked, [verdict]);
+    await steps.movePolicy(({ tiers: { medium } }) => {
+      if (medium) Object.assign(medium, { ttl_seconds: 240 });
+    });
+    await handle.signal(policyMovedSignal, { revision: steps.ports.policy.revision });
+    const evidence = steps.evidence((await steps.credential(`agent/${ORDER.by}`)).chain);
+    const again = await handle.executeUpdate(collectUpdate, { args: [{ evidence }] });
+    expect(again).toMatchObject({ done: true, status: { state: 'issued' } });
+    expect(again).toMatchObject({ status: { jti: (lost as { jti?: string }).jti } });
+    expect(await handle.result()).toMatchObject({ state: 'issued' });
+    await steps.movePolicy(() => undefined);
   });
 });
