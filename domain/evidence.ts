@@ -1,9 +1,11 @@
 import { canonicalJson } from './canonical-json';
+import { withDisclosed } from './commitment';
 import type { Disclosure } from './commitment';
 import { sha256Base64url } from './digest';
 import { AtbError, isAtbError } from './error';
 import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
+import { at } from './json-pointer';
 import { HASH_BYTES } from './merkle-tree';
 import { parseStrictJson } from './strict-json';
 
@@ -44,6 +46,10 @@ const VERSION = 1;
 const MAX_EVENTS = 10_000;
 const MAX_PROOF = 64;
 const MAX_DEPTH = 48;
+const ASKED = '/data/asked/';
+/** The digest itself, and the salt of the mandate's claims and of the parameters that it was used with. */
+const DIGESTS_OF_ASKED = ['/data/asked_digest', '/data/salt'];
+const NOTHING = ['null', '{}', '[]'];
 const LAST_LINE = '\n';
 
 /** The file: one line in RFC 8785 form, so that there is one file for one content. */
@@ -81,10 +87,16 @@ export function digestOf(evidence: Evidence): string {
   return sha256Base64url(canonicalJson(contentOf(evidence)));
 }
 
-/** Without what is disclosed at, or below, some places (RFC 6901); the commitments to it stay. */
+/**
+ * Without what is disclosed at, or below, some places (RFC 6901); the commitments to it stay. With anything of what was
+ * asked goes what somebody could try guesses of it against; without the whole, nothing can be verified by that.
+ */
 export function redacted(evidence: Evidence, places: readonly string[]): Evidence {
-  const isHidden = ({ name }: Disclosure) =>
-    places.some((place) => name === place || name.startsWith(`${place}/`));
+  const isNamed = ({ name }: Disclosure) => places.some((place) => isAtOrBelow(name, place));
+  const hidesAsked = evidence.events.some(({ disclosed }) =>
+    disclosed.some((one) => one.name.startsWith(ASKED) && isNamed(one)),
+  );
+  const isHidden = (one: Disclosure) => isNamed(one) || (hidesAsked && DIGESTS_OF_ASKED.includes(one.name));
   return {
     ...evidence,
     events: evidence.events.map((event) => ({
@@ -92,6 +104,31 @@ export function redacted(evidence: Evidence, places: readonly string[]): Evidenc
       disclosed: event.disclosed.filter((disclosure) => !isHidden(disclosure)),
     })),
   };
+}
+
+/**
+ * Of some places those that `redacted` hides nothing at: `shown` where there is a value all the same, which is not
+ * personal, or was committed to only as part of more; `absent` where no event has any.
+ */
+export function notRedacted(
+  { events }: Evidence,
+  places: readonly string[],
+): { readonly shown: readonly string[]; readonly absent: readonly string[] } {
+  const leaves = events.map(({ leaf: text, disclosed }) => {
+    const leaf = JSON.parse(text) as JsonObject;
+    const names = isJsonObject(leaf.commitments) ? Object.keys(leaf.commitments) : [];
+    return { names, open: withDisclosed(leaf, disclosed) };
+  });
+  const untouched = places.filter(
+    (place) => !leaves.some(({ names }) => names.some((name) => isAtOrBelow(name, place))),
+  );
+  const isShown = (place: string) =>
+    leaves.some(({ open }) => !NOTHING.includes(canonicalJson(at(open, place) ?? null)));
+  return { shown: untouched.filter(isShown), absent: untouched.filter((place) => !isShown(place)) };
+}
+
+function isAtOrBelow(name: string, place: string): boolean {
+  return name === place || name.startsWith(`${place}/`);
 }
 
 function contentOf({ requestId, checkpoint, events, history }: Evidence): JsonObject {

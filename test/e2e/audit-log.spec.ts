@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -157,6 +158,28 @@ describe('the audit log of a whole stack', () => {
       stdout: expect.stringContaining('statement withheld') as string,
     });
     expect((await verify('--history', history)).exitCode).toBe(1);
+    const hostile = join(apart, 'hostile');
+    writeFileSync(hostile, '');
+    truncateSync(hostile, 4 * 1024 ** 3);
+    const pipe = join(apart, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const [other, exitCode] of [
+      [hostile, 1],
+      ['/dev/zero', 64],
+      [pipe, 64],
+    ] as const) {
+      expect((await verify('--history', other)).exitCode).toBe(exitCode);
+    }
+
+    const place = (at: string) => atb('evidence', requestId, '--redact', at, '--no-history');
+    expect(await place('/action')).toMatchObject({
+      ...{ exitCode: 64, stdout: '' },
+      stderr: expect.stringContaining('/action cannot be left out') as string,
+    });
+    expect(await place('/data/asked/justifcation')).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringContaining('nothing is left out at /data/asked/justifcation') as string,
+    });
     writeFileSync(file, written.stdout.replace('"outcome', '"outcame'));
     expect(await verify()).toMatchObject({
       exitCode: 1,

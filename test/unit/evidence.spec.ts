@@ -6,7 +6,14 @@ import type { Leaf } from '../../domain/audit-leaf';
 import { canonicalJson } from '../../domain/canonical-json';
 import { commitmentTo } from '../../domain/commitment';
 import { sha256Base64url } from '../../domain/digest';
-import { digestOf, formatEvidence, MAX_EVIDENCE_BYTES, parseEvidence, redacted } from '../../domain/evidence';
+import {
+  digestOf,
+  formatEvidence,
+  MAX_EVIDENCE_BYTES,
+  notRedacted,
+  parseEvidence,
+  redacted,
+} from '../../domain/evidence';
 import type { Evidence } from '../../domain/evidence';
 import type { JsonObject } from '../../domain/json';
 import { closeLost } from '../../activities';
@@ -306,6 +313,23 @@ describe('the evidence of a mandate', () => {
       ],
       mandate: { approvers: [person('dave'), person('bob')] },
     });
+
+    // Nor anything that guesses of it could be tried against.
+    const { asked, mandate } = await verified(formatEvidence(whole));
+    const digest = sha256Base64url(canonicalJson(asked));
+    for (const guess of [digest, mandate?.claims?.salt]) {
+      expect(formatEvidence(whole)).toContain(guess);
+      expect(formatEvidence(redacted(whole, ['/actor']))).toContain(guess);
+      expect(formatEvidence(partly)).not.toContain(guess);
+      expect(formatEvidence(redacted(whole, ['/data/asked/leg/ref']))).not.toContain(guess);
+    }
+
+    const hidden = ['/data/asked/leg', '/actor', '/data/statement'];
+    expect(notRedacted(whole, hidden)).toEqual({ shown: [], absent: [] });
+    expect(notRedacted(bare, hidden)).toEqual({ shown: [], absent: [] });
+    const stays = ['/action', '/data/asked/con/params', '/data/asked/leg/basis'];
+    const nowhere = ['/data/nowhere', '/data/asked/justification', '/data/asked/con/limits'];
+    expect(notRedacted(whole, [...stays, ...nowhere])).toEqual({ shown: stays, absent: nowhere });
   });
 
   it('leaves no digest in the log that anybody could find by trying what was asked', async () => {

@@ -5,7 +5,7 @@ import { PostgresLedger } from '../../../adapters/postgres/ledger';
 import type { RequestLeaf } from '../../../adapters/postgres/ledger';
 import { formatRuns, historyRun, recordedRuns } from '../../../adapters/temporal/workflow-history';
 import { AtbError } from '../../../domain/error';
-import { formatEvidence, redacted } from '../../../domain/evidence';
+import { formatEvidence, notRedacted, redacted } from '../../../domain/evidence';
 import type { Evidence } from '../../../domain/evidence';
 import { visible } from '../../../domain/foreign-text';
 import { inclusionPath, proofOf } from '../../../domain/merkle-proof';
@@ -64,7 +64,9 @@ Examples:
           const { reader, keys } = await sealedLog(session, options);
           const proven = await sealedEvents(requestId, ledger, reader, keys);
           const evidence = { ...proven, requestId, history: await historyOf(session, requestId, options) };
-          surroundings.out(formatEvidence(redacted(evidence, hiddenPlaces(options))));
+          const places = hiddenPlaces(options);
+          requireHidden(session, evidence, places);
+          surroundings.out(formatEvidence(redacted(evidence, places)));
         } finally {
           await ledger.end();
         }
@@ -77,6 +79,20 @@ function hiddenPlaces({ redact = [] }: Options): readonly string[] {
   const wrong = redact.find((place) => !place.startsWith('/'));
   if (wrong !== undefined) throw new UsageError(`${visible(wrong)} is no place: /data/asked/justification`);
   return redact;
+}
+
+/** Nothing that was to be left out is shown. Throws `UsageError`; says where there was nothing to leave out. */
+function requireHidden(session: Session, evidence: Evidence, places: readonly string[]): void {
+  const { shown, absent } = notRedacted(evidence, places);
+  const [first] = shown;
+  if (first !== undefined) {
+    throw new UsageError(
+      `${visible(first)} cannot be left out: it is not personal, or only together with what is around it`,
+    );
+  }
+  for (const place of absent) {
+    session.output.note(`nothing is left out at ${visible(place)}: this request has nothing there`);
+  }
 }
 
 /** All events of the request with their proofs, under one checkpoint. Waits until the log has sealed them. */
