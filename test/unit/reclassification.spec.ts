@@ -98,6 +98,23 @@ describe('a request that waits while policy moves', () => {
     expect(await steps.collect(asked, counted)).toMatchObject({ outcome: 'issued' });
   });
 
+  it('is left as it is where its mandate was signed before: the agent may come again for it', async () => {
+    const asked = await steps.ask(ORDER);
+    const counted = await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance'));
+    const first = await steps.collect(asked, counted);
+    steps.told.length = 0;
+    await steps.movePolicy((data) => {
+      for (const agent of Object.values(data.agents)) agent.actions = ['crm.*'];
+    });
+    expect(await reclassified(asked, counted, false)).toBeNull();
+    expect(steps.told).toEqual([]);
+    expect(await steps.eventTypes(asked)).not.toContain('poa_denied');
+    expect(await steps.collect(asked, counted)).toMatchObject({
+      outcome: 'issued',
+      jti: (first as { jti?: string }).jti,
+    });
+  });
+
   it('is denied with the reason where it is not allowed any more, and gives no mandate', async () => {
     const asked = await steps.ask(ORDER);
     const counted = await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance'));
