@@ -208,6 +208,13 @@ export class Exporter {
     const { segment, offset } = this.cursor;
     const here = segments.find(({ name }) => name >= segment);
     if (!here) return { lines: [], cursor: this.cursor };
+    if (segment !== '' && here.name !== segment) {
+      // Where nobody took it for as long as it is kept, retention does not wait.
+      this.watch.trouble(
+        `${this.name}: ${segment} was removed; what it had after byte ${offset}, and the files up to ${here.name}, were not sent`,
+      );
+      return { lines: [], cursor: { segment: here.name, offset: 0 } };
+    }
     // Asked before reading: what is finished has no more lines than are read now.
     const finished = this.isFinished(here.name);
     const from = here.name === segment ? offset : 0;

@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { AccessLog } from '../../adapters/access-log/access-log';
+import { AccessLogArchive } from '../../adapters/access-log/access-log-archive';
 import { readDestinations } from '../../adapters/access-log/destinations';
 import { Exporter } from '../../adapters/access-log/exporter';
 import { segmentsOf } from '../../adapters/access-log/segments';
@@ -215,6 +216,33 @@ describe('access logs in Splunk and Elasticsearch', () => {
     expect(collector.indexed).toEqual(
       Array.from({ length: 400 - counted }, (_, at) => `line-${counted + at}`),
     );
+  });
+
+  it('says what it never sent where retention removed it first, once, and goes on with what is there', async () => {
+    const collector = new Collector(server);
+    const line = (id: string) => `${JSON.stringify({ ...anAccessRecord, id })}\n`;
+    const [first, second] = ['access-20261125T090000000Z.ndjson', 'access-20261125T100000000Z.ndjson'];
+    await writeFile(join(folder, first), line('line-1'));
+    const before = await start('splunk');
+    await until(() => collector.indexed.length === 1);
+    await before.close();
+    expect(watch.troubles).toEqual([]);
+    await appendFile(join(folder, first), line('line-2'));
+    await writeFile(join(folder, second), line('line-3'));
+    await new AccessLogArchive(dirname(folder), 90).remove(
+      [first, second].map((n) => `${basename(folder)}/${n}`),
+    );
+    const log = await start('splunk');
+    log.write(anAccess('line-4'));
+    await until(() => collector.indexed.length === 2);
+    log.write(anAccess('line-5'));
+    await until(() => collector.indexed.length === 3);
+    expect(collector.indexed).toEqual(['line-1', 'line-4', 'line-5']);
+    expect(watch.troubles).toEqual([
+      expect.stringMatching(
+        `^splunk: ${first} was removed; what it had after byte ${line('line-1').length}, .*, were not sent$`,
+      ),
+    ]);
   });
 
   it('leaves out a line that a crash cut off, and what a disk has damaged', async () => {
