@@ -1,6 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 
+/** Nothing of the call was sent: no connection came about, or none was free before the call was given up. */
+export class NeverConnected extends Error {
+  override readonly name = 'NeverConnected';
+}
+
 /** What a system answered; its body as it comes. */
 export interface UpstreamAnswer {
   readonly statusCode: number;
@@ -27,7 +32,7 @@ export class ReceivedAnswer implements UpstreamAnswer, Dispatcher.DispatchHandle
   private reader:
     { resolve(result: IteratorResult<Buffer, undefined>): void; reject(error: Error): void } | undefined;
 
-  /** `settle` and `fail` are told of the head, the one or the other, once. */
+  /** `settle` and `fail` are told of the head, the one or the other, once; NeverConnected where nothing was sent. */
   constructor(
     private readonly signal: AbortSignal,
     private readonly settle: (answer: UpstreamAnswer) => void,
@@ -112,9 +117,13 @@ export class ReceivedAnswer implements UpstreamAnswer, Dispatcher.DispatchHandle
   private broken(error: Error): void {
     this.signal.removeEventListener('abort', this.aborted);
     if (this.isWhole) return;
-    this.failure ??= error;
+    this.failure ??= this.controller || error instanceof NeverConnected ? error : unsent(error);
     this.fail(this.failure);
     this.reader?.reject(this.failure);
     this.reader = undefined;
   }
+}
+
+function unsent(cause: Error): NeverConnected {
+  return new NeverConnected('the call was not sent', { cause });
 }

@@ -7,13 +7,8 @@ import type { OwnIdentity } from '../spiffe';
 import { AtbError } from '../../domain/error';
 import { Egress } from './egress';
 import type { Resolver } from './egress';
-import { ReceivedAnswer } from './received-answer';
+import { NeverConnected, ReceivedAnswer } from './received-answer';
 import type { UpstreamAnswer } from './received-answer';
-
-/** Nothing of the call was sent: no connection came about. */
-export class NeverConnected extends Error {
-  override readonly name = 'NeverConnected';
-}
 
 export interface OutgoingCall {
   readonly method: string;

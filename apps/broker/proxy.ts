@@ -10,7 +10,7 @@ import type { OwnIdentity } from '../../adapters/spiffe';
 import { clientSpan } from '../../adapters/tracing/client-span';
 import { ServerSpan } from '../../adapters/tracing/server-span';
 import { traceHeaders } from '../../adapters/tracing/span';
-import { NeverConnected } from '../../adapters/upstream/upstream';
+import { NeverConnected } from '../../adapters/upstream/received-answer';
 import type { UpstreamAnswer } from '../../adapters/upstream/received-answer';
 import type { Upstream } from '../../adapters/upstream/upstream';
 import { AtbError, isAboutCertificate, isAtbError, isRetryable, statusOf } from '../../domain/error';
@@ -507,7 +507,7 @@ function rawProblem(error: AtbError, traceId: string): string {
   );
 }
 
-/** Nothing was sent: no connection came about, or the credential for it was not to be had. */
+/** Nothing was sent: no connection came about or was free, or the credential for it was not to be had. */
 function isUnsent(error: unknown): boolean {
   return error instanceof NeverConnected || (isAtbError(error) && error.code === 'credential_unavailable');
 }

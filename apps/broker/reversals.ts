@@ -1,6 +1,6 @@
 import type { RouteTable } from '../../adapters/connector/route-table';
 import type { Credentials } from '../../adapters/credential/credentials';
-import { NeverConnected } from '../../adapters/upstream/upstream';
+import { NeverConnected } from '../../adapters/upstream/received-answer';
 import type { UpstreamAnswer } from '../../adapters/upstream/received-answer';
 import type { Upstream } from '../../adapters/upstream/upstream';
 import type { AuditEvent, AuditEventType } from '../../domain/audit-event';

@@ -1,6 +1,8 @@
 import { connect } from 'node:net';
 import { createServer } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
+import { eventually } from '../support/eventually';
 import type { HttpCaller } from '../support/http';
 
 let test: TestBroker;
@@ -165,6 +167,33 @@ describe('when the system behind fails', () => {
       await broker.stop();
       refusing.close();
     }
+  });
+
+  it('a call that no connection came free for gives it back: no byte of it was sent', async () => {
+    const held: ServerResponse[] = [];
+    test.answer = (_, __, response) => {
+      held.push(response);
+    };
+    const busy = Array.from({ length: 64 }, async () =>
+      test.pay(await test.mint(), { connector: 'patient' }),
+    );
+    await eventually(
+      () => held.length,
+      (count) => count === 64,
+    );
+    const impatient = await test.caller();
+    const claims = await test.claims();
+    const mandate = await test.keys.signer.sign(claims);
+    const givenUp = test.pay(mandate, { connector: 'patient', caller: impatient }).catch(() => 'given up');
+    await test.recorded(claims.req, 'poa_redeemed');
+    impatient.close();
+    expect(await givenUp).toBe('given up');
+    expect((await test.recorded(claims.req, 'poa_given_back')).data).toMatchObject({ jti: claims.jti });
+    test.answer = answer;
+    for (const response of held) response.end('{}');
+    for (const paid of await Promise.all(busy)) expect(paid).toMatchObject({ status: 200 });
+    expect(test.seen).toHaveLength(64);
+    expect(await test.pay(mandate, { connector: 'patient' })).toMatchObject({ status: 200 });
   });
 
   it.each([
