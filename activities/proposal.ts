@@ -50,7 +50,7 @@ export interface ProposalPorts {
   readonly policy: PolicyEngine;
   readonly svids: SvidValidator;
   readonly signOffs: SignOffOpener;
-  readonly proposals: Proposals & Pick<PolicyApprovals, 'approved'>;
+  readonly proposals: Proposals & Pick<PolicyApprovals, 'approved' | 'firstPolicy'>;
   readonly probes: Probes;
   readonly notifier: Notifier;
 }
@@ -115,6 +115,7 @@ async function propose(
     });
     if (decision.effect === 'deny') throw denied(decision.reasons);
     requireTimeLeft(proposed, at);
+    if (!earlier.proposal) await requireThere(ports, proposed);
     await ports.proposals.propose(
       { ...proposed, id, author: word.fact.by, statement, proposedAt: at },
       {
@@ -463,6 +464,22 @@ export function notCounted(reasons: readonly string[]): AtbError {
   const known = codeOf(reasons.slice(0, 1));
   const code = known === 'policy_denied' ? 'verdict_not_counted' : known;
   return new AtbError(code, uncounted('the sign-off', reasons), { reasons });
+}
+
+/**
+ * What is taken out of service was put into it, and what gets a share of requests was approved: of a name that was
+ * mistyped nothing would happen, and all who read of it would believe that it did. Throws `connector_not_signed_off`,
+ * `policy_not_approved`.
+ */
+async function requireThere({ proposals }: ProposalPorts, { kind, name }: Proposed): Promise<void> {
+  if (kind === 'connector_retirement') {
+    if ((await proposals.activeConnectors()).some((connector) => connector.name === name)) return;
+    throw new AtbError('connector_not_signed_off', `no connector ${name} is in service`);
+  }
+  if (kind !== 'policy_rollout') return;
+  if ((await proposals.firstPolicy()) === name) return;
+  if ((await proposals.approved('policy_bundle', name)).length > 0) return;
+  throw new AtbError('policy_not_approved', `Security has not approved a policy ${name}`);
 }
 
 /** Throws `change_outside_window`: what cannot run any more is nothing to sign off. */

@@ -116,6 +116,16 @@ describe('onboarding a connector (operating model §2.4)', () => {
     });
   });
 
+  it('takes nothing out of service that is not in it: a mistyped name is refused, and recorded as nothing', async () => {
+    const mistyped: Proposed = { kind: 'connector_retirement', name: 'leeds', content: {} };
+    expect(await grace.propose(mistyped)).toMatchObject({
+      status: 403,
+      body: { code: 'connector_not_signed_off', detail: 'no connector leeds is in service' },
+    });
+    const events = await (await stack.ledger()).events({ limit: 1_000 });
+    expect(events.filter(({ data }) => data.name === 'leeds')).toEqual([]);
+  });
+
   it('ends with the first no, with its reason', async () => {
     const risky = connector('risky');
     const id = await proposed(risky);
@@ -249,6 +259,18 @@ describe('somebody with the database or the Temporal namespace', () => {
       status: 409,
       body: { code: 'proposal_finished' },
     });
+  });
+});
+
+describe('a share of the requests', () => {
+  it('is neither given to nor taken from a policy that nobody approved, such as one that was mistyped', async () => {
+    for (const percent of [10, 0]) {
+      const mistyped: Proposed = { kind: 'policy_rollout', name: '0123456789abcdef', content: { percent } };
+      expect(await grace.propose(mistyped)).toMatchObject({
+        status: 403,
+        body: { code: 'policy_not_approved' },
+      });
+    }
   });
 });
 
