@@ -16,8 +16,19 @@ const EVENT_OF_STATE = {
   cancelled: 'poa_cancelled',
 } as const satisfies Record<ClosingInput['state'], AuditEventType>;
 
+/**
+ * Ends a request, whose time is over or which nobody wants any more; answers the denial where a recorded no should have
+ * ended it before. False where a mandate was issued.
+ */
+export async function endRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean | Denial> {
+  const { request, agent, tier } = input;
+  if (probeEvidenceOf(request) !== undefined) return closeProbe(ports, input);
+  // Also where it has ended the request by now: a repeat is answered alike.
+  const no = recordedNo(await ports.ledger.recordOf(request.requestId));
+  return no ? closedByNo(ports, request, no, { agent, tier }) : closeRequest(ports, input);
+}
+
 export async function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean> {
-  if (probeEvidenceOf(input.request) !== undefined) return closeProbe(ports, input);
   const { request, agent, tier, state, actor, code, reasons } = input;
   const type = EVENT_OF_STATE[state];
   const closed = await ports.ledger.close(request.requestId, {
@@ -42,8 +53,12 @@ export async function closeRequest(ports: ActivityPorts, input: ClosingInput): P
  * A no of somebody that was recorded for a request which goes on all the same: its step broke off between the two, and
  * nobody came again. It ends the request, whoever looks at it next.
  */
-export function noOnRecord({ closed, verdicts }: RequestRecord): (ReceivedVerdict & { no: string }) | null {
-  const found = closed ? undefined : verdicts.find(({ no }) => no !== undefined);
+export function noOnRecord(record: RequestRecord): (ReceivedVerdict & { no: string }) | null {
+  return record.closed ? null : recordedNo(record);
+}
+
+function recordedNo({ verdicts }: RequestRecord): (ReceivedVerdict & { no: string }) | null {
+  const found = verdicts.find(({ no }) => no !== undefined);
   return found?.no === undefined ? null : { ...found, no: found.no };
 }
 

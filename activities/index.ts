@@ -1,6 +1,6 @@
 import type { PoaRequest } from '../domain/mandate-request';
 import { admitRequest } from './admission';
-import { closeRequest } from './closing';
+import { endRequest } from './closing';
 import { digestPeriodSeconds, tellInformed } from './digest';
 import { escalate, remind } from './escalation';
 import { byCode } from './failure';
@@ -49,7 +49,7 @@ export function createActivities(all: ActivityPorts): Activities {
     issueAtOnce: (request) => step((ports) => issueAtOnce(ports, request), request),
     recordVerdict: (input) => step((ports) => recordVerdict(ports, input), input.request),
     issueMandate: (input) => step((ports) => issueMandate(ports, input), input.request),
-    closeRequest: (input) => step((ports) => closeRequest(ports, input), input.request),
+    closeRequest: (input) => step((ports) => endRequest(ports, input), input.request),
     escalate: (input) => step((ports) => escalate(ports, input), input.request),
     remind: (input) => step((ports) => remind(ports, input)),
     reclassify: (input) => step((ports) => reclassify(ports, input), input.request),

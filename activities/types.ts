@@ -202,8 +202,8 @@ export interface Activities {
   recordVerdict(input: VerdictInput): Promise<VerdictOutcome>;
   /** The signing step: believes no history, verifies everything again, records, then signs. Once a request. */
   issueMandate(input: IssuanceInput): Promise<IssuanceOutcome>;
-  /** Records a request's end. False where a mandate was issued before. */
-  closeRequest(input: ClosingInput): Promise<boolean>;
+  /** Records a request's end: another one where a recorded no is to end it. False where a mandate was issued before. */
+  closeRequest(input: ClosingInput): Promise<boolean | Denial>;
   /** Records a rung of the escalation ladder and tells its people. */
   escalate(input: EscalationInput): Promise<void>;
   /** Reminds those who are awaited, half-way to the next rung. */

@@ -535,8 +535,13 @@ class RequestProcedure {
     const agent = this.assessment?.agent ?? null;
     const tier = this.assessment?.tier ?? null;
     const input = { request: this.request, agent, tier, state, actor, code, reasons };
-    if (!(await this.step(() => later.closeRequest(input)))) {
+    const closed = await this.step(() => later.closeRequest(input));
+    if (!closed) {
       throw ApplicationFailure.nonRetryable('a mandate was issued for this request before', 'already_issued');
+    }
+    if (typeof closed === 'object') {
+      this.denied(closed);
+      return;
     }
     const policyRevision = this.assessment?.policyRevision ?? null;
     this.become({

@@ -589,6 +589,22 @@ describe('a no of Security', () => {
       await ended(asked);
     });
 
+    it.each(['expired', 'withdrawn', 'cancelled'] as const)(
+      'ends it as rejected, not as %s, when nobody looks before that',
+      async (state) => {
+        const asked = await steps.ask(PAYMENT);
+        await brokenOff(asked, await twoApproved(asked));
+        const { agent, tier } = asked.assessment;
+        const over = { code: 'request_finished', reasons: ['not_collected_in_time'], actor: null } as const;
+        const input = { request: asked.request, agent, tier, state, ...over };
+        const rejected = { effect: 'deny', code: 'rejected', reasons: ['rejected'] };
+        expect(await steps.activities.closeRequest(input)).toMatchObject(rejected);
+        expect(await steps.activities.closeRequest(input)).toMatchObject(rejected);
+        await ended(asked);
+        expect(await steps.eventTypes(asked)).not.toContain(`poa_${state}`);
+      },
+    );
+
     it('ends it when policy moves, and no look again approves it', async () => {
       const asked = await steps.ask(PAYMENT);
       const statements = await twoApproved(asked);
