@@ -3,7 +3,7 @@ import type { JsonObject } from '../../domain/json';
 import { EXIT, exitCodeOf } from './exit';
 import type { ExitCode } from './exit';
 import { visible } from '../../domain/foreign-text';
-import { Interrupted, Refusal, Unreachable, UsageError } from './refusal';
+import { Interrupted, Refusal, Unreachable, Unwritten, UsageError } from './refusal';
 
 /** How a command ended that did not do what it was told. */
 export interface Failure {
@@ -19,6 +19,7 @@ export function failureOf(error: unknown): Failure | undefined {
   if (error instanceof Refusal) return refused(error);
   if (error instanceof UsageError) return local('usage', EXIT.usage, error);
   if (error instanceof Unreachable) return local('agentauth_unreachable', EXIT.unavailable, error);
+  if (error instanceof Unwritten) return local('output_unwritten', EXIT.unavailable, error);
   if (error instanceof Interrupted) return local('interrupted', EXIT.interrupted, error);
   if (isAtbError(error)) return local(error.code, exitCodeOf(error.code, statusOf(error.code)), error);
   return undefined;

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
 import type { JsonObject } from '../../domain/json';
+import { EXIT } from './exit';
 
 /** What the commands see of the world around them, so that tests can be that world. */
 export interface Surroundings {
@@ -18,6 +19,9 @@ export interface Surroundings {
 
 /** The process itself. */
 export function processSurroundings(): Surroundings {
+  process.stdout.on('error', answerLost);
+  // Nobody is left who could be told.
+  process.stderr.on('error', () => undefined);
   const interactive = process.stdin.isTTY && process.stderr.isTTY;
   return {
     environment: process.env,
@@ -31,6 +35,17 @@ export function processSurroundings(): Surroundings {
       return () => process.off('SIGINT', callback);
     },
   };
+}
+
+/** Who reads no further (`| head`) has had enough. Anything else, such as a full disk, is no answer. */
+function answerLost({ code, message }: NodeJS.ErrnoException): void {
+  if (code === 'EPIPE') {
+    // After what runs now: it may set how the command ended.
+    setImmediate(() => process.exit());
+    return;
+  }
+  process.stderr.write(`atb: the answer cannot be written: ${message}\n`);
+  process.exit(EXIT.unavailable);
 }
 
 /** Where a command's words go: one JSON document, or text for people. */

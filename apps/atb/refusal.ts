@@ -48,6 +48,11 @@ export class Unreachable extends Error {
   override readonly name = 'Unreachable';
 }
 
+/** What a command made cannot be written: the disk is full. */
+export class Unwritten extends Error {
+  override readonly name = 'Unwritten';
+}
+
 /** Ctrl-C. `hint` says how to go on. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';

@@ -73,6 +73,27 @@ describe('atb policy sign', () => {
     );
   });
 
+  it('says what is wrong with a file that is none of what it should be', async () => {
+    const bundle = at('named.tar.gz');
+    await atb(['policy', 'sign', '--key', at('named.pem'), '--new-key', '--out', bundle]);
+    await writeFile(at('nothing'), '');
+    await writeFile(at('broken'), '{"time":1}\n{"ti\n');
+    await writeFile(at('cut-short'), '{"time":"T","action":"a","decided":1,"other":2}\n{"ti');
+    for (const [argv, said] of [
+      [['verify', bundle, '--public-key', at('nothing')], 'is no public key'],
+      [['sign', '--key', at('named.pem'), '--out', at('nowhere/b.tar.gz')], 'cannot be written'],
+      [['shadow', at('broken')], ':2 is no JSON object'],
+    ] as const) {
+      const { code, err } = await atb(['policy', ...argv]);
+      expect({ code, err }).toEqual({ code: 64, err: expect.stringContaining(said) as string });
+    }
+    // What a worker is just writing is no fault.
+    expect(await atb(['policy', 'shadow', at('cut-short')])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('1 decisions differ') as string,
+    });
+  });
+
   it('names the same revision for the same policy, and exits with 1 for a bundle of another key', async () => {
     const [one, other] = await Promise.all(
       ['one', 'other'].map((name) =>

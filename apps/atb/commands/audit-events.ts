@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
@@ -10,9 +9,9 @@ import { EVENT_FORMS, eventJson, inForm } from '../../../domain/event-form';
 import type { EventForm } from '../../../domain/event-form';
 import { visible } from '../../../domain/foreign-text';
 import { TIERS } from '../../../domain/policy';
+import { writeMadeFile } from '../made-file';
 import { table } from '../output';
 import type { Surroundings } from '../output';
-import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions, Session } from '../session';
 import { positiveNumber, wholeNumber } from '../whole-number';
@@ -137,7 +136,7 @@ Examples:
           const wanted = events.read(filterOf(options, session), options.from ?? 0, size);
           const lines = asLines(wanted, (event) => inForm(options.format, event, options.source));
           if (options.out === undefined) for await (const line of lines) surroundings.out(line);
-          else await writeNew(options.out, lines);
+          else await writeMadeFile(options.out, lines);
           session.output.note(`the log has ${size} events: go on with --from ${size}`);
         });
       },
@@ -269,22 +268,6 @@ async function* asLines(
   form: (event: PlacedEvent) => object,
 ): AsyncGenerator<string> {
   for await (const event of events) yield `${JSON.stringify(form(event))}\n`;
-}
-
-async function writeNew(file: string, lines: AsyncIterable<string>): Promise<void> {
-  let opened;
-  try {
-    opened = await open(file, 'wx', 0o600);
-  } catch (cause) {
-    const there = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    throw new UsageError(`${visible(file)} ${there ? 'is there already' : 'cannot be written'}`, { cause });
-  }
-  try {
-    for await (const line of lines) await opened.write(line);
-    await opened.sync();
-  } finally {
-    await opened.close();
-  }
 }
 
 function eventsInWords(events: readonly PlacedEvent[]): string {

@@ -1,7 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { generateSignerKey, parseSignerKey } from '../../../adapters/audit-log/note-key';
 import { isAtbError } from '../../../domain/error';
+import { visible } from '../../../domain/foreign-text';
+import { writeMadeFile } from '../made-file';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
@@ -30,8 +32,10 @@ Example:
       await inSession(surroundings, options, async (session) => {
         const key = newKey(name);
         const { vkey } = parseSignerKey(key);
-        await write(options.out, key, 0o600);
-        await write(`${options.out}.pub`, vkey, 0o644);
+        if (existsSync(options.out)) throw new UsageError(`${visible(options.out)} is there already`);
+        // The key last: where it is, its verifier key is too.
+        await writeMadeFile(`${options.out}.pub`, [`${vkey}\n`], { mode: 0o644 });
+        await writeMadeFile(options.out, [`${key}\n`]);
         session.output.answer({ name, vkey, key_file: options.out }, vkey);
       });
     });
@@ -43,14 +47,5 @@ function newKey(name: string): string {
   } catch (cause) {
     if (isAtbError(cause)) throw new UsageError(cause.message, { cause });
     throw cause;
-  }
-}
-
-async function write(file: string, text: string, mode: number): Promise<void> {
-  try {
-    await writeFile(file, `${text}\n`, { mode, flag: 'wx' });
-  } catch (cause) {
-    const there = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    throw new UsageError(there ? `${file} is there already` : `${file} cannot be written`, { cause });
   }
 }

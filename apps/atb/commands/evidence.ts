@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { LogReader } from '../../../adapters/audit-log/log-reader';
 import { PostgresLedger } from '../../../adapters/postgres/ledger';
@@ -12,6 +11,7 @@ import { inclusionPath, proofOf } from '../../../domain/merkle-proof';
 import { formatNote, openNote, parseNote } from '../../../domain/signed-note';
 import type { NoteVerifier } from '../../../domain/signed-note';
 import { poaRequestWorkflowId } from '../../../workflows/contract';
+import { writeMadeFile } from '../made-file';
 import type { Surroundings } from '../output';
 import { UsageError } from '../refusal';
 import { inSession, requestPath } from '../session';
@@ -156,6 +156,6 @@ async function historyOf(
     recordedRuns(connection, namespace, poaRequestWorkflowId(requestId)),
   );
   if (runs.length === 0) session.output.note('Temporal has no history of it any more; the log has the rest');
-  if (history !== undefined) await writeFile(history, await formatRuns(runs));
+  if (history !== undefined) await writeMadeFile(history, [await formatRuns(runs)], { replace: true });
   return Promise.all(runs.map(historyRun));
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { openBundle, openUnverifiedBundle, packBundle, signBundle } from '../../../adapters/opa/bundle';
@@ -17,9 +17,9 @@ import { isJsonObject } from '../../../domain/json';
 import type { JsonObject } from '../../../domain/json';
 import { parsePolicyApproval, policyProposal } from '../../../domain/policy-approval';
 import type { PolicyApproval } from '../../../domain/policy-approval';
-import { writePrivate } from '../dev/state';
 import { EXIT } from '../exit';
 import type { ExitCode } from '../exit';
+import { writeMadeFile } from '../made-file';
 import { Output } from '../output';
 import type { Surroundings } from '../output';
 import { changesBetween, readRecorded } from '../policy-changes';
@@ -88,7 +88,7 @@ Examples:
       const signed = await signBundle(bytes, { privateKey, keyId: options.keyId });
       // The signature is looked at as those who load it will: a bundle that nobody takes is no bundle.
       await openBundle(signed, publicPem(privateKey));
-      await writePrivate(resolve(options.out), signed);
+      await writeMadeFile(resolve(options.out), [signed], { replace: true });
       new Output(surroundings, options.json === true).answer(
         {
           revision,
@@ -107,10 +107,7 @@ Examples:
     .requiredOption('--public-key <file>', 'the key that it must be signed with, PEM')
     .option('--json', 'answer with one JSON document on stdout')
     .action(async (file: string, options: { readonly publicKey: string; readonly json?: boolean }) => {
-      const { revision } = await openBundle(
-        await read(file),
-        (await read(options.publicKey)).toString('utf8'),
-      );
+      const { revision } = await openBundle(await read(file), await publicKeyIn(options.publicKey));
       new Output(surroundings, options.json === true).answer(
         { revision, verified: true },
         `policy ${revision}: good`,
@@ -196,11 +193,9 @@ Examples:
     .option('--json', 'answer with one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  atb policy shadow policy-shadow.jsonl')
     .action(async (file: string, options: { readonly json?: boolean }) => {
-      const lines = (await read(file))
-        .toString('utf8')
-        .split('\n')
-        .filter((line) => line !== '');
-      const differences = lines.map((line) => JSON.parse(line) as JsonObject);
+      // The last line may be one that a worker is just writing.
+      const lines = (await read(file)).toString('utf8').split('\n').slice(0, -1);
+      const differences = lines.map((line, at) => objectIn(line, `${file}:${at + 1}`));
       const words = differences.map(
         ({ time, action, decided, other }) =>
           `${visible(JSON.stringify(time))} ${visible(JSON.stringify(action))}: ${visible(JSON.stringify(decided))}, other: ${visible(JSON.stringify(other))}`,
@@ -362,8 +357,7 @@ function answerChanges(
 async function policyAt(path: string): Promise<Omit<PolicyBundle, 'digest'>> {
   if (!existsSync(path)) throw new UsageError(`there is no policy at ${path}`);
   if (!statSync(path).isDirectory()) return openUnverifiedBundle(await read(path));
-  const data: unknown = JSON.parse((await read(join(path, 'data.json'))).toString('utf8'));
-  if (!isJsonObject(data)) throw new UsageError(`${path}/data.json is no policy data`);
+  const data = objectIn((await read(join(path, 'data.json'))).toString('utf8'), `${path}/data.json`);
   return {
     data,
     wasm: await read(join(path, 'policy.wasm')),
@@ -383,9 +377,9 @@ async function signingKey({
   let publicFile: string | null = null;
   if (newKey && !existsSync(key)) {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    await writePrivate(resolve(key), privateKey.export({ format: 'pem', type: 'pkcs8' }).toString());
     publicFile = `${key}.pub`;
-    await writeFile(publicFile, publicPem(privateKey));
+    await writeMadeFile(resolve(publicFile), [publicPem(privateKey)], { mode: 0o644 });
+    await writeMadeFile(resolve(key), [privateKey.export({ format: 'pem', type: 'pkcs8' })]);
   }
   try {
     return { privateKey: createPrivateKey(await read(key)), publicFile };
@@ -398,6 +392,29 @@ function publicPem(privateKey: KeyObject): string {
   return createPublicKey(privateKey.export({ format: 'pem', type: 'pkcs8' }))
     .export({ format: 'pem', type: 'spki' })
     .toString();
+}
+
+/** Throws `UsageError` where it is something else. */
+function objectIn(text: string, place: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (!isJsonObject(value)) throw new UsageError(`${visible(place)} is no JSON object`);
+  return value;
+}
+
+/** Throws `UsageError` where it is none. */
+async function publicKeyIn(file: string): Promise<string> {
+  const pem = (await read(file)).toString('utf8');
+  try {
+    createPublicKey(pem);
+    return pem;
+  } catch (cause) {
+    throw new UsageError(`${visible(file)} is no public key that can be read`, { cause });
+  }
 }
 
 async function read(file: string): Promise<Buffer> {

@@ -1,13 +1,11 @@
-import { writeFile } from 'node:fs/promises';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { PostgresAuditEvents } from '../../../adapters/postgres/audit-events';
 import { formatReport, REPORT_FORMATS } from '../../../adapters/report/monthly-formats';
 import type { ReportFormat } from '../../../adapters/report/monthly-formats';
-import { visible } from '../../../domain/foreign-text';
 import { monthOf, MonthlyTally } from '../../../domain/monthly-report';
+import { writeMadeFile } from '../made-file';
 import type { Surroundings } from '../output';
-import { UsageError } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { CommonOptions } from '../session';
 import { auditKeys, databaseUrl } from './audit-store';
@@ -54,7 +52,7 @@ Examples:
         }
         const text = formatReport(tally.report(), options.format, session.now);
         if (options.out === undefined) surroundings.out(text);
-        else await write(options.out, text);
+        else await writeMadeFile(options.out, [text], { replace: true });
       });
     });
 }
@@ -70,12 +68,4 @@ function month(text: string): string {
 
 function lastMonth(now: Date): string {
   return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1, 1)).toISOString().slice(0, 7);
-}
-
-async function write(file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, text, { mode: 0o600 });
-  } catch (cause) {
-    throw new UsageError(`${visible(file)} cannot be written`, { cause });
-  }
 }
