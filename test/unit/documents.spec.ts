@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import connectorSchema from '../../adapters/connector/connector.schema.json';
-import { isErrorCode } from '../../domain/error';
+import { ERROR_CODES, isErrorCode, isRetryable, statusOf } from '../../domain/error';
 import * as spiffe from '../../adapters/spiffe';
 import { LEAF_RULES } from '../../adapters/spiffe/x509-svid-rules';
 import { knownMetrics } from '../support/known-metrics';
@@ -72,6 +72,29 @@ describe('docs/identity.md', () => {
     );
     expect(codes.length).toBeGreaterThan(5);
     expect(codes.filter((code) => !isErrorCode(code ?? ''))).toEqual([]);
+  });
+});
+
+describe('docs/problems.md', () => {
+  const rows = [
+    ...readFileSync('docs/problems.md', 'utf8').matchAll(/^\| `([a-z0-9_]+)` +\| (\d+)(, again)? +\|/gm),
+  ].map(([, code = '', status, again]) => ({ code, status: Number(status), again: again !== undefined }));
+  const here = rows.map(({ code }) => code);
+
+  it('says what to do about every code that the page of the broker does not have', () => {
+    const broker = readFileSync('docs/broker.md', 'utf8');
+    const elsewhere = [...broker.matchAll(/^\| `([a-z0-9_]+)` +\|/gm)].map(([, code]) => code);
+    expect(ERROR_CODES.filter((code) => !here.includes(code) && !elsewhere.includes(code))).toEqual([]);
+    expect(here).toEqual([...new Set(here)]);
+  });
+
+  it('says of each what status it has, and whether trying again can help', () => {
+    expect(rows.filter(({ code }) => !isErrorCode(code))).toEqual([]);
+    const known = ERROR_CODES.filter((code) => here.includes(code));
+    const told = new Map(rows.map(({ code, ...row }) => [code, row]));
+    for (const code of known) {
+      expect({ code, ...told.get(code) }).toEqual({ code, status: statusOf(code), again: isRetryable(code) });
+    }
   });
 });
 
