@@ -28,7 +28,7 @@ describe('recorded histories', () => {
       histories,
     );
     for await (const { workflowId, error } of results) errors.set(workflowId, error ?? null);
-  }, 60_000);
+  });
 
   it.each(NAMES)('%s replays', (name) => {
     expect(errors.get(`poa-request/${name}`)).toBeNull();

@@ -12,10 +12,11 @@ import {
 import { Approver } from '../support/approver';
 import { policyWithClocks, sendAway } from '../support/policy';
 import { TestStack } from '../support/stack';
-import { eventually } from '../support/eventually';
+import { eventually, found } from '../support/eventually';
 
-const RESPONSE_SECONDS = 2;
-const COLLECT_WITHIN_SECONDS = 2;
+// Several calls have to get through between two of them, on a machine that stands still for seconds now and then.
+const RESPONSE_SECONDS = 8;
+const COLLECT_WITHIN_SECONDS = 8;
 const DIGEST_SECONDS = 5;
 
 let stack: TestStack;
@@ -30,19 +31,19 @@ beforeAll(async () => {
     }),
   });
   bob = new Approver(stack, 'person/bob', 'compliance');
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
 const finance = () => stack.as('agent/finance-bot');
 const pending = async (act: string) => String((await finance().post('/issue', { act })).body.request_id);
 const ended = async (id: string) => {
-  for (let tries = 0; tries < 60; tries++) {
-    const { body } = await finance().get(`/requests/${id}?wait=1`);
-    if (body.state !== 'pending' && body.state !== 'approved') return body;
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-  throw new Error('the request did not end');
+  const { body } = await eventually(
+    () => finance().get(`/requests/${id}?wait=1`),
+    ({ body: { state } }) => state !== 'pending' && state !== 'approved',
+    250,
+  );
+  return body;
 };
 
 describe('the escalation ladder (operating model §5)', () => {
@@ -107,8 +108,12 @@ it("waits for the deputy of somebody away, in their role, tells the deputy, and 
   );
   expect(request?.eligible_approvers).toContain('spiffe://corp.example/person/heidi');
   expect(request?.eligible_approvers).not.toContain('spiffe://corp.example/person/frank');
-  const told = await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8');
-  expect(JSON.parse(told.split('\n').find((line) => line.includes(id)) ?? '')).toMatchObject({
+  const told = await found(async () =>
+    (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+      .split('\n')
+      .find((line) => line.includes(id) && line.endsWith('}')),
+  );
+  expect(JSON.parse(told)).toMatchObject({
     kind: 'approval_wanted',
     deputies: ['spiffe://corp.example/person/heidi'],
   });
@@ -176,4 +181,4 @@ it('tells the teams that are Informed of what was issued, in one digest a period
   expect(told.map(({ roles }) => roles)).toEqual([['Broker-Team'], ['Platform-Ops']]);
   const ids = (await digests()).map((digest) => digest.id);
   expect(new Set(ids).size).toBe(ids.length);
-}, 60_000);
+});

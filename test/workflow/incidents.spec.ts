@@ -270,7 +270,9 @@ describeSkippedTime('an incident, with time skipped (operating model §5)', () =
         status: { state: 'asking', answers: [{ team: 'Broker-Team', verdict: 'approve' }] },
       });
       await time.sleep(`${raci.incident_response.answer_seconds + 1} seconds`);
-      expect(await consultation.status()).toMatchObject({ state: 'over', unanswered: ['AgentAuth-Team'] });
+      expect(await consultation.handle.result()).toMatchObject({
+        ...{ state: 'over', unanswered: ['AgentAuth-Team'] },
+      });
       const events = await eventsOf(consultation.id);
       expect(events.map(({ type }) => type)).toEqual([
         ...['consultation_begun', 'consultation_answered', 'consultation_unanswered'],
