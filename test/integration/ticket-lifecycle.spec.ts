@@ -56,8 +56,8 @@ describe('the ticket of a critical request (operating model §3)', () => {
     ['was closed', { state: '3' }, 'ticket_not_open'],
     ['was cancelled', { state: '4' }, 'ticket_not_open'],
     ['is not approved any more', { approval: 'rejected' }, 'ticket_not_approved'],
-    ['has a window that is over', { end_date: serviceNowTime(-60) }, 'ticket_outside_window'],
-    ['has a window that has not begun', { start_date: serviceNowTime(60) }, 'ticket_outside_window'],
+    ['has a window that is over', { end_date: serviceNowTime(-1_800) }, 'ticket_outside_window'],
+    ['has a window that has not begun', { start_date: serviceNowTime(1_800) }, 'ticket_outside_window'],
   ];
 
   it.each(WRONG)('stops it when it is asked, where the ticket %s', async (_, wrong, code) => {

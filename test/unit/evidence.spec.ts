@@ -288,7 +288,7 @@ describe('the evidence of a mandate', () => {
         code: expect.stringMatching(/^(evidence_invalid|checkpoint_(malformed|untrusted))$/) as string,
       });
     }
-  }, 120_000);
+  });
 
   it('holds with what is personal redacted, and says what it does not tell', async () => {
     const whole = await evidenceOf(await payment());

@@ -5,6 +5,7 @@ import { openBundle, openUnverifiedBundle, packBundle, signBundle } from '../../
 import type { BundleSource } from '../../adapters/opa/bundle';
 import { BundlePolicy } from '../../adapters/opa/bundle-policy';
 import type { PolicyChange } from '../../domain/ports';
+import { eventually } from '../support/eventually';
 import { aDelivery, aPolicyKey, builtPolicy, signedBundle } from '../support/policy-bundle';
 
 const key = aPolicyKey();
@@ -179,8 +180,11 @@ describe('the policy from a bundle', () => {
     const changes: PolicyChange[] = [];
     policy.onChange((change) => changes.push(change));
     const changed = async (count: number) => {
-      for (let tries = 0; tries < 100 && changes.length < count; tries++)
-        await new Promise((go) => setTimeout(go, 50));
+      await eventually(
+        () => changes,
+        ({ length }) => length >= count,
+        50,
+      );
       expect(changes).toHaveLength(count);
     };
     return { delivery, policy, changes, changed, [Symbol.asyncDispose]: () => policy.close() };
