@@ -8,6 +8,8 @@ import { freePortBase } from '../../apps/atb/dev/ports';
 const GATEWAY = 'spiffe://corp.example/gateway/envoy';
 const CRM = 'spiffe://corp.example/agent/crm-assistant';
 const TYPES = 'type.googleapis.com/envoy.extensions';
+// Envoy gives up what it asks over gRPC after a fifth of a second, unless told.
+const PATIENCE = '30s';
 
 let test: TestBroker;
 let stopEnvoy: () => Promise<void> = () => Promise.resolve();
@@ -21,7 +23,7 @@ beforeAll(async () => {
   const base = await freePortBase();
   urls = { gRPC: `https://localhost:${base}`, HTTP: `https://localhost:${base + 1}` };
   stopEnvoy = await startEnvoy(await configuration(base), join(test.directory, 'envoy.json'));
-}, 180_000);
+});
 afterAll(async () => {
   await stopEnvoy();
   await test.stop();
@@ -61,13 +63,13 @@ async function configuration(port: number): Promise<object> {
         listener(port, common, connector, {
           ...asks,
           include_peer_certificate: true,
-          grpc_service: { envoy_grpc: { cluster_name: 'broker_grpc' } },
+          grpc_service: { envoy_grpc: { cluster_name: 'broker_grpc' }, timeout: PATIENCE },
         }),
         listener(port + 1, common, undefined, {
           ...asks,
           allowed_headers: { patterns: [...allowed, { prefix: 'x-' }] },
           http_service: {
-            server_uri: { uri: test.broker.url, cluster: 'broker_http', timeout: '5s' },
+            server_uri: { uri: test.broker.url, cluster: 'broker_http', timeout: PATIENCE },
             path_prefix: '/ext_authz/erp',
           },
         }),
@@ -83,7 +85,7 @@ async function configuration(port: number): Promise<object> {
 
 function listener(port: number, tls: object, perRoute: object | undefined, authorization: object): object {
   const route = {
-    ...{ match: { prefix: '/' }, route: { cluster: 'erp', prefix_rewrite: '/api/' } },
+    ...{ match: { prefix: '/' }, route: { cluster: 'erp', prefix_rewrite: '/api/', timeout: PATIENCE } },
     ...(perRoute && { typed_per_filter_config: perRoute }),
   };
   return {
@@ -133,7 +135,7 @@ function cluster(name: string, port: number, tls: object, protocol: object): obj
   const address = { socket_address: { address: '127.0.0.1', port_value: port } };
   return {
     name,
-    connect_timeout: '2s',
+    connect_timeout: PATIENCE,
     type: 'STATIC',
     load_assignment: {
       cluster_name: name,

@@ -310,7 +310,7 @@ describe('Envoy', () => {
     ] as const) {
       const answer: Record<string, Record<string, unknown>> = await check(attributes, GATEWAY, told);
       expect(JSON.parse(String(answer.deniedResponse?.body))).toMatchObject({ trace_id: traceId });
-      expect((await test.events()).at(-1)).toMatchObject({ type: 'poa_redemption_refused', traceId });
+      expect((await test.events('poa_redemption_refused')).at(-1)).toMatchObject({ traceId });
     }
   });
 

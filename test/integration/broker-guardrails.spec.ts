@@ -203,7 +203,6 @@ describe('an answer of a connector that wants it looked at', () => {
       const seen = await test.raw(
         `POST /c/looked-at/payments HTTP/1.1\r\nhost: x\r\nauthorization: PoA ${mandate}\r\n` +
           `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-        { quietMs: 1_000 },
       );
       expect(seen).toContain('HTTP/1.1 200');
       expect(seen.length).toBeGreaterThan(20_000);

@@ -15,7 +15,7 @@ let url = '';
 beforeAll(async () => {
   test = await TestBroker.start();
   url = await test.brokerProcess();
-}, 180_000);
+});
 afterAll(() => test.stop());
 
 async function idle(): Promise<TLSSocket> {

@@ -46,7 +46,7 @@ it('a call of the broker is one trace: to the database, and on to the system beh
     traceparent: `00-${TRACE}-${upstream?.spanId ?? ''}-01`,
     tracestate: 'vendor=1',
   });
-  expect((await test.events()).at(-1)?.traceId).toBe(TRACE);
+  expect((await test.events('poa_redeemed')).at(-1)?.traceId).toBe(TRACE);
 });
 
 it('without a trace of the caller it is one of its own: the same in the problem and in the audit event', async () => {

@@ -1,4 +1,5 @@
 import { TestBroker } from '../support/broker';
+import { eventually } from '../support/eventually';
 
 const CRM = 'spiffe://corp.example/agent/crm-assistant';
 const READ = '/c/erp/contacts/7';
@@ -79,6 +80,8 @@ describe('low risk without a mandate (operating model §3)', () => {
     ],
   ])('does not pass for %s', async (_, agent, method, path, status, code) => {
     const caller = await test.caller(agent);
+    const refusals = async () => (await test.events('poa_redemption_refused')).map(({ data }) => data.code);
+    const before = await refusals();
     const body = method !== 'POST' ? undefined : path.endsWith('search') ? '{"id":"7"}' : '{"amount":1}';
     const answer = await caller.send(
       method,
@@ -89,7 +92,7 @@ describe('low risk without a mandate (operating model §3)', () => {
     expect(answer).toMatchObject({ status });
     expect(answer.body.code).toBe(code);
     expect(test.seen).toHaveLength(0);
-    expect((await test.events()).at(-1)?.type).toBe('poa_redemption_refused');
+    expect(await refusals()).toEqual([...before, code]);
   });
 
   it('does not pass with a mandate that is not good: nothing is fallen back to (attack 1)', async () => {
@@ -118,14 +121,12 @@ describe('low risk without a mandate (operating model §3)', () => {
 
   it('does not pass for an agent or a connector that was stopped', async () => {
     await test.sql(`insert into stop (scope, value, stopped_at) values ('agent', '${CRM}', now())`);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect(await (await test.caller(CRM)).get(READ)).toMatchObject({
-      status: 403,
-      body: { code: 'stopped' },
-    });
+    const bot = await test.caller(CRM);
+    const read = () => bot.get(READ);
+    const stopped = await eventually(read, ({ status }) => status !== 200);
+    expect(stopped).toMatchObject({ status: 403, body: { code: 'stopped' } });
     await test.sql(`update stop set lifted_at = now()`);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect(await (await test.caller(CRM)).get(READ)).toMatchObject({ status: 200 });
+    await eventually(read, ({ status }) => status === 200);
   });
 
   it('does not pass where it is not switched on, which is the default, and by nothing but the word true', async () => {

@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { commitmentTo } from '../../domain/commitment';
+import type { Broker } from '../../apps/broker/broker';
 import type { JsonObject } from '../../domain/json';
 import { TestBroker } from '../support/broker';
 
 let test: TestBroker;
 
 beforeAll(async () => {
-  test = await TestBroker.start({
-    environment: { ATB_BROKER_HEADERS_TIMEOUT_MS: '600', ATB_BROKER_REQUEST_TIMEOUT_MS: '900' },
-  });
+  test = await TestBroker.start();
 });
 afterAll(() => test.stop());
 beforeEach(() => {
@@ -52,10 +51,13 @@ function answersIn(text: string): readonly { readonly status: number; readonly c
     }));
 }
 
-async function tried(sent: Sent | ((mandate: string) => Buffer | string), quietMs?: number) {
+async function tried(
+  sent: Sent | ((mandate: string) => Buffer | string),
+  options: Parameters<TestBroker['raw']>[1] = {},
+) {
   const mandate = await test.mint();
   const raw = typeof sent === 'function' ? sent(mandate) : bytes(mandate, sent);
-  const answers = answersIn(await test.raw(raw, { quietMs: quietMs ?? 150 }));
+  const answers = answersIn(await test.raw(raw, { quietMs: 150, ...options }));
   return { mandate, answers };
 }
 
@@ -423,8 +425,9 @@ describe('request smuggling (attack 36)', () => {
   ])('%s', (_, sent) => refused(sent, ...UNREADABLE, 'media_type_unsupported', 'body_not_json'));
 
   it('bytes after the length that was announced are no part of the call, and no second one', async () => {
-    const { answers } = await tried((mandate) =>
-      Buffer.concat([bytes(mandate, {}), Buffer.from('{"amount":99999}\r\n\r\n')]),
+    const { answers } = await tried(
+      (mandate) => Buffer.concat([bytes(mandate, {}), Buffer.from('{"amount":99999}\r\n\r\n')]),
+      { answers: 2 },
     );
     expect(answers.map(({ status }) => status)).toEqual([200, 400]);
     expect(test.seen.map(({ body }) => body)).toEqual([BODY]);
@@ -432,7 +435,8 @@ describe('request smuggling (attack 36)', () => {
 
   it('two calls one after the other on a connection are two calls, each with its own mandate', async () => {
     const [one, two] = [await test.mint(), await test.mint()];
-    const text = await test.raw(Buffer.concat([bytes(one, {}), bytes(two, {}), bytes(one, {})]));
+    const calls = Buffer.concat([bytes(one, {}), bytes(two, {}), bytes(one, {})]);
+    const text = await test.raw(calls, { answers: 3 });
     expect(answersIn(text)).toEqual([
       { status: 200, code: undefined },
       { status: 200, code: undefined },
@@ -482,7 +486,7 @@ it('a call that was under way is answered before what comes behind it is refused
   for (const bytesBehind of behind) {
     const { answers } = await tried(
       (mandate) => Buffer.concat([bytes(mandate, {}), Buffer.from(bytesBehind)]),
-      600,
+      { answers: 2 },
     );
     expect(answers.map(({ status }) => status)).toEqual([200, expect.any(Number)]);
     expect(answers[1]?.code).toMatch(/^(?:upgrade_refused|method_not_allowed|call_malformed)$/);
@@ -491,17 +495,25 @@ it('a call that was under way is answered before what comes behind it is refused
 });
 
 describe('who is slow or large (attack 36)', () => {
+  let impatient: Broker;
+  beforeAll(async () => {
+    impatient = await test.startBroker({
+      ...{ ATB_BROKER_HEADERS_TIMEOUT_MS: '1500', ATB_BROKER_REQUEST_TIMEOUT_MS: '2000' },
+    });
+  });
+  afterAll(() => impatient.close());
+
   it('slow headers end in time', async () => {
     const { answers } = await tried(
       (mandate) =>
         `POST /c/erp/payments HTTP/1.1\r\nHost: localhost\r\nAuthorization: PoA ${mandate}\r\nX-Slow: `,
-      4_000,
+      { url: impatient.url },
     );
     expect(answers).toEqual([{ status: 408, code: 'request_timeout' }]);
   });
 
   it('a slow body ends in time, and leaves the mandate', async () => {
-    const { mandate, answers } = await tried({ framing: 'Content-Length: 400\r\n' }, 4_000);
+    const { mandate, answers } = await tried({ framing: 'Content-Length: 400\r\n' }, { url: impatient.url });
     expect(answers).toEqual([{ status: 408, code: 'request_timeout' }]);
     expect(test.seen).toHaveLength(0);
     expect((await test.pay(mandate)).status).toBe(200);

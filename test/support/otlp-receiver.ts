@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { eventually } from './eventually';
 
 interface Attribute {
   readonly key: string;
@@ -62,15 +63,11 @@ export class OtlpReceiver {
 
   /** The spans of a trace, once all of these names are among them. */
   async trace(traceId: string, ...names: readonly string[]): Promise<readonly ReceivedSpan[]> {
-    const until = Date.now() + 15_000;
-    for (;;) {
-      const spans = this.spans.filter((span) => span.traceId === traceId);
-      if (names.every((name) => spans.some((span) => span.name === name))) return spans;
-      if (Date.now() > until) {
-        throw new Error(`of ${traceId} came ${JSON.stringify(spans.map(({ name }) => name))}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    return eventually(
+      () => this.spans.filter((span) => span.traceId === traceId),
+      (spans) => names.every((name) => spans.some((span) => span.name === name)),
+      50,
+    );
   }
 
   async stop(): Promise<void> {
