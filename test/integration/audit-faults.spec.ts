@@ -97,7 +97,6 @@ describe('the audit log in trouble', () => {
       );
       await after.end();
     },
-    120_000,
   );
 });
 

@@ -4,6 +4,7 @@ import { CHECKS } from '../../apps/broker/redemption';
 import type { Check } from '../../apps/broker/redemption';
 import type { MandateClaims } from '../../domain/mandate';
 import { FINANCE_BOT, TestBroker } from '../support/broker';
+import { eventually } from '../support/eventually';
 
 let test: TestBroker;
 
@@ -57,18 +58,31 @@ it('the checks come in their order, and each refuses with its own code, recorded
   const used = await test.claims();
   expect(await test.pay(await test.keys.signer.sign(used))).toMatchObject({ status: 200 });
   await test.sql("insert into stop (scope, value, stopped_at) values ('request', $1, now())", [REQUEST]);
-  // Until the broker has looked.
-  await new Promise((resolve) => setTimeout(resolve, 900));
   test.seen.length = 0;
+  const times = new Map<string, number>();
+  const refused = async (right: ReadonlySet<Check>) => {
+    const code = String((await answer(right, used.jti)).body.code);
+    times.set(code, (times.get(code) ?? 0) + 1);
+    return code;
+  };
+  // Until the broker has looked.
+  const before = new Set(CHECKS.slice(0, CHECKS.indexOf('revocation')));
+  await eventually(
+    () => refused(before),
+    (code) => code === 'stopped',
+  );
 
   const right = new Set<Check>();
-  const codes: unknown[] = [];
+  const codes: string[] = [];
   for (const [check] of ORDER) {
-    codes.push((await answer(right, used.jti)).body.code);
+    codes.push(await refused(right));
     right.add(check);
     if (check !== 'revocation') continue;
     await test.sql('update stop set lifted_at = now()');
-    await new Promise((resolve) => setTimeout(resolve, 900));
+    await eventually(
+      () => refused(right),
+      (code) => code !== 'stopped',
+    );
   }
   expect(codes).toEqual(ORDER.map(([, code]) => code));
   expect(test.seen).toEqual([]);
@@ -76,7 +90,9 @@ it('the checks come in their order, and each refuses with its own code, recorded
   expect(told).toEqual(expect.arrayContaining(codes));
   const metrics = await (await fetch(`${test.broker.adminUrl}/metrics`)).text();
   for (const code of codes) {
-    expect(metrics).toContain(`atb_redemptions_total{connector="erp",outcome="${String(code)}"} 1`);
+    expect(metrics).toContain(
+      `atb_redemptions_total{connector="erp",outcome="${code}"} ${times.get(code) ?? 0}\n`,
+    );
   }
 
   const fresh = randomBytes(24).toString('base64url');

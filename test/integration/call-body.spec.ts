@@ -23,6 +23,7 @@ describe('the body of a call', () => {
   /** A call of ten bytes of which these have come. */
   async function called(bytes: string): Promise<IncomingMessage> {
     caller = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    caller.on('error', () => undefined);
     caller.write(`POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n${bytes}`);
     const [request] = (await once(server, 'request')) as [IncomingMessage];
     return request;

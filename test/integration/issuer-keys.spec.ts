@@ -15,7 +15,7 @@ import type { MandateClaims } from '../../domain/mandate';
 import { eventually } from '../support/eventually';
 
 const PARTIES = { issuer: 'spiffe://corp.example/agentauth', audience: 'spiffe://corp.example/broker' };
-const OFTEN: JwksSourceOptions = { refreshMs: 50, maxAgeMs: 400, cooldownMs: 10_000 };
+const OFTEN: JwksSourceOptions = { refreshMs: 50, maxAgeMs: 1_000, cooldownMs: 10_000 };
 const SELDOM: JwksSourceOptions = { refreshMs: 3_600_000, maxAgeMs: 3_600_000, cooldownMs: 300 };
 
 let directory: string;
@@ -117,7 +117,7 @@ describe('a key that was withdrawn (attack 35)', () => {
   it('is trusted no more once the keys were read again', async () => {
     const held = await start(OFTEN);
     const mandate = await signed(keys);
-    expect(await verified(held, mandate)).toBe('good');
+    await until('good', () => verified(held, mandate));
     served = other.jwks;
     await until('mandate_invalid', () => verified(held, mandate));
   });
@@ -125,11 +125,17 @@ describe('a key that was withdrawn (attack 35)', () => {
   it('is not trusted for ever where the keys cannot be read again: then nothing is', async () => {
     const held = await start(OFTEN);
     const mandate = await signed(keys);
+    await until('good', () => verified(held, mandate));
     served = null;
     const failsSince = performance.now();
-    expect(await verified(held, mandate)).toBe('good');
-    await until('keys_unavailable', () => verified(held, mandate));
-    expect(performance.now() - failsSince).toBeLessThan(OFTEN.maxAgeMs + 1_000);
+    let goodFor = 0;
+    await until('keys_unavailable', async () => {
+      const since = performance.now() - failsSince;
+      const answer = await verified(held, mandate);
+      if (answer === 'good') goodFor = since;
+      return answer;
+    });
+    expect(goodFor).toBeLessThanOrEqual(OFTEN.maxAgeMs);
     served = keys.jwks;
     await until('good', () => verified(held, mandate));
   });

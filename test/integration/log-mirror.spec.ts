@@ -163,7 +163,7 @@ describe('the copy in the bucket', () => {
       bucket = await store.bucket();
       worm = await LogBucket.at(`s3://${bucket}/audit`, store.environment);
     }
-  }, 180_000);
+  });
 
   it('is the same by two at once', async () => {
     await Promise.all([copied(700), copied(700), copied(900)].map((one) => one.catch(() => undefined)));

@@ -64,10 +64,11 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
   };
 
   it('says when it was there, by the word of the authority', async () => {
-    const before = Date.now();
+    // In whole seconds, rounded down.
+    const before = Math.floor(Date.now() / 1000) * 1000;
     const { note } = await stamped();
     const { time, authority: name } = await verifyTimestamp(note, trusted);
-    expect(Math.abs(time.getTime() - before)).toBeLessThan(10_000);
+    expect([time.getTime() >= before, time.getTime() <= Date.now()]).toEqual([true, true]);
     expect(name).toBe(new URL(authority.url).host);
   });
 
@@ -96,7 +97,7 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
     await expect(verifyTimestamp(Buffer.from(NOTE), trusted)).rejects.toThrow(
       coded('checkpoint_untrusted', /no time-stamp/),
     );
-  }, 60_000);
+  });
 
   it('is nothing by an authority that nobody named, or by a certificate for something else', async () => {
     const { stamp, note } = await stamped();
@@ -244,5 +245,5 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
       await store.stop();
       rmSync(folder, { recursive: true, force: true });
     }
-  }, 120_000);
+  });
 });

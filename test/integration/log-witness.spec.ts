@@ -112,12 +112,11 @@ describe('checkpoints that witnesses cosign', () => {
   it('are not kept waiting by one that hangs', async () => {
     witness.misbehave = () => undefined;
     const publish = started();
-    const before = Date.now();
+    // It would hang for ever.
     await publish(10);
     await publish(20);
-    expect(Date.now() - before).toBeLessThan(15_000);
     expect(cosignedBy()).toEqual(['other.example/w2']);
-  }, 30_000);
+  });
 
   it.each<[string, (response: ServerResponse) => void, RegExp]>([
     ['nothing', (response) => response.end(), /no signature of its key/],
@@ -160,9 +159,9 @@ describe('no cosignature is there', () => {
     const wary = await TestWitness.of('wary.example', [stranger]);
     const busy = await TestWitness.of('busy.example', []);
     await started([wary, busy])(10);
-    expect(refusals).toEqual([
-      expect.stringMatching(/wary.example .* does not trust the log's key/),
+    expect(refusals.sort()).toEqual([
       expect.stringMatching(/busy.example .* does not know the log/),
+      expect.stringMatching(/wary.example .* does not trust the log's key/),
     ]);
     await wary.stop();
     await busy.stop();

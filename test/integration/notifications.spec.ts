@@ -108,12 +108,14 @@ describe('a signed webhook (Standard Webhooks)', () => {
   it('carries id, time and a signature over both and the body', async () => {
     const told = await webhooks();
     const notification = aNotification();
+    const begun = Math.floor(Date.now() / 1000);
     await told.notify(notification);
     await told.tellDue();
     const { headers, body, url } = server.received[0]!;
     expect(url).toBe('/hook');
     expect(headers['webhook-id']).toBe(notification.id);
-    expect(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(5);
+    const at = Number(headers['webhook-timestamp']);
+    expect([at >= begun, at <= Date.now() / 1000]).toEqual([true, true]);
     // By hand, from the specification: the secret behind `whsec_` is base64.
     const mac = createHmac('sha256', Buffer.from(SECRET.slice('whsec_'.length), 'base64'))
       .update(`${notification.id}.${String(headers['webhook-timestamp'])}.${body}`)
@@ -506,18 +508,14 @@ describe('mail over SMTP', () => {
     ],
     ['an authority that did not sign its certificate', () => mailing({ ca_file: undefined })],
     ['nobody listening', () => mailing({ port: 1 })],
-  ])(
-    'waits with %s',
-    async (_, open) => {
-      const told = await open();
-      const notification = aNotification();
-      await told.notify(notification);
-      await told.tellDue();
-      expect(await standing(notification.id)).toMatchObject([{ state: 'waiting', attempts: 1 }]);
-      expect(mails).toEqual([]);
-    },
-    30_000,
-  );
+  ])('waits with %s', async (_, open) => {
+    const told = await open();
+    const notification = aNotification();
+    await told.notify(notification);
+    await told.tellDue();
+    expect(await standing(notification.id)).toMatchObject([{ state: 'waiting', attempts: 1 }]);
+    expect(mails).toEqual([]);
+  });
 });
 
 describe('mail over SMTP without STARTTLS', () => {
@@ -533,6 +531,7 @@ describe('mail over SMTP without STARTTLS', () => {
         callback();
       },
     });
+    smtp.on('error', () => undefined);
     await new Promise<void>((resolve) => {
       smtp.listen(0, '127.0.0.1', resolve);
     });

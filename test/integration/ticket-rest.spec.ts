@@ -1,5 +1,6 @@
 import { RestTickets, epochSecondsOf, ticketUrl } from '../../adapters/ticket/rest-tickets';
 import { readTicketSystem } from '../../adapters/ticket/ticket-system';
+import { bestTime, timed } from '../support/best-time';
 import { answerJson, HttpsServer } from '../support/https-server';
 import type { Handler } from '../support/https-server';
 import { jira, serviceNow } from '../support/ticket-products';
@@ -270,15 +271,13 @@ describe('a ticket system of another kind', () => {
         clearInterval(drip);
       });
     };
-    const timesMs: number[] = [];
-    for (let time = 0; time < 3; time++) {
+    const time = await bestTime(1_500, async () => {
       const tickets = await own({ timeout_ms: 600 });
-      const begun = performance.now();
-      await expect(tickets.lookUp('CHG-1')).rejects.toMatchObject({ code: 'ticket_system_unavailable' });
-      timesMs.push(performance.now() - begun);
-    }
-    // The best of three: what else the machine does is not ours.
-    expect(Math.min(...timesMs)).toBeLessThan(1_500);
+      return timed(() =>
+        expect(tickets.lookUp('CHG-1')).rejects.toMatchObject({ code: 'ticket_system_unavailable' }),
+      );
+    });
+    expect(time).toBeLessThan(1_500);
   });
 
   it('is left alone after failures in a row, then tried again', async () => {
