@@ -26,7 +26,10 @@ const AGENT_CHANNEL = 'agent:';
 export class NotificationDelivery implements Notifier {
   private readonly channels: ReadonlyMap<string, Channel>;
   private stopped = false;
-  private wake: () => void = () => undefined;
+  private isWoken = false;
+  private endPause: () => void = () => undefined;
+  /** What is in hand, by channel: one that is slow keeps nobody from the others. */
+  private readonly inHand = new Map<string, Promise<unknown>>();
   private running: Promise<void> = Promise.resolve();
 
   constructor(
@@ -65,22 +68,54 @@ export class NotificationDelivery implements Notifier {
     this.stopped = true;
     this.wake();
     await this.running;
+    await Promise.all(this.inHand.values());
   }
 
   /** Tells what is due now; answers how many errands there were. */
   async tellDue(): Promise<number> {
-    const errands = await this.outbox.claim();
-    await Promise.all(errands.map((errand) => this.tell(errand)));
+    const begun = await this.begin();
+    await Promise.all(this.inHand.values());
+    return begun;
+  }
+
+  /** Takes what is due to channels that have nothing in hand, and begins to tell it; answers how many errands. */
+  private async begin(): Promise<number> {
+    const errands = await this.outbox.claim([...this.inHand.keys()]);
+    for (const channel of new Set(errands.map((errand) => errand.channel))) {
+      const telling = errands
+        .filter((errand) => errand.channel === channel)
+        .map((errand) =>
+          this.tell(errand).catch((error: unknown) => {
+            this.unrecorded(error);
+          }),
+        );
+      const told = Promise.all(telling).then(() => {
+        this.inHand.delete(channel);
+        this.wake();
+      });
+      this.inHand.set(channel, told);
+    }
     return errands.length;
+  }
+
+  /** Whether it was told is not written down: its lease ends, and it is told again. */
+  private unrecorded(error: unknown): void {
+    this.report(`notifications wait: ${(error as Error).message}`);
+  }
+
+  private wake(): void {
+    this.isWoken = true;
+    this.endPause();
   }
 
   private async run(): Promise<void> {
     while (!this.stopped) {
       let told = 0;
       try {
-        told = await this.tellDue();
+        this.isWoken = false;
+        told = await this.begin();
       } catch (error) {
-        this.report(`notifications wait: ${(error as Error).message}`);
+        this.unrecorded(error);
       }
       if (told === 0) await this.pause();
     }
@@ -88,12 +123,12 @@ export class NotificationDelivery implements Notifier {
 
   private pause(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.stopped) {
+      if (this.stopped || this.isWoken) {
         resolve();
         return;
       }
       const timer = setTimeout(resolve, LOOK_EVERY_MS);
-      this.wake = () => {
+      this.endPause = () => {
         clearTimeout(timer);
         resolve();
       };

@@ -51,7 +51,7 @@ export class MailChannel implements Channel {
         }),
     });
     try {
-      await transport.sendMail({
+      const { rejected } = await transport.sendMail({
         from,
         to: [...to],
         subject,
@@ -61,6 +61,9 @@ export class MailChannel implements Channel {
         messageId: `<${sha256Base64url(`${notification.id} ${to.join()}`)}@atb>`,
         headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
       });
+      // The others have it: told again, they would be told for days.
+      if (rejected.length > 0)
+        throw new Undeliverable(`the mail server refused ${rejected.length} of ${to.length} addresses`);
     } finally {
       transport.close();
     }

@@ -42,7 +42,7 @@ const CLAIM = `
   update notification set next_attempt_at = now() + make_interval(secs => ${LEASE_SECONDS})
   where (id, channel) in (
     select id, channel from notification
-    where told_at is null and dead_at is null and next_attempt_at <= now()
+    where told_at is null and dead_at is null and next_attempt_at <= now() and not channel = any($1::text[])
     order by next_attempt_at limit ${BATCH} for update skip locked
   ) returning ${COLUMNS}`;
 
@@ -69,9 +69,9 @@ export class NotificationOutbox {
     );
   }
 
-  /** Errands that are due, for this process alone for a while. */
-  async claim(): Promise<readonly Errand[]> {
-    return (await this.query<Row>(CLAIM, [])).map(standingOf);
+  /** Errands that are due, to other channels than these; for this process alone for a while. */
+  async claim(busyChannels: readonly string[]): Promise<readonly Errand[]> {
+    return (await this.query<Row>(CLAIM, [busyChannels])).map(standingOf);
   }
 
   async told({ id, channel }: Errand): Promise<void> {

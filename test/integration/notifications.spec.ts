@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -212,6 +213,40 @@ describe('a signed webhook (Standard Webhooks)', () => {
     expect(server.received).toHaveLength(1);
   });
 
+  it('waits for no receiver that is slow, however many wait for that one', async () => {
+    const held: ServerResponse[] = [];
+    server.handler = ({ url }, response) => {
+      if (url === '/slow') held.push(response);
+      else response.writeHead(204).end();
+    };
+    const told = await webhooks({
+      channels: {
+        hook: { ...hook, url: `${server.url}/hook` },
+        slow: { ...hook, url: `${server.url}/slow` },
+      },
+      routes: [
+        { roles: ['*'], channel: 'hook' },
+        { roles: ['ciso'], channel: 'slow' },
+      ],
+    });
+    // One batch after the other, each as long as a receiver may take: longer than this test waits.
+    for (let waiting = 0; waiting < 100; waiting++) await told.notify(aNotification({ roles: ['ciso'] }));
+    const page = aNotification();
+    await told.notify(page);
+    told.start();
+    try {
+      await eventually(
+        () => standing(page.id),
+        ([errand]) => errand?.state === 'told',
+      );
+    } finally {
+      server.handler = (_, response) => response.writeHead(204).end();
+      for (const response of held) response.writeHead(204).end();
+      await told.stop();
+      while ((await told.tellDue()) > 0);
+    }
+  }, 120_000);
+
   it('is told once where two processes look at the same time', async () => {
     const [one, other] = [await webhooks(), await webhooks()];
     const notifications = Array.from({ length: 30 }, () => aNotification());
@@ -387,9 +422,11 @@ describe('mail over SMTP', () => {
   let smtp: SMTPServer;
   let mails: { readonly to: string[]; readonly from: string; readonly source: string }[];
   let port: number;
+  let refusedAddress: string | undefined;
 
   beforeEach(async () => {
     mails = [];
+    refusedAddress = undefined;
     const [cert, key] = await Promise.all([readFile(server.certFile), readFile(server.keyFile)]);
     smtp = new SMTPServer({
       secure: true,
@@ -399,6 +436,9 @@ describe('mail over SMTP', () => {
       onAuth: ({ username, password }, _session, callback) => {
         if (username === 'atb' && password === 'post') callback(null, { user: username });
         else callback(new Error('no'));
+      },
+      onRcptTo: ({ address }, _session, callback) => {
+        callback(address === refusedAddress ? new Error('no such mailbox') : null);
       },
       onData: (stream, session, callback) => {
         let source = '';
@@ -439,6 +479,21 @@ describe('mail over SMTP', () => {
       ],
       retry_pauses_seconds: [3600],
     });
+
+  it('that a server takes for some alone is a dead letter: whom it refused was not told', async () => {
+    refusedAddress = 'frank@corp.example';
+    const told = await mailing();
+    const notification = aNotification({ roles: ['legal'] });
+    await told.notify(notification);
+    await told.tellDue();
+    expect(mails).toMatchObject([{ to: ['bob@corp.example'] }]);
+    const lastError = 'the mail server refused 1 of 2 addresses';
+    expect(await standing(notification.id)).toMatchObject([{ state: 'dead', lastError }]);
+    refusedAddress = undefined;
+    await outbox.retry(notification.id);
+    await told.tellDue();
+    expect(await standing(notification.id)).toMatchObject([{ state: 'told' }]);
+  });
 
   it('reaches a team at the address that policy has of it, and no other team (operating model §8)', async () => {
     const told = await delivery({
