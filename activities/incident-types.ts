@@ -45,6 +45,16 @@ export interface IncidentRung {
   readonly severity: string;
   readonly rung: number;
   readonly roles: readonly string[];
+  /** How often it was reopened before; absent of one that never was. */
+  readonly reopening?: number;
+}
+
+/** What an incident is about was seen again, after it was resolved. */
+export interface IncidentReopening {
+  readonly incident: IncidentRef;
+  /** Which time: 1 is the first. */
+  readonly reopening: number;
+  readonly count: number;
 }
 
 export interface IncidentReminder extends Omit<IncidentRung, 'severity'> {
@@ -81,6 +91,7 @@ export interface IncidentActivities {
   /** A signed word, recorded where it counts. */
   incidentWord(input: IncidentStatement): Promise<CountedWord | Refused>;
   escalateIncident(input: IncidentRung): Promise<void>;
+  reopenIncident(input: IncidentReopening): Promise<void>;
   /** Which of these stops the log says were lifted. */
   liftedOf(input: {
     readonly containments: readonly (StopTarget & { readonly since: number })[];

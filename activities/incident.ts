@@ -19,6 +19,7 @@ import type {
   IncidentOpening,
   IncidentRef,
   IncidentReminder,
+  IncidentReopening,
   IncidentRung,
   IncidentSignal,
   IncidentStatement,
@@ -45,6 +46,7 @@ export function createIncidentActivities(all: IncidentPorts): IncidentActivities
     openIncident: (input) => step((ports) => open(ports, input)),
     incidentWord: (input) => step((ports) => word(ports, input)),
     escalateIncident: (input) => step((ports) => escalate(ports, input)),
+    reopenIncident: (input) => step((ports) => reopen(ports, input)),
     recordIncidentSignal: (input) => step((ports) => recordSignal(ports, input)),
     remindOfReview: (input) => step((ports) => remind(ports, input)),
     liftedOf: (input) => step((ports) => liftedOf(ports, input.containments)),
@@ -268,13 +270,21 @@ function recordSignal(ports: IncidentPorts, { incident, position, signal }: Inci
   });
 }
 
+function reopen(ports: IncidentPorts, { incident, reopening, count }: IncidentReopening): Promise<void> {
+  return ports.ledger.append({
+    ...eventOf(incident, 'incident_reopened', String(reopening)),
+    time: ports.clock(),
+    data: { ...dataOf(incident), reopening, count },
+  });
+}
+
 /** Recorded before it is told. */
 async function escalate(
   ports: IncidentPorts,
-  { incident, title, severity, rung, roles }: IncidentRung,
+  { incident, title, severity, rung, roles, reopening }: IncidentRung,
 ): Promise<void> {
   const event = {
-    ...eventOf(incident, 'incident_escalated', String(rung)),
+    ...eventOf(incident, 'incident_escalated', turnOf(reopening, rung)),
     time: ports.clock(),
     data: { ...dataOf(incident), rung, roles },
   };
@@ -284,11 +294,16 @@ async function escalate(
 
 function remind(
   ports: IncidentPorts,
-  { incident, title, rung, roles, openFollowUps }: IncidentReminder,
+  { incident, title, rung, roles, openFollowUps, reopening }: IncidentReminder,
 ): Promise<void> {
-  const id = `incident/${incident.id}/${incident.openedAt}/review/${rung}`;
+  const id = `incident/${incident.id}/${incident.openedAt}/review/${turnOf(reopening, rung)}`;
   const left = openFollowUps === 0 ? '' : ` (${openFollowUps} follow-ups are open)`;
   return tell(ports, id, incident, roles, `${title}: its review is due${left}`);
+}
+
+/** Each ladder of an incident has rungs of its own. */
+function turnOf(reopening: number | undefined, rung: number): string {
+  return reopening === undefined ? String(rung) : `${reopening}/${rung}`;
 }
 
 function tell(

@@ -605,6 +605,13 @@ export const AUDIT_EVENTS = {
       policy_revision: NAME,
     }),
   },
+  incident_reopened: {
+    tells: 'What an incident is about was seen again after it was resolved: its ladder begins anew.',
+    outcome: 'success',
+    severity: 'high',
+    uncalled: true,
+    data: data({ ...INCIDENT, reopening: COUNT, count: COUNT }),
+  },
   incident_escalated: {
     tells: 'The ladder of an incident told people of a rung: the first, the next, or the last again.',
     outcome: 'success',

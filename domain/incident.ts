@@ -92,6 +92,8 @@ export interface IncidentStatus {
   readonly climbed: readonly { readonly roles: readonly string[]; readonly at: number }[];
   readonly acknowledgedAt: number | null;
   readonly resolvedAt: number | null;
+  /** When it was seen again after it was resolved: from then on its ladder climbs anew. */
+  readonly reopenedAt: readonly number[];
   readonly words: readonly IncidentWord[];
   readonly containments: readonly Containment[];
   /** Follow-ups that nobody has closed, by `jti`. */

@@ -44,6 +44,8 @@ const MOST_LOOKS = 200;
 /** What was seen lately is not counted again; older ones are forgotten, so that a storm stays small. */
 const MOST_REMEMBERED = 10_000;
 
+// Before it what was seen again after the resolution was only counted, and nobody was called.
+const SEEN_AGAIN = 'incident-seen-again';
 // Histories from before this ignore signals without a trace.
 const SIGNALS_RECORDED = 'incident-signals-recorded';
 
@@ -75,6 +77,7 @@ class IncidentProcedure {
   private readonly signed = new SignedWords(MOST_REFUSED);
   private reminders: number;
   private looks = 0;
+  private isReopening = false;
 
   constructor(
     private readonly start: IncidentStart,
@@ -91,7 +94,14 @@ class IncidentProcedure {
         state: 'open',
       },
       ...{ openedAt: epochSecondsNow(), openedBy: null, count: 0, rung: -1, told: [], climbed: [] },
-      ...{ acknowledgedAt: null, resolvedAt: null, words: [], containments: [], openFollowUps: [] },
+      ...{
+        acknowledgedAt: null,
+        resolvedAt: null,
+        reopenedAt: [],
+        words: [],
+        containments: [],
+        openFollowUps: [],
+      },
       ...{ policyRevision: null, reasons: [] },
       ...carried?.status,
     };
@@ -177,10 +187,38 @@ class IncidentProcedure {
     const more = all.length === 0 ? 1 : new Set(fresh).size;
     const count = Math.max(this.status.count + more, Number.isSafeInteger(atLeast) ? (atLeast as number) : 0);
     if (count > this.status.count) this.become({ count });
+    if (fresh.length > 0 && this.status.state === 'resolved') await this.reopen();
+  }
+
+  /** Whoever resolved it was at another one: people are called anew. */
+  private async reopen(): Promise<void> {
+    if (this.isReopening || !patched(SEEN_AGAIN)) return;
+    this.isReopening = true;
+    await this.turns.take(async () => {
+      // A workflow that is evicted meanwhile runs this outside of itself: it comes again in the replay.
+      if (!inWorkflowContext()) return;
+      const { state, count, reopenedAt } = this.status;
+      if (state === 'resolved') {
+        const reopening = reopenedAt.length + 1;
+        await this.step(() => steps.reopenIncident({ incident: this.ref, reopening, count }));
+        this.reminders = 0;
+        this.become({
+          ...{ state: 'open', rung: -1, told: [], acknowledgedAt: null, resolvedAt: null },
+          reopenedAt: [...reopenedAt, epochSecondsNow()],
+        });
+      }
+      this.isReopening = false;
+    });
+  }
+
+  /** Absent of an incident that never was: its steps are those of before. */
+  private get reopening(): { readonly reopening?: number } {
+    const { length } = this.status.reopenedAt;
+    return length === 0 ? {} : { reopening: length };
   }
 
   private async answered(): Promise<IncidentAnswer> {
-    await condition(() => this.opened !== undefined || this.refusal !== undefined);
+    await condition(() => (this.opened !== undefined && !this.isReopening) || this.refusal !== undefined);
     return this.refusal ?? { done: true, status: this.status };
   }
 
@@ -309,14 +347,15 @@ class IncidentProcedure {
     }
     const rung = escalation[next];
     const after = rung?.afterSeconds ?? last.afterSeconds + responseSeconds * (next - escalation.length + 1);
-    const wait = Math.max(0, status.openedAt + after - epochSecondsNow());
+    const since = status.reopenedAt.at(-1) ?? status.openedAt;
+    const wait = Math.max(0, since + after - epochSecondsNow());
     if (wait > 0 && (await condition(moved, wait * 1000))) return;
     await this.turns.take(async () => {
       if (moved()) return;
       const roles = (rung ?? last).roles;
       const { title, severity } = opened;
       await this.step(() =>
-        steps.escalateIncident({ incident: this.ref, title, severity, rung: next, roles }),
+        steps.escalateIncident({ incident: this.ref, title, severity, rung: next, roles, ...this.reopening }),
       );
       const { climbed } = this.status;
       const first = rung ? [{ roles, at: epochSecondsNow() }] : [];
@@ -340,7 +379,9 @@ class IncidentProcedure {
       const rung = this.reminders;
       const { title, reviewRoles: roles } = opened;
       const openFollowUps = this.status.openFollowUps.length;
-      await this.step(() => steps.remindOfReview({ incident: this.ref, title, rung, roles, openFollowUps }));
+      await this.step(() =>
+        steps.remindOfReview({ incident: this.ref, title, rung, roles, openFollowUps, ...this.reopening }),
+      );
       this.reminders = rung + 1;
     });
   }

@@ -158,6 +158,7 @@ function incidentJson(status: IncidentStatus): Record<string, unknown> {
     opened_by: status.openedBy,
     acknowledged_at: time(status.acknowledgedAt),
     resolved_at: time(status.resolvedAt),
+    reopened_at: status.reopenedAt.map(rfc3339),
     words: words.map(({ receivedAt, ...word }) => ({ ...word, received_at: rfc3339(receivedAt) })),
     containments: status.containments.map(({ scope, value, by, since, liftedBy, liftedAt }) => ({
       ...{ scope, value, by, since: rfc3339(since), lifted_by: liftedBy, lifted_at: time(liftedAt) },

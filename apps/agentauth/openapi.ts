@@ -165,6 +165,11 @@ const SCHEMAS = {
     opened_by: text,
     acknowledged_at: time,
     resolved_at: time,
+    reopened_at: {
+      type: 'array',
+      items: time,
+      description: 'when it was seen again after it was resolved, and people were called anew',
+    },
     words: {
       type: 'array',
       items: object({

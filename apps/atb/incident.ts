@@ -37,6 +37,7 @@ export interface ShownIncident {
   readonly openedBy: string | null;
   readonly acknowledgedAt: string | null;
   readonly resolvedAt: string | null;
+  readonly reopenedAt: readonly string[];
   readonly words: readonly ShownWord[];
   readonly containments: readonly {
     readonly target: string;
@@ -136,10 +137,11 @@ export function incidentInWords(shown: ShownIncident): string {
 }
 
 /** What people said, and who was asked, in the order of time. */
-function timeline({ words, consultation }: ShownIncident): readonly string[] {
+function timeline({ words, consultation, reopenedAt }: ShownIncident): readonly string[] {
+  const reopened = reopenedAt.map((at) => `  ${at} seen again after it was resolved: open again`);
   const asked = consultation === null ? [] : askedInWords(consultation);
   const time = (line: string) => line.trimStart().split(' ', 1)[0] ?? '';
-  return [...asked, ...words.map(wordInWords)].sort((a, b) =>
+  return [...asked, ...reopened, ...words.map(wordInWords)].sort((a, b) =>
     time(a) < time(b) ? -1 : Number(time(a) > time(b)),
   );
 }
@@ -186,6 +188,7 @@ function parseIncident(value: Json): ShownIncident {
     ...{ openedAt: text(value.opened_at), openedAtSeconds: whole(value.opened_at_seconds) },
     openedBy: textOrNull(value.opened_by),
     ...{ acknowledgedAt: textOrNull(value.acknowledged_at), resolvedAt: textOrNull(value.resolved_at) },
+    reopenedAt: texts(value.reopened_at ?? []),
     words: objects(value.words).map((word) => ({
       ...{ step: text(word.step), by: text(word.by), role: text(word.role), text: text(word.text) },
       ...{ jti: text(word.jti), about: textOrNull(word.about), receivedAt: text(word.received_at) },

@@ -198,6 +198,45 @@ describeSkippedTime('an incident, with time skipped (operating model §5)', () =
     expect(opened).toHaveLength(1);
   });
 
+  it('calls people anew where it is seen again after it was resolved, and not for what was seen before', async () => {
+    const reported = await alert();
+    const incident = await report(reported, 'a');
+    await incident.say('person/carol', 'on_call', 'acknowledge');
+    await incident.say('person/carol', 'on_call', 'resolve');
+    await time.sleep('60 minutes');
+    const seenBefore = await report(reported, 'a');
+    expect(seenBefore.answer).toMatchObject({ status: { state: 'resolved', count: 1, reopenedAt: [] } });
+    expect(told.get(incident.id)).toEqual(['rung 0 after 0']);
+
+    const seenAgain = await report(reported, 'b');
+    expect(seenAgain.answer).toMatchObject({
+      status: { state: 'open', count: 2, acknowledgedAt: null, resolvedAt: null },
+    });
+    await time.sleep('31 minutes');
+    expect(told.get(incident.id)).toEqual([
+      'rung 0 after 0',
+      'rung 0 after 60',
+      'rung 1 after 75',
+      'rung 2 after 90',
+    ]);
+    expect(await incident.say('person/carol', 'on_call', 'resolve')).toEqual(refused('incident_not_due'));
+    await incident.say('person/carol', 'on_call', 'acknowledge');
+    await incident.say('person/carol', 'on_call', 'resolve');
+    const { reopenedAt, words } = await incident.status();
+    expect(reopenedAt).toHaveLength(1);
+    expect(words).toHaveLength(4);
+
+    const events = (await steps.ledger.events({ limit: 1_000 })).filter(
+      ({ data }) => data.incident === incident.id,
+    );
+    const rungs = events.filter(({ type }) => type === 'incident_escalated').map(({ data }) => data.rung);
+    expect(rungs).toEqual([0, 0, 1, 2]);
+    expect(events.filter(({ type }) => type === 'incident_reopened').map(({ data }) => data)).toEqual([
+      expect.objectContaining({ reopening: 1, count: 2 }),
+    ]);
+    expect(await incident.say('person/dave', 'security_lead', 'review')).toMatchObject({ done: true });
+  });
+
   it('is not opened by a reporter that policy does not know, nor by a word over something else', async () => {
     const forged = await report(await alert(SPIKE, 'agent/finance-bot'), 'a');
     expect(forged.answer).toEqual(refused('incident_reporter_unknown'));
@@ -346,7 +385,8 @@ describeSkippedTime('an incident, with time skipped (operating model §5)', () =
       status: { state: 'closed' },
     });
     expect(await incident.status()).toMatchObject({ state: 'closed', count: 1 });
-    const [closed] = await steps.ledger.events({ type: 'incident_closed', limit: 10 });
+    const closings = await steps.ledger.events({ type: 'incident_closed', limit: 10 });
+    const closed = closings.find(({ data }) => data.incident === incident.id);
     expect(closed?.data).toMatchObject({ incident: incident.id, count: 1, follow_ups: 1 });
 
     const again = await report(reported, 'b');
