@@ -12,11 +12,14 @@ import { poaRequestWorkflowId } from '../../workflows/contract';
 /** As policy has it: policy/data/incidents.json. */
 const REJECTED_SIGNALS = 20;
 
+/** For each rung: a request that waits outlives every look at it, and glass may be broken within a test. */
+const RUNG_SECONDS = 15;
+
 let stack: TestStack;
 
 beforeAll(async () => {
   stack = await TestStack.start({
-    ATB_POLICY_DIR: await policyWithClocks(3, 60, (data) => {
+    ATB_POLICY_DIR: await policyWithClocks(RUNG_SECONDS, 60, (data) => {
       withBreakGlass(data, ['grace', 'carol']);
       const { prompt_injection: kind } = data.incidents.kinds;
       if (kind) kind.contain = ['connector', 'tier'];
