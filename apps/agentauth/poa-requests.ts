@@ -53,6 +53,8 @@ import {
 } from '../../workflows/contract';
 import type { PoaRequestWorkflow } from '../../workflows/contract';
 import type { CallerIdentity } from './caller-identity';
+import { lookedAt } from './looked-at';
+import type { Candidate } from './looked-at';
 import { requestIdFor } from './request-id';
 import { failureOf, isCutShort, isGone, TemporalCalls } from './temporal-calls';
 
@@ -206,12 +208,12 @@ export class PoaRequests extends TemporalCalls {
   }
 
   /**
-   * What waits for people, as far as one look goes: first what waits for one of these roles, and in it the oldest. The
-   * search attributes only choose what is looked at; where a request stands is asked of each itself.
+   * What waits for people, as far as one look goes: first what waits for one of these roles (`lookedAt`). The search
+   * attributes only choose what is looked at; where a request stands is asked of each itself.
    */
   async waiting(roles: readonly string[]): Promise<readonly RequestStatus[]> {
     const candidates = await this.reaching(async () => {
-      const found: { requestId: string; mine: boolean; since: number }[] = [];
+      const found: Candidate[] = [];
       const query = `WorkflowType = '${POA_REQUEST}' AND AtbState = 'pending' AND ExecutionStatus = 'Running'`;
       for await (const { workflowId, attributes, startedAt } of this.found(query, LISTED_AT_ONCE)) {
         const requestId = requestIdOf(workflowId);
@@ -219,6 +221,7 @@ export class PoaRequests extends TemporalCalls {
         const waitingOn = attributes.get(ATB_WAITING_ON) ?? [];
         found.push({
           requestId,
+          tier: attributes.get(ATB_TIER) ?? 'unknown',
           mine: waitingOn.some((role) => roles.includes(role)),
           since: startedAt.getTime(),
         });
@@ -226,13 +229,7 @@ export class PoaRequests extends TemporalCalls {
       }
       return found;
     });
-    const looked = candidates
-      .sort((a, b) => Number(b.mine) - Number(a.mine) || a.since - b.since)
-      .slice(0, APPROVALS_SCANNED);
-    return this.standings(
-      looked.map(({ requestId }) => requestId),
-      (id) => this.status(id),
-    );
+    return this.standings(lookedAt(candidates, APPROVALS_SCANNED), (id) => this.status(id));
   }
 
   /** How an agent's last requests ended, newest first, but for this one. For people to read: nothing depends on it. */
