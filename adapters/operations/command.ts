@@ -43,8 +43,12 @@ let heard = performance.now();
 process.stdin.on('end', end).on('error', end).on('data', () => { heard = performance.now(); });
 setInterval(() => {
   if (performance.now() - heard < ${LONGEST_SILENCE_MS}) return;
-  killGroup();
-  process.kill(process.pid, 'SIGKILL');
+  // What was said while this process itself stood still is heard first.
+  setImmediate(() => {
+    if (performance.now() - heard < ${LONGEST_SILENCE_MS}) return;
+    killGroup();
+    process.kill(process.pid, 'SIGKILL');
+  });
 }, 500);
 child.on('error', (error) => { process.stderr.write(error.message); process.exit(${COULD_NOT_START}); });
 child.on('exit', (code) => { killGroup(); process.exit(code ?? ${COULD_NOT_START}); });

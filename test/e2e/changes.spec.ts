@@ -5,7 +5,7 @@ import type { Proposed } from '../../domain/proposal';
 import { ATB_WAITING_ON, CAB, CAB_SCHEDULE, CHANGE, TASK_QUEUE } from '../../workflows/contract';
 import { anRfc, ChangePeople, Platform } from '../support/change';
 import { TestStack } from '../support/stack';
-import { eventually } from '../support/eventually';
+import { eventually, found } from '../support/eventually';
 
 let stack: TestStack;
 let platform: Platform;
@@ -15,7 +15,7 @@ beforeAll(async () => {
   platform = await Platform.make();
   stack = await TestStack.start({ ATB_OPERATIONS_FILE: await platform.operations() });
   people = new ChangePeople(stack);
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -30,10 +30,10 @@ async function holdCab(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   const client = await stack.sealedClient();
   await client.schedule.getHandle(CAB_SCHEDULE).trigger();
-  for (let tries = 0; (await eventsOf('cab_held')).length === before; tries++) {
-    if (tries === 100) throw new Error('there was no CAB');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await eventually(
+    () => eventsOf('cab_held'),
+    ({ length }) => length > before,
+  );
 }
 
 async function eventsOf(type: string) {
@@ -189,9 +189,11 @@ describe('a change that goes wrong', () => {
     expect((await platform.done()).filter((line) => line.startsWith('restore '))).toHaveLength(1);
     const [ended] = (await eventsOf('change_ended')).filter(({ data }) => data.proposal === id);
     expect(ended?.data).toMatchObject({ state: 'rollback_failed', percent: 100 });
-    const [page] = (await notified()).filter(({ requestId, kind }) => requestId === id && kind === 'change');
-    expect(page?.roles).toEqual(expect.arrayContaining(['on_call', 'platform_ops', 'security_lead']));
-    expect(page?.text).toMatch(/stands at 100 percent and its rollback FAILED/);
+    const page = await found(async () =>
+      (await notified()).find(({ requestId, kind }) => requestId === id && kind === 'change'),
+    );
+    expect(page.roles).toEqual(expect.arrayContaining(['on_call', 'platform_ops', 'security_lead']));
+    expect(page.text).toMatch(/stands at 100 percent and its rollback FAILED/);
     const incidents = async () => (await stack.as('person/carol').get('/incidents')).body.incidents;
     // Until its severity was judged.
     const seen = await eventually(incidents, (all) => JSON.stringify(all).includes('"severity":"P'));
@@ -259,7 +261,8 @@ describe('an emergency change', () => {
     expect(await eventually(shown, ({ length }) => length > 0)).toEqual(reviewers);
 
     await holdCab();
-    expect((await notified()).at(-1)?.text).toContain(`${id}: an emergency that waits for its review`);
+    const waits = `${id}: an emergency that waits for its review`;
+    await eventually(notified, (all) => all.some(({ kind, text }) => kind === 'cab' && text.includes(waits)));
     expect(await people.say(people.dave, id, change, 'review')).toMatchObject(
       refusedAs(403, 'verdict_not_independent'),
     );
@@ -423,6 +426,10 @@ describe('somebody who starts workflows by hand, or completes the steps of other
     const pending = async () => (await handle.describe()).raw.pendingActivities?.[0];
     const step = await eventually(pending, (one) => one?.activityType?.name === 'rollBackChange');
     const activityId = step?.activityId ?? '';
+    await eventually(
+      () => platform.done(),
+      (lines) => lines.includes('restoring 1.3.9 0'),
+    );
     const forged = { good: true, detail: 'done', reason: null };
     await client.activity.complete({ workflowId: `change/${id}`, activityId }, forged);
     await new Promise((resolve) => setTimeout(resolve, 2_000));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
 import type { ChangeKind } from '../../domain/proposal';
+import { eventually } from './eventually';
 import type { Answer } from './http';
 import { Signer } from './signer';
 import type { TestStack } from './stack';
@@ -147,13 +148,10 @@ export class ChangePeople {
 
   /** Its status, once it is in one of these states. */
   async reaches(id: string, ...states: readonly string[]): Promise<JsonObject> {
-    const until = Date.now() + 90_000;
-    for (;;) {
-      const status = await this.status(id);
-      if (states.includes(status.state as string)) return status;
-      if (Date.now() > until) throw new Error(`it is not ${states.join(' or ')}: ${JSON.stringify(status)}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    return eventually(
+      () => this.status(id),
+      ({ state }) => states.includes(state as string),
+    );
   }
 }
 
