@@ -40,7 +40,7 @@ beforeAll(async () => {
   const privateKey = createPrivateKey(await readFile(join(stack.directory, 'policy', 'signing-key.pem')));
   await writeFile(`${candidateFile}.next`, await signBundle(bytes, { privateKey, keyId: 'policy' }));
   await rename(`${candidateFile}.next`, candidateFile);
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -51,8 +51,11 @@ const low = () =>
     leg: LEG as JsonObject,
   });
 
-async function metric(name: string): Promise<number> {
-  const text = await (await fetch(`${stack.stack.agentauthAdminUrl}/metrics`)).text();
+/** It is the port beside the broker's own. */
+const brokerAdminUrl = () => `http://127.0.0.1:${Number(new URL(stack.stack.brokerUrl).port) + 1}`;
+
+async function metric(name: string, adminUrl = stack.stack.agentauthAdminUrl): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text();
   const line = text.split('\n').find((one) => one.startsWith(`${name} `));
   return Number(line?.split(' ')[1] ?? 0);
 }
@@ -64,6 +67,11 @@ const until = (isSo: () => Promise<boolean>) => eventually(isSo, (so) => so);
 async function atb(...argv: string[]) {
   const { exit: code, ...said } = await atbIn(stack.directory, argv);
   return { code, ...said };
+}
+
+async function differences(): Promise<readonly JsonObject[]> {
+  const { out } = await atb('policy', 'shadow', shadowFile, '--json');
+  return (JSON.parse(out) as { differences: JsonObject[] }).differences;
 }
 
 const word = ['--as', 'person/grace', '--reason', 'no differences that matter', '--yes'];
@@ -86,8 +94,7 @@ describe('a candidate policy (operating model §2.3)', () => {
       expect((await low()).status).toBe(201);
       return (await metric(DIFFERENT)) > 0;
     });
-    const { out } = await atb('policy', 'shadow', shadowFile, '--json');
-    const [difference] = (JSON.parse(out) as { differences: JsonObject[] }).differences;
+    const [difference] = await eventually(differences, ({ length }) => length > 0);
     expect(difference).toMatchObject({
       ...{ action: 'crm.contact.read', outcome: 'different', decided: { effect: 'issue' } },
       other: { effect: 'deny', policyRevision: candidate, reasons: ['agent_suspended'] },
@@ -132,7 +139,7 @@ describe('a candidate policy (operating model §2.3)', () => {
     }
     await atb('policy', 'rollback', candidate, ...word);
     await until(async () => (await metric('atb_policy_canary_percent')) === 0);
-  }, 60_000);
+  });
 
   it('is asked by the signing step too, where it admitted the request', async () => {
     await atb('policy', 'rollout', candidate, '--percent', '50', ...word);
@@ -140,7 +147,8 @@ describe('a candidate policy (operating model §2.3)', () => {
     const bob = new Approver(stack, 'person/bob', 'compliance');
     const finance = stack.as('agent/finance-bot');
     const revisions = new Set<unknown>();
-    for (let asked = 0; asked < 8; asked++) {
+    for (let asked = 0; revisions.size < 2 || asked < 8; asked++) {
+      if (asked === 60) throw new Error('all of sixty requests are on one side of the share');
       const order = await finance.post('/issue', {
         act: 'erp.order.create',
         con: { params: { order_id: 'SO-7' } },
@@ -153,7 +161,6 @@ describe('a candidate policy (operating model §2.3)', () => {
       expect([id, new Set(said).size, said[0] === candidate]).toEqual([id, 1, place(id) < 50]);
       revisions.add(said[0]);
     }
-    expect(revisions.size).toBe(2);
     await atb('policy', 'rollback', candidate, ...word);
     await until(async () => (await metric('atb_policy_canary_percent')) === 0);
   });
@@ -194,13 +201,15 @@ describe('a candidate policy (operating model §2.3)', () => {
       const second = await ofTheShare();
       expect((await atb('policy', 'rollback', candidate, ...word)).code).toBe(0);
       await until(async () => (await metric('atb_policy_canary_percent')) === 0);
-      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      await until(async () => (await metric('atb_policy_canary_percent', brokerAdminUrl())) === 0);
       expect(await changed(second.mandate)).toMatchObject({ status: 403 });
-      const { out } = await atb('policy', 'shadow', shadowFile, '--json');
-      const { differences } = JSON.parse(out) as { differences: JsonObject[] };
-      expect(differences).toContainEqual(
+      const redemptions = await eventually(
+        async () => (await differences()).filter(({ question }) => question === 'redemption'),
+        ({ length }) => length > 0,
+      );
+      expect(redemptions).toContainEqual(
         expect.objectContaining({
-          ...{ question: 'redemption', action: 'crm.contact.update', outcome: 'different' },
+          ...{ action: 'crm.contact.update', outcome: 'different' },
           decided: expect.objectContaining({ effect: 'allow', policyRevision: candidate }),
           other: expect.objectContaining({ effect: 'deny' }),
         }),
@@ -208,7 +217,7 @@ describe('a candidate policy (operating model §2.3)', () => {
     } finally {
       broker.close();
     }
-  }, 60_000);
+  });
 
   it('gets no share by somebody who may not give one', async () => {
     const alice = ['--as', 'person/alice', '--reason', 'x', '--yes', '--role', 'manager'];

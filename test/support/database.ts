@@ -1,12 +1,10 @@
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
 import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
+import { freePortBase } from '../../apps/atb/dev/ports';
 
 /** A PostgreSQL of a test's own, that forgets nothing while the machine runs. */
 export class TestDatabase {
@@ -57,11 +55,7 @@ export class TestDatabase {
   }
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+/** A port that stays free while nobody listens there: no connection that goes out is given it. */
+export function freePort(): Promise<number> {
+  return freePortBase();
 }
