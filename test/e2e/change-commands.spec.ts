@@ -16,7 +16,7 @@ beforeAll(async () => {
       data.changes.same_target = 'refuse';
     }),
   });
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 

@@ -51,7 +51,7 @@ beforeAll(async () => {
   );
   stack = await TestStack.start({ ATB_OPERATIONS_FILE: operations });
   people = new ChangePeople(stack);
-}, 120_000);
+});
 
 afterAll(async () => {
   await stack.stop();

@@ -27,7 +27,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'atb-connector-'));
   file = join(folder, 'erp.json');
   await writeFile(file, JSON.stringify(DEFINITION));
-}, 120_000);
+});
 
 afterAll(async () => {
   await stack.stop();
@@ -70,7 +70,7 @@ it('brings a connector into service with one command for each person', async () 
   const listing = () => atb('person/alice', ['connector', 'ls']);
   await eventually(listing, ({ out }) => new RegExp(`${id} +retired `).test(out));
   expect((await atb('person/alice', ['proposal', 'show', id])).out).toMatch(/ is retired\n$/);
-}, 60_000);
+});
 
 it('signs nothing without a yes, a reason, or a terminal', async () => {
   const id = await requested();

@@ -22,7 +22,7 @@ beforeAll(async () => {
   definition = JSON.parse(
     readFileSync(join(stack.directory, 'connectors', 'crm.json'), 'utf8'),
   ) as JsonObject;
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -58,4 +58,4 @@ it('serves a connector only while exactly its definition is signed off (operatin
 
   await signedOff({ kind: 'connector', name: 'crm', content: definition });
   await becomes('called');
-}, 60_000);
+});

@@ -12,7 +12,7 @@ beforeAll(async () => {
     ATB_REQUESTS_PER_MINUTE: String(REQUESTS_PER_MINUTE),
     ATB_PENDING_PER_AGENT: String(PENDING_PER_AGENT),
   });
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 

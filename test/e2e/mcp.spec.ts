@@ -19,7 +19,7 @@ beforeAll(async () => {
   stack = await TestStack.start({ ATB_DECIDE_AT: 'https://approvals.corp.example/{request_id}' });
   client = await connected(BOT);
   opening = await connected(BOT, { opensUrls: true });
-}, 180_000);
+});
 afterAll(async () => {
   await client.close();
   await opening.close();

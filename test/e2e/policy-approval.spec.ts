@@ -33,7 +33,7 @@ beforeAll(async () => {
   heidi = new Signer(stack, 'person/heidi', 'team_lead');
   dave = new Signer(stack, 'person/dave', 'security_lead');
   genesis = await deciding();
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -171,7 +171,7 @@ describe('a policy bundle (operating model §2.3)', () => {
     await writeFile(file, (await aBundle({ more: 'else' })).bytes);
     const other = await atb('policy', 'propose', file, '--as', 'person/heidi', '--reason', 'x');
     expect(other).toMatchObject({ code: 64, err: expect.stringContaining('its source gives') });
-  }, 180_000);
+  });
 });
 
 describe('a policy of which a test fails', () => {
@@ -194,7 +194,7 @@ describe('a policy of which a test fails', () => {
       code: 64,
       err: expect.stringContaining('tests fail: data.atb.red_test'),
     });
-  }, 60_000);
+  });
 
   it.each([
     ['a test that fails', () => ['--source', red], 'tests fail: data.atb.red_test'],
@@ -214,7 +214,6 @@ describe('a policy of which a test fails', () => {
       // To say no, nothing has to be tested.
       expect((await atb('policy', 'approve', id, '--reject', ...dave)).code).toBe(0);
     },
-    60_000,
   );
 
   it('is not approved by the proposal of another bundle', async () => {
@@ -222,7 +221,7 @@ describe('a policy of which a test fails', () => {
     const id = String((await heidi.propose(policyProposal({ revision, digest }))).body.proposal_id);
     const approved = await atb('policy', 'approve', id, file, '--as', 'person/dave', ...word);
     expect(approved).toMatchObject({ code: 64, err: expect.stringContaining(`is of policy ${revision}`) });
-  }, 60_000);
+  });
 });
 
 describe('a process of its own', () => {
@@ -235,7 +234,6 @@ describe('a process of its own', () => {
       expect(code).toBe(1);
       expect(said).toContain(`Security has not approved policy ${revision}`);
     },
-    120_000,
   );
 
   it('forecasts by the old policy until Security has approved the new one: AgentAuth, which asks the worker', async () => {
@@ -246,12 +244,12 @@ describe('a process of its own', () => {
     await approvePolicy(apart, approved);
     await deliver(approved.bytes, apart.directory);
     await eventually(revisionOf, (now) => now === approved.revision);
-  }, 120_000);
+  });
 
   let apart: Apart;
   beforeAll(async () => {
     apart = await Apart.start({ ATB_POLICY_POLL_SECONDS: '1' });
-  }, 180_000);
+  });
   afterAll(() => apart.stop());
 });
 
@@ -310,7 +308,6 @@ describe('a process with the way to the database', () => {
       const stop = await starting[name]?.();
       await stop?.();
     },
-    60_000,
   );
 });
 
@@ -338,7 +335,7 @@ describe('a development stack that finds another policy than the one that decide
       await again.stop();
       await rm(stateDirectory, { recursive: true, force: true });
     }
-  }, 180_000);
+  });
 });
 
 async function atb(...argv: string[]) {

@@ -64,7 +64,7 @@ beforeAll(async () => {
     ATB_POLICY_BUNDLE_FILE: mounted('bundle.tar.gz'),
     ATB_POLICY_CANDIDATE_FILE: mounted('candidate.tar.gz'),
   });
-}, 120_000);
+});
 
 afterAll(async () => {
   await stack.stop();
@@ -117,7 +117,7 @@ describe('a policy that is delivered by commits', () => {
     // The rollout is over: what was said of the share counts no more.
     await until(async () => (await metrics()).includes('atb_policy_canary_percent 0'));
     expect(await asked()).toBe(403);
-  }, 60_000);
+  });
 
   it('is rolled back by reverting the commit, though it had a share of 100 before', async () => {
     await git('revert', '--no-edit', 'HEAD');
@@ -127,7 +127,7 @@ describe('a policy that is delivered by commits', () => {
     expect(await metrics()).toContain('atb_policy_canary_percent 0');
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(await asked()).toBe(201);
-  }, 60_000);
+  });
 
   it('is rolled back by reverting the commit of the candidate, while it decides a share', async () => {
     await rollOut('100');
@@ -135,5 +135,5 @@ describe('a policy that is delivered by commits', () => {
     await git('revert', '--no-edit', 'HEAD~2');
     await sync();
     await until(async () => (await asked()) === 201);
-  }, 60_000);
+  });
 });

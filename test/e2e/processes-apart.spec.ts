@@ -1,9 +1,6 @@
 import { Apart } from '../support/apart';
 import { Approver } from '../support/approver';
 
-// Each process takes seconds to start, and Temporal is given up after ten.
-jest.setTimeout(180_000);
-
 let stack: Apart;
 
 beforeAll(async () => {

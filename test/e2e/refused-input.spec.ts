@@ -13,14 +13,14 @@ let ca: DevelopmentCa;
 let bob: Approver;
 
 beforeAll(async () => {
-  stack = await TestStack.start({ ATB_REQUESTS_PER_MINUTE: '100000' });
+  stack = await TestStack.start();
   ca = {
     trustDomain: 'corp.example',
     certificatePem: readFileSync(stack.trustBundle, 'utf8'),
     privateKeyPem: readFileSync(join(stack.directory, 'ca-key.pem'), 'utf8'),
   };
   bob = new Approver(stack, 'person/bob', 'compliance');
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 

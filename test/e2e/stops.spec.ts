@@ -6,7 +6,7 @@ let stack: TestStack;
 
 beforeAll(async () => {
   stack = await TestStack.start();
-}, 120_000);
+});
 afterAll(() => stack.stop());
 
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';

@@ -4,7 +4,7 @@ import { startServerProcess } from '../../adapters/process/server-process';
 import type { ServerProcess } from '../../adapters/process/server-process';
 import { freePort } from './database';
 
-const HEALTHY_WITHIN_MS = 30_000;
+const HEALTHY_WITHIN_MS = 60_000;
 
 /** What Alertmanager shows to AgentAuth, as files. */
 export interface Reporter {

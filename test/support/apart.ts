@@ -28,9 +28,9 @@ import { HttpCaller } from './http';
 import type { Answer } from './http';
 
 const RESTART_PAUSE_MS = 200;
-const READY_WITHIN_MS = 90_000;
+const READY_WITHIN_MS = 150_000;
 const ANSWERED_WITHIN_MS = 900_000;
-const ENDED_WITHIN_MS = 60_000;
+const ENDED_WITHIN_MS = 80_000;
 const ASK_AGAIN_MS = 250;
 const LAST_WORDS = 1_500;
 
@@ -194,6 +194,8 @@ export class Apart {
       // Nothing else listens where a development stack has its codec server.
       ATB_WORKER_ADMIN_PORT: String(ports.codec),
       ATB_OPERATIONS_ADMIN_PORT: '0',
+      // A slow machine is no outage.
+      ATB_DECISION_TIMEOUT_MS: '15000',
       ...environment,
     };
     const { jwks } = await loadMandateKeySet(settings.ATB_SIGNING_KEYS_FILE ?? '');

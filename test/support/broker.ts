@@ -5,7 +5,6 @@ import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
@@ -33,6 +32,7 @@ import { sha256Base64url } from '../../domain/digest';
 import type { MandateClaims } from '../../domain/mandate';
 import { HttpCaller } from './http';
 import type { Answer, TlsIdentity } from './http';
+import { freePort } from './database';
 import { found } from './eventually';
 
 const ISSUER = 'spiffe://corp.example/agentauth';
@@ -547,13 +547,6 @@ function erpConnector(port: number): Record<string, unknown> {
       },
     ],
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  const port = await listening(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function listening(server: {

@@ -64,7 +64,7 @@ export class ObjectStore {
       isHealthy: async () => {
         await fetch(`http://127.0.0.1:${this.port}/`);
       },
-      healthyWithinMs: 20_000,
+      healthyWithinMs: 60_000,
     });
   }
 

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from './database';
 
 /** A real OpenID provider (npm `oidc-provider`) in a process of its own, and a person's browser to it. */
 export class OidcProvider {
@@ -80,12 +79,4 @@ class Browser {
       ? { url, body: await response.text() }
       : this.open(new URL(location, url).toString(), {});
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

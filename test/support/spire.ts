@@ -145,7 +145,7 @@ export class Spire {
       logFile: join(this.directory, `${name}.log`),
       env: { ...this.environment, SPIRE_DATA_DIR: data },
       stopSignal: 'SIGTERM',
-      healthyWithinMs: 30_000,
+      healthyWithinMs: 60_000,
     });
     this.servers.push(started);
   }

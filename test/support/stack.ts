@@ -49,8 +49,10 @@ export class TestStack {
       progress: SILENT,
       environment: {
         ...(await bundleWith(jwtKeys, directory)),
-        // A slow machine is no outage.
+        // A slow machine is no outage, and a test that asks again and again no attack.
         ATB_DECISION_TIMEOUT_MS: '15000',
+        ATB_REQUESTS_PER_MINUTE: '100000',
+        ATB_POLLS_PER_INTERVAL: '100000',
         ...environment,
       },
       onFatal: (error) => {

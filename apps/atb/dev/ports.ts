@@ -44,13 +44,21 @@ export function portsFrom(base: number): StackPorts {
 // Below what Linux gives to connections that go out (net.ipv4.ip_local_port_range): what is killed finds its port free
 // when it comes back.
 const FREE_BASES = [20_000, 32_000] as const;
+const APART = 10;
+const given = new Set<number>();
 
-/** A base for a stack that is to run beside others, somewhere random, so that they do not meet. */
+/**
+ * A base for a stack that is to run beside others, somewhere random, so that they do not meet: one after the other of
+ * this process gets another, though nothing listens there yet.
+ */
 export async function freePortBase(): Promise<number> {
+  const [from, to] = FREE_BASES;
   for (;;) {
-    const base = randomInt(...FREE_BASES);
+    const base = randomInt(from / APART, to / APART) * APART;
     const free = await Promise.all(Object.values(portsFrom(base)).map((port) => isFree(port as number)));
-    if (!free.includes(false)) return base;
+    if (given.has(base) || free.includes(false)) continue;
+    given.add(base);
+    return base;
   }
 }
 
