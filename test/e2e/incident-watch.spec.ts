@@ -5,27 +5,28 @@ import { incidentWord } from '../support/incident-word';
 import { Approver } from '../support/approver';
 import { eventually, found } from '../support/eventually';
 import { INJECTIONS } from '../support/guardrail-texts';
-import { policyWithClocks, withBreakGlass } from '../support/policy';
+import { lengthenLadders, policyWithClocks, withBreakGlass } from '../support/policy';
 import { TestStack } from '../support/stack';
 import { poaRequestWorkflowId } from '../../workflows/contract';
 
 /** As policy has it: policy/data/incidents.json. */
 const REJECTED_SIGNALS = 20;
 
-/** For each rung: a request that waits outlives every look at it, and glass may be broken within a test. */
-const RUNG_SECONDS = 15;
+/** For each of many rungs: a request that waits outlives every look at it, and glass may be broken within a test. */
+const RUNG_SECONDS = 8;
 
 let stack: TestStack;
 
 beforeAll(async () => {
   stack = await TestStack.start({
-    ATB_POLICY_DIR: await policyWithClocks(RUNG_SECONDS, 60, (data) => {
+    ATB_POLICY_DIR: await policyWithClocks(RUNG_SECONDS, 600, (data) => {
       withBreakGlass(data, ['grace', 'carol']);
+      lengthenLadders(data);
       const { prompt_injection: kind } = data.incidents.kinds;
       if (kind) kind.contain = ['connector', 'tier'];
     }),
   });
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
