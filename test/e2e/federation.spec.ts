@@ -9,70 +9,91 @@ import { answerJson, HttpsServer } from '../support/https-server';
 import { changedPolicy } from '../support/policy';
 import { TestStack } from '../support/stack';
 
-const BUYER = 'spiffe://partner.example/agent/buyer';
-const OLGA = 'spiffe://partner.example/person/olga';
 const ORDER = { act: 'erp.order.create' };
+const PARTNERS = {
+  'both.example': { agents: true, approvers: true },
+  'agents.example': { agents: true, approvers: false },
+  'approvers.example': { agents: false, approvers: true },
+} as const;
+type Partner = keyof typeof PARTNERS;
 
-describe.each([
-  ['its agents and its approvers', { agents: true, approvers: true }],
-  ['its agents, and no approvers', { agents: true, approvers: false }],
-  ['its approvers, and no agents', { agents: false, approvers: true }],
-])('a second trust domain of which policy lets in %s', (_, partner) => {
-  let ca: DevelopmentCa;
-  let bundles: HttpsServer;
-  let stack: TestStack;
-  const callers: HttpCaller[] = [];
+const buyerOf = (partner: Partner) => `spiffe://${partner}/agent/buyer`;
+const olgaOf = (partner: Partner) => `spiffe://${partner}/person/olga`;
 
-  beforeAll(async () => {
-    ca = await createDevelopmentCa('partner.example', 1);
-    bundles = await HttpsServer.start();
-    bundles.handler = (__, response) => {
-      const x5c = [new X509Certificate(ca.certificatePem).raw.toString('base64')];
-      answerJson(response, { keys: [{ kty: 'EC', use: 'x509-svid', x5c }] });
-    };
-    const endpoint = {
-      ...{ trust_domain: 'partner.example', url: bundles.url, profile: 'https_web' },
-      ca_file: join(bundles.directory, 'ca.pem'),
-    };
-    const ATB_FEDERATION_FILE = await bundles.file('f.json', JSON.stringify({ endpoints: [endpoint] }));
-    const ATB_POLICY_DIR = await changedPolicy((data) => {
-      data.identity.trust_domains['partner.example'] = partner;
-      data.agents[BUYER] = {
+const authorities = new Map<Partner, DevelopmentCa>();
+let bundles: HttpsServer;
+let stack: TestStack;
+const callers: HttpCaller[] = [];
+
+beforeAll(async () => {
+  for (const partner of Object.keys(PARTNERS) as Partner[]) {
+    authorities.set(partner, await createDevelopmentCa(partner, 1));
+  }
+  bundles = await HttpsServer.start();
+  bundles.handler = ({ url }, response) => {
+    const { certificatePem } = authorityOf(url.slice(1) as Partner);
+    const x5c = [new X509Certificate(certificatePem).raw.toString('base64')];
+    answerJson(response, { keys: [{ kty: 'EC', use: 'x509-svid', x5c }] });
+  };
+  const endpoints = Object.keys(PARTNERS).map((partner) => ({
+    ...{ trust_domain: partner, url: `${bundles.url}/${partner}`, profile: 'https_web' },
+    ca_file: join(bundles.directory, 'ca.pem'),
+  }));
+  const ATB_FEDERATION_FILE = await bundles.file('f.json', JSON.stringify({ endpoints }));
+  const ATB_POLICY_DIR = await changedPolicy((data) => {
+    for (const [name, may] of Object.entries(PARTNERS)) {
+      const partner = name as Partner;
+      data.identity.trust_domains[partner] = may;
+      data.agents[buyerOf(partner)] = {
         ...{ owner: 'spiffe://corp.example/person/alice', actions: ['erp.*'] },
         ...{ state: 'active', purposes: ['*'] },
       };
-      data.directory.persons[OLGA] = { roles: ['compliance'], team: 'Legal', absent: [] };
-    });
-    stack = await TestStack.start({ ATB_FEDERATION_FILE, ATB_POLICY_DIR });
-  }, 180_000);
-
-  afterAll(async () => {
-    for (const caller of callers) caller.close();
-    await stack.stop();
-    await bundles.stop();
+      data.directory.persons[olgaOf(partner)] = { roles: ['compliance'], team: 'Legal', absent: [] };
+    }
   });
+  stack = await TestStack.start({ ATB_FEDERATION_FILE, ATB_POLICY_DIR });
+});
 
-  /** Somebody with an SVID of the partner's, or one that the partner makes up. */
-  async function foreigner(spiffeId: string) {
-    const { chainPem, privateKeyPem } = await issueSvid(ca, { spiffeId, ttlHours: 1 });
-    const [cert, key] = [join(bundles.directory, 'f.pem'), join(bundles.directory, 'f.key')];
-    writeFileSync(cert, chainPem);
-    writeFileSync(key, privateKeyPem);
-    const caller = HttpCaller.fromFiles(stack.stack.agentauthUrl, stack.trustBundle, { cert, key });
-    callers.push(caller);
-    return { as: () => caller, identity: () => ({ cert, key }), caller };
-  }
+afterAll(async () => {
+  for (const caller of callers) caller.close();
+  await stack.stop();
+  await bundles.stop();
+});
+
+function authorityOf(partner: Partner): DevelopmentCa {
+  const ca = authorities.get(partner);
+  if (!ca) throw new Error(`${partner} is no partner`);
+  return ca;
+}
+
+/** Somebody with an SVID of the partner's, or one that the partner makes up. */
+async function foreigner(partner: Partner, spiffeId: string) {
+  const { chainPem, privateKeyPem } = await issueSvid(authorityOf(partner), { spiffeId, ttlHours: 1 });
+  const [cert, key] = [join(bundles.directory, 'f.pem'), join(bundles.directory, 'f.key')];
+  writeFileSync(cert, chainPem);
+  writeFileSync(key, privateKeyPem);
+  const caller = HttpCaller.fromFiles(stack.stack.agentauthUrl, stack.trustBundle, { cert, key });
+  callers.push(caller);
+  return { as: () => caller, identity: () => ({ cert, key }), caller };
+}
+
+describe.each([
+  ['its agents and its approvers', 'both.example'],
+  ['its agents, and no approvers', 'agents.example'],
+  ['its approvers, and no agents', 'approvers.example'],
+] as const)('another trust domain of which policy lets in %s', (_, partner) => {
+  const may = PARTNERS[partner];
 
   it('answers its agents as policy says', async () => {
-    const asked = await (await foreigner(BUYER)).caller.post('/issue', ORDER);
-    if (!partner.agents) {
+    const asked = await (await foreigner(partner, buyerOf(partner))).caller.post('/issue', ORDER);
+    if (!may.agents) {
       expect(asked).toMatchObject({ status: 403, body: { code: 'agent_unknown' } });
       return;
     }
-    expect(asked).toMatchObject({ status: 202, body: { agent: BUYER } });
+    expect(asked).toMatchObject({ status: 202, body: { agent: buyerOf(partner) } });
     const id = String(asked.body.request_id);
     expect(await new Approver(stack, 'person/bob', 'compliance').give(id)).toMatchObject({ status: 200 });
-    const buyer = await foreigner(BUYER);
+    const buyer = await foreigner(partner, buyerOf(partner));
     expect(await buyer.caller.post(`/requests/${id}/collect`)).toMatchObject({
       status: 200,
       body: { state: 'issued' },
@@ -87,11 +108,11 @@ describe.each([
     const claims = JSON.parse(
       Buffer.from((await digest.sign(id)).split('.')[1] ?? '', 'base64url').toString(),
     ) as Parameters<Approver['signClaims']>[0];
-    const olga = await foreigner(OLGA);
-    const approver = new Approver(olga, OLGA, 'compliance');
+    const olga = await foreigner(partner, olgaOf(partner));
+    const approver = new Approver(olga, olgaOf(partner), 'compliance');
     const answer = await approver.submit(id, await approver.signClaims(claims));
     const seen = await stack.as('agent/finance-bot').get(`/requests/${id}`);
-    if (partner.approvers) {
+    if (may.approvers) {
       expect(answer.status).toBe(200);
       expect(seen.body).toMatchObject({ state: 'approved' });
     } else {
@@ -100,11 +121,14 @@ describe.each([
     }
   });
 
-  it('has an authority that speaks for nobody of ours (attack 25)', async () => {
-    const forged = await foreigner('spiffe://corp.example/agent/finance-bot');
-    expect(await forged.caller.post('/issue', ORDER)).toMatchObject({
-      status: 401,
-      body: { code: 'untrusted_svid' },
-    });
+  it('has an authority that speaks for nobody of ours, or of another partner (attack 25)', async () => {
+    const [other] = (Object.keys(PARTNERS) as Partner[]).filter((one) => one !== partner);
+    for (const name of ['spiffe://corp.example/agent/finance-bot', buyerOf(other as Partner)]) {
+      const forged = await foreigner(partner, name);
+      expect(await forged.caller.post('/issue', ORDER)).toMatchObject({
+        status: 401,
+        body: { code: 'untrusted_svid' },
+      });
+    }
   });
 });
