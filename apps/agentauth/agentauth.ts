@@ -125,7 +125,7 @@ export async function startAgentAuth(
     https: {
       // Any certificate may come in, so that the refusal can say what is wrong with it: see CallerGuard.
       ...serverTlsOptions(identity),
-      handshakeTimeout: 5_000,
+      handshakeTimeout: 10_000,
       requestTimeout: 15_000,
       headersTimeout: 10_000,
       maxHeaderSize: 16_384,

@@ -10,7 +10,6 @@ import { Client, Connection } from '@temporalio/client';
 import { loadMandateKeySet } from '../../adapters/jose/mandate-keys';
 import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
 import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
-import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { migrate } from '../../adapters/postgres/schema';
 import { obtainExecutable } from '../../adapters/process/executable';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
@@ -24,6 +23,7 @@ import type { StackPorts } from '../../apps/atb/dev/ports';
 import { developmentEnvironment, developmentSettings } from '../../apps/atb/dev/settings';
 import { stateFiles } from '../../apps/atb/dev/state';
 import type { StateFiles } from '../../apps/atb/dev/state';
+import { AuditorsLedger } from './auditors-ledger';
 import { HttpCaller } from './http';
 import type { Answer } from './http';
 
@@ -293,8 +293,8 @@ export class Apart {
   }
 
   /** The audit log, read as an auditor would. */
-  async withLedger<T>(work: (ledger: PostgresLedger) => Promise<T>): Promise<T> {
-    const ledger = new PostgresLedger(this.postgres.serviceUrl, await readCodecKeys(this.files.auditKeys));
+  async withLedger<T>(work: (ledger: AuditorsLedger) => Promise<T>): Promise<T> {
+    const ledger = new AuditorsLedger(this.postgres.serviceUrl, await readCodecKeys(this.files.auditKeys));
     try {
       return await work(ledger);
     } finally {

@@ -9,12 +9,12 @@ import { startStack } from '../../apps/atb/dev/stack';
 import type { Stack } from '../../apps/atb/dev/stack';
 import { stateFiles, writePrivate } from '../../apps/atb/dev/state';
 import { readCodecKeys } from '../../adapters/temporal/codec-keys';
-import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { parsePemCertificates } from '../../adapters/spiffe';
 import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter';
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { installTemporalSdk } from '../../apps/temporal-sdk';
+import { AuditorsLedger } from './auditors-ledger';
 import { HttpCaller } from './http';
 import { untracedEvents } from './untraced-events';
 
@@ -25,7 +25,7 @@ export class TestStack {
   private readonly callers = new Map<string, HttpCaller>();
   private readonly cleanUp: (() => Promise<void>)[] = [];
   // One for all that asks: each has connections of its own.
-  private reading: Promise<PostgresLedger> | undefined;
+  private reading: Promise<AuditorsLedger> | undefined;
   private hasInsider = false;
 
   private constructor(
@@ -91,13 +91,13 @@ export class TestStack {
   }
 
   /** The audit log, read as an auditor would. */
-  ledger(): Promise<PostgresLedger> {
+  ledger(): Promise<AuditorsLedger> {
     this.reading ??= this.openLedger();
     return this.reading;
   }
 
-  private async openLedger(): Promise<PostgresLedger> {
-    const ledger = new PostgresLedger(
+  private async openLedger(): Promise<AuditorsLedger> {
+    const ledger = new AuditorsLedger(
       (await readFile(join(this.directory, 'database-url'), 'utf8')).trim(),
       await readCodecKeys(join(this.directory, 'audit-keys.json')),
     );
