@@ -56,11 +56,25 @@ export function workflowOptions() {
   } satisfies Partial<WorkerOptions>;
 }
 
+let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
+
+/** The workflows as one script, made once in a process. It takes seconds: whoever knows that it is needed asks early. */
+export function workflowBundle(): Promise<WorkflowBundleWithSourceMap> {
+  const { workflowsPath, bundlerOptions, interceptors } = workflowOptions();
+  bundle ??= bundleWorkflowCode({
+    workflowsPath,
+    ...bundlerOptions,
+    workflowInterceptorModules: interceptors.workflowModules,
+    failureConverterPath: require.resolve('../../adapters/temporal/failure-converter'),
+    logger: Runtime.instance().logger,
+  });
+  return bundle;
+}
+
 /** The Temporal worker as a Nest provider: it polls from bootstrap until shutdown. */
 @Injectable()
 export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly polling: Polling;
-  private bundle: WorkflowBundleWithSourceMap | undefined;
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
   private lost: LostRequests | undefined;
@@ -113,16 +127,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private async workerOn(connection: NativeConnection): Promise<Worker> {
     const { namespace, codecKeys, ports, metrics } = this.options;
     const dataConverter = sealedDataConverter(codecKeys, 'mark');
-    const { workflowsPath, bundlerOptions, interceptors } = workflowOptions();
-    this.bundle ??= await bundleWorkflowCode({
-      workflowsPath,
-      ...bundlerOptions,
-      workflowInterceptorModules: interceptors.workflowModules,
-      failureConverterPath: dataConverter.failureConverterPath,
-      logger: Runtime.instance().logger,
-    });
     return Worker.create({
-      workflowBundle: this.bundle,
+      workflowBundle: await workflowBundle(),
       connection,
       namespace,
       taskQueue: TASK_QUEUE,

@@ -25,6 +25,7 @@ import { reportPolicy } from '../../policy';
 import { openWorkerPorts } from '../../worker/ports';
 import { workerConfiguration } from '../../worker/configuration';
 import { TemporalConnection } from '../../worker/temporal-connection';
+import { workflowBundle } from '../../worker/temporal-worker';
 import { WorkerModule } from '../../worker/worker.module';
 import { AGENTAUTH_ID, BROKER_ID } from './example-company';
 import { brokerEnvironment, startExampleSystems, writeConnectors } from './broker';
@@ -117,6 +118,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ).trim();
     const codecEndpoint = `http://127.0.0.1:${ports.codec}/${codecToken}`;
 
+    // Needed last, and takes longest: whoever needs it hears what came of it.
+    workflowBundle().catch(() => undefined);
     const temporal = await temporalServer(options, codecEndpoint);
     undo.push(() => temporal.part.stop());
 
@@ -131,8 +134,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       ownerUrl = server.url;
       return server;
     });
-    await progress.step('a private PostgreSQL', () => postgres.start());
     undo.push(() => postgres.stop());
+    // Neither needs the other, and none is left behind where one does not come up.
+    const servers = await Promise.allSettled([
+      temporal.start(),
+      progress.step('a private PostgreSQL', () => postgres.start()),
+    ]);
+    for (const server of servers) if (server.status === 'rejected') throw server.reason;
     await migrate(ownerUrl);
     await writePrivate(files.databaseUrl, `${databaseUrl}\n`);
 
@@ -269,7 +277,7 @@ async function temporalServer(options: StackOptions, codecEndpoint: string) {
   if (temporalAddress !== undefined) {
     // Somebody else's: it is not ours to stop.
     const part: Part = { start: () => Promise.resolve(), stop: () => Promise.resolve() };
-    return { address: temporalAddress, uiUrl: undefined, part };
+    return { address: temporalAddress, uiUrl: undefined, part, start: () => part.start() };
   }
   const executable = await progress.step('the temporal command line', (say) =>
     obtainExecutable('temporal', { onProgress: say }),
@@ -283,8 +291,13 @@ async function temporalServer(options: StackOptions, codecEndpoint: string) {
       uiCodecEndpoint: codecEndpoint,
     }),
   );
-  await progress.step('a Temporal server', () => part.start());
-  return { address: `127.0.0.1:${ports.temporal}`, uiUrl: `http://127.0.0.1:${ports.temporalUi}`, part };
+  const start = () => progress.step('a Temporal server', () => part.start());
+  return {
+    address: `127.0.0.1:${ports.temporal}`,
+    uiUrl: `http://127.0.0.1:${ports.temporalUi}`,
+    part,
+    start,
+  };
 }
 
 function devJson(stack: Stack, files: StateFiles): string {
