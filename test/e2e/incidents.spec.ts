@@ -27,7 +27,7 @@ beforeAll(async () => {
   const { chainPem, privateKeyPem } = await issueSvid(ca, { spiffeId, ttlHours: 1 });
   const identity = { cert: chainPem, key: privateKeyPem };
   alertmanager = new HttpCaller(stack.stack.agentauthUrl, ca.certificatePem, identity);
-}, 120_000);
+});
 
 afterAll(async () => {
   alertmanager.close();
@@ -91,13 +91,21 @@ it('goes from an alert over a signed acknowledgement to its review, and the log 
     body: { incident_id: opened.body.incident_id, count: 1 },
   });
 
+  // The first rung is told beside the answer.
+  await eventually(
+    () => stack.as('person/dave').get(`/incidents/${String(opened.body.incident_id)}`),
+    ({ body }) => (body.told as readonly string[]).includes('on_call'),
+  );
   const refused = await say(opened, 'person/alice', 'on_call', 'acknowledge');
   expect(refused).toMatchObject({ status: 403, body: { code: 'verdict_role_not_held' } });
   expect(await say(opened, 'person/carol', 'on_call', 'acknowledge')).toMatchObject({
     status: 200,
     body: { state: 'acknowledged' },
   });
-  const listed = await stack.as('person/dave').get('/incidents');
+  const listed = await eventually(
+    () => stack.as('person/dave').get('/incidents'),
+    ({ body }) => (body.incidents as readonly unknown[]).length > 0,
+  );
   expect(listed.body).toMatchObject({ incidents: [{ state: 'acknowledged', told: ['on_call'] }] });
   const asked = await say(opened, 'person/carol', 'security', 'follow_up');
   const [about = ''] = asked.body.open_follow_ups as string[];
@@ -207,7 +215,12 @@ it('is neither acknowledged nor counted by bare signals, which are recorded, and
   for (let from = 0; from < 1_500; from += 100) {
     await Promise.all(Array.from({ length: 100 }, () => signal(incidentSightedSignal.name)));
   }
-  const acknowledged = await say(opened, 'person/carol', 'on_call', 'acknowledge');
+  // The server calls a workflow busy that so much comes to.
+  const acknowledged = await eventually(
+    () => say(opened, 'person/carol', 'on_call', 'acknowledge'),
+    ({ status }) => status !== 429 && status !== 503,
+    500,
+  );
   expect(acknowledged).toMatchObject({ status: 200, body: { state: 'acknowledged', count: 1 } });
   // What is sealed by us still counts.
   expect(await alertmanager.post('/incidents/alerts', alertAgain('noise'))).toMatchObject({
@@ -218,7 +231,7 @@ it('is neither acknowledged nor counted by bare signals, which are recorded, and
   expect(rejected.slice(0, 2).map(({ data }) => data.signal)).toEqual(['acknowledge', 'incidentSighted']);
   // Twenty each, then at each doubling, and the thousandth.
   expect(rejected).toHaveLength(26);
-}, 60_000);
+});
 
 describe('what the audit log tells', () => {
   const BOT = 'spiffe://corp.example/agent/finance-bot';
@@ -259,7 +272,7 @@ describe('what the audit log tells', () => {
     const told = events.filter(({ type, data }) => data.incident === id && /opened|stop/.test(type));
     expect(told.map(({ type }) => type)).toEqual(['incident_opened', 'poa_stopped', 'poa_stop_lifted']);
     expect(told[0]?.data).toMatchObject({ source: 'audit', severity: 'P1' });
-  }, 40_000);
+  });
 
   it('is read by the worker itself: who has only the keys of AgentAuth opens and stops nothing by it', async () => {
     const client = await stack.sealedClient();

@@ -14,7 +14,7 @@ import { Signer } from '../support/signer';
 import { TestStack } from '../support/stack';
 import { LEG } from '../support/http';
 import type { JsonObject } from '../../domain/json';
-import { found } from '../support/eventually';
+import { eventually, found } from '../support/eventually';
 
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
 const person = (name: string) => `spiffe://corp.example/person/${name}`;
@@ -36,7 +36,7 @@ beforeAll(async () => {
   dave = new Signer(stack, 'person/dave', 'security_lead');
   bob = new Approver(stack, 'person/bob', 'compliance');
   frank = new Approver(stack, 'person/frank', 'legal');
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -68,9 +68,12 @@ async function probe(more: JsonObject = {}): Promise<{ proposal: string; id: str
 const newcomer = (known: readonly string[]) =>
   found(async () => (await waiting()).find((id) => !known.includes(id)));
 
+/** What is listed follows by a moment: of another action than a decoy's, it is none that came later. */
 async function waiting(): Promise<string[]> {
   const { body } = await stack.as('person/bob').get('/approvals');
-  return (body.approvals as { request_id: string }[]).map(({ request_id: id }) => id);
+  return (body.approvals as { request_id: string; act: string }[])
+    .filter(({ act }) => act === DECOY.act)
+    .map(({ request_id: id }) => id);
 }
 
 async function eventsOf(id: string) {
@@ -89,6 +92,22 @@ describe('an attention probe', () => {
     const real = String(
       (await stack.as('agent/finance-bot').post('/issue', { act: 'sap.payment.execute' })).body.request_id,
     );
+    const toldOf = async (request: string) =>
+      (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+        .split('\n')
+        .filter((line) => line.includes(request));
+    // The approvers, the teams whose work it is, and the two that are asked: in whichever order it is begun.
+    const kinds = (lines: readonly string[]) =>
+      lines.map((line) => (JSON.parse(line) as { kind: string }).kind).sort();
+    const whole = (request: string) =>
+      eventually(
+        () => toldOf(request),
+        ({ length }) => length >= 4,
+      );
+    const told = await whole(id);
+    expect(kinds(told)).toEqual(['approval_wanted', 'consultation', 'consultation', 'work']);
+    expect(kinds(await whole(real))).toEqual(kinds(told));
+    expect(told.join('\n')).not.toMatch(/probe|drill/);
     const seen = async (request: string) => (await stack.as('person/frank').get(`/requests/${request}`)).body;
     const [decoy, genuine] = [await seen(id), await seen(real)];
     expect(Object.keys(decoy).sort()).toEqual(Object.keys(genuine).sort());
@@ -100,23 +119,6 @@ describe('an attention probe', () => {
     });
     expect(JSON.stringify(decoy)).not.toMatch(/probe|drill|proposal/);
     expect(id).toHaveLength(real.length);
-    const toldOf = async (request: string) =>
-      (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
-        .split('\n')
-        .filter((line) => line.includes(request));
-    const kinds = (lines: readonly string[]) =>
-      lines.map((line) => (JSON.parse(line) as { kind: string }).kind);
-    // The approvers, the teams whose work it is, and the two that are asked.
-    for (const request of [id, real]) {
-      for (const deadline = Date.now() + 10_000; (await toldOf(request)).length < 4;) {
-        if (Date.now() > deadline) break;
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    }
-    const told = await toldOf(id);
-    expect(kinds(told)).toEqual(['approval_wanted', 'work', 'consultation', 'consultation']);
-    expect(kinds(await toldOf(real))).toEqual(kinds(told));
-    expect(told.join('\n')).not.toMatch(/probe|drill/);
     await stack.as('agent/finance-bot').post(`/requests/${real}/withdraw`);
   });
 
@@ -241,7 +243,7 @@ describe('an attention probe', () => {
     expect((await dave.signOff(id, drill, 'agreement')).body).toMatchObject({
       code: 'verdict_not_independent',
     });
-    expect(await waiting()).toEqual(before);
+    expect((await waiting()).filter((one) => !before.includes(one))).toEqual([]);
     // Nobody else reads of it.
     expect((await stack.as('person/carol').get(`/proposals/${id}`)).status).toBe(200);
     expect((await stack.as('person/bob').get(`/proposals/${id}`)).status).toBe(404);
@@ -274,7 +276,7 @@ describe('atb probe', () => {
     expect(ordered).toMatchObject({ exit: EXIT.done });
     expect(ordered.out).toContain('missing: A security lead agrees to the probes (security_lead)');
     const [proposal = ''] = ordered.out.split(' ');
-    expect(await waiting()).toEqual(known);
+    expect((await waiting()).filter((one) => !known.includes(one))).toEqual([]);
 
     // What she agrees to is shown first.
     const agreed = await atb('person/dave', ['probe', 'agree', proposal], ['as planned', 'y']);
