@@ -1,5 +1,6 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import type { WorkflowStartOptions } from '@temporalio/client';
@@ -37,11 +38,11 @@ let bob: Approver;
 
 beforeAll(async () => {
   stack = await TestStack.start({
-    ATB_REQUESTS_PER_MINUTE: '100000',
-    ATB_DECISION_TIMEOUT_MS: '5000',
+    // Outages are waited for: short, and longer than a slow machine stands still.
+    ATB_DECISION_TIMEOUT_MS: '10000',
   });
   bob = new Approver(stack, 'person/bob', 'compliance');
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -180,9 +181,10 @@ describe('an insider with write access to the namespace', () => {
       start(PROPOSAL, proposalWorkflowId('probe.theirs.AAAAAAAAAAAAAAAAAAAAAA'), { startDelay: '1 hour' }),
       start(INCIDENT, incidentWorkflowId('manual.AAAAAAAAAAAAAAAAAAAAAA'), { startDelay: '1 hour' }),
     ]);
+    const all = [sealed, ...theirs].map(({ workflowId }) => `'${workflowId}'`);
     await eventually(
-      () => client.workflow.count("AtbState = 'pending' AND WorkflowType = 'poaRequest'"),
-      ({ count }) => count > 3,
+      () => client.workflow.count(`AtbState = 'pending' AND WorkflowId IN (${all.join(', ')})`),
+      ({ count }) => count === all.length,
     );
     const { status, body } = await stack.as('person/bob').get('/approvals');
     expect(status).toBe(200);
@@ -213,7 +215,7 @@ describe('an insider with write access to the namespace', () => {
     expect(warnings).not.toContain(id);
     for (const handle of theirs) await handle.terminate();
     jest.restoreAllMocks();
-  }, 60_000);
+  });
 
   it('gets nothing by a payload that was sealed for another workflow', async () => {
     const [from, to] = [await pending(), await pending()];
@@ -262,14 +264,17 @@ describe('an insider with write access to the namespace', () => {
       if (again.status === 200) expect(again.body.mandate).toBe(first.body.mandate);
     }
     expect((await stack.auditTypes(id)).filter((type) => type === 'poa_issued')).toHaveLength(1);
-  }, 60_000);
+  });
 
   it('gets nothing by terminating: there is no mandate, and no collecting', async () => {
     const id = await pending();
     await bob.give(id);
     await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
     // At once, and not only when the log says it too.
-    expect(await standing(id)).toMatchObject({ state: 'cancelled', reasons: ['workflow_gone'] });
+    expect(await standing(id)).toMatchObject({
+      state: 'cancelled',
+      reasons: [expect.stringMatching(/^workflow_(gone|terminated)$/)],
+    });
     expect(await collect(id)).toMatchObject({ status: 409, body: { code: 'request_finished' } });
     expect(await stack.auditTypes(id)).not.toContain('poa_issued');
   });
@@ -298,12 +303,18 @@ describe('an insider with write access to the namespace', () => {
     expect(await reasons(removed)).toEqual([['workflow_removed']]);
     expect(await reasons(untouched)).toEqual([]);
     expect(await standing(untouched)).toMatchObject({ state: 'pending' });
-    expect(told.filter(({ requestId }) => requestId === terminated)).toMatchObject([
-      { kind: 'decided', facts: { state: 'cancelled' } },
-    ]);
+    // By whoever found it: the worker looks each minute itself.
+    const workers = (await readFile(join(stack.directory, 'notifications.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Notification);
+    const decided = [...told, ...workers].filter(
+      ({ requestId, kind }) => requestId === terminated && kind === 'decided',
+    );
+    expect(decided).toMatchObject([{ facts: { state: 'cancelled' } }]);
     // Not started anew either: what was closed gives no mandate.
     expect((await ports.ledger.recordOf(removed)).closed).toBe(true);
-  }, 60_000);
+  });
 
   it('is found out when a workflow is reset, or ended and started again: the log names each', async () => {
     const waiting = await pending();
@@ -357,7 +368,7 @@ describe('an insider with write access to the namespace', () => {
     expect(await told(untouched)).toEqual([]);
     expect((await stack.auditTypes(issued)).filter((type) => type === 'poa_issued')).toHaveLength(1);
     await insider.workflow.getHandle(poaRequestWorkflowId(again)).terminate();
-  }, 60_000);
+  });
 
   it('gets nothing by cancelling: there is no mandate, and the log says what happened', async () => {
     const id = await pending();
@@ -394,7 +405,7 @@ describe('with the audit store down', () => {
     expect((await ask()).status).toBe(201);
     expect((await collect(id)).status).toBe(200);
     expect((await stack.auditTypes(id)).filter((type) => type === 'poa_issued')).toHaveLength(1);
-  }, 90_000);
+  });
 });
 
 describe('with the worker down', () => {
@@ -409,7 +420,7 @@ describe('with the worker down', () => {
     const requestId = String(refused.body.request_id);
     expect(await until(requestId, 'poa_issued')).toEqual(['poa_requested', 'poa_issued']);
     expect((await ask()).body).toMatchObject({ state: 'issued', request_id: requestId });
-  }, 90_000);
+  });
 });
 
 describe('with Temporal down', () => {
@@ -423,7 +434,7 @@ describe('with Temporal down', () => {
     expect(refused.headers['retry-after']).toBeDefined();
     await stack.stack.parts.temporal.start();
     await eventually(ask, ({ status }) => status === 201, 500);
-    await bob.give(id);
+    expect((await bob.give(id)).body).toMatchObject({ state: 'approved' });
     expect((await collect(id)).status).toBe(200);
-  }, 120_000);
+  });
 });
