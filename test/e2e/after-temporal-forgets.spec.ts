@@ -11,8 +11,8 @@ import { TestStack } from '../support/stack';
 let stack: TestStack;
 
 beforeAll(async () => {
-  stack = await TestStack.start({ ATB_REQUESTS_PER_MINUTE: '100000' });
-}, 120_000);
+  stack = await TestStack.start();
+});
 
 afterAll(() => stack.stop());
 
@@ -106,7 +106,7 @@ describe('after Temporal has forgotten a request', () => {
     expect(collected).toMatchObject({ status: 409, body: { code: 'request_finished' } });
     const withdrawn = await stack.as('agent/hr-helper').post(`/requests/${requestId}/withdraw`);
     expect(withdrawn).toMatchObject({ status: 404, body: { code: 'request_unknown' } });
-  }, 120_000);
+  });
 
   it('the end of one without a mandate is told as before, with its reasons', async () => {
     const denied = await asked({ act: 'sap.payment.execute' }, 'agent/hr-helper');
@@ -135,16 +135,20 @@ describe('after Temporal has forgotten a request', () => {
     }
     // With the reason kept; in the log it is personal, and goes with the person's key (test/integration/erasure.spec.ts).
     expect((await atb('show', rejected, '--as', 'person/bob')).stdout).toContain(no.reason);
-  }, 120_000);
+  });
 
   it('one whose workflow was deleted while it waited is over, and says so', async () => {
     const requestId = await asked({ act: 'erp.order.create' });
     await forgotten(requestId);
     expect(await seen('agent/explorer', requestId)).toMatchObject({
       status: 200,
-      rest: { state: 'cancelled', code: 'request_finished', reasons: ['workflow_gone'] },
+      rest: {
+        ...{ state: 'cancelled', code: 'request_finished' },
+        // Or what the worker found, which compares each minute.
+        reasons: [expect.stringMatching(/^workflow_(gone|removed)$/)],
+      },
     });
-  }, 120_000);
+  });
 
   it('evidence still proves its whole story', async () => {
     const requestId = await payment();
@@ -166,7 +170,7 @@ describe('after Temporal has forgotten a request', () => {
       history: { runs: [] },
     });
     rmSync(folder, { recursive: true });
-  }, 120_000);
+  });
 
   it('what never was stays unknown', async () => {
     for (const id of ['A'.repeat(27), 'no-id']) {
