@@ -25,10 +25,10 @@ let bob: Approver;
 let carol: Approver;
 
 beforeAll(async () => {
-  stack = await TestStack.start({ ATB_REQUESTS_PER_MINUTE: '100000' });
+  stack = await TestStack.start();
   bob = new Approver(stack, 'person/bob', 'compliance');
   carol = new Approver(stack, 'person/carol', 'security');
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -61,7 +61,7 @@ it('10,000 junk signals leave the history and the audit log bounded, and the req
   }
   // What an approver said, and since when people are awaited, came along into the new run.
   await until(async () => (await sealed.describe()).runId !== first);
-  expect(await standing(id)).toEqual(before);
+  expect((await answered(() => finance().get(`/requests/${id}`))).body).toEqual(before);
   const { runId, historyLength, typedSearchAttributes, memo } = await sealed.describe();
   expect(runId).not.toBe(first);
   expect(historyLength).toBeLessThan(10_000);
@@ -69,14 +69,14 @@ it('10,000 junk signals leave the history and the audit log bounded, and the req
   expect(typedSearchAttributes.get(ATB_AGENT)).toBe('spiffe://corp.example/agent/finance-bot');
   expect(memo?.bodyDigest).toEqual(expect.any(String));
 
-  await carol.give(id);
-  expect((await collect(id)).status).toBe(200);
+  expect(await counted(id, carol)).toMatchObject({ state: 'approved' });
+  expect((await answered(() => collect(id))).status).toBe(200);
   const types = (await (await stack.ledger()).events({ requestId: id, limit: 1_000 })).map(
     ({ type }) => type,
   );
   expect(types.filter((type) => type === 'poa_signal_rejected').length).toBeLessThan(40);
   expect(types.filter((type) => type === 'poa_issued_dual_control')).toHaveLength(1);
-}, 180_000);
+});
 
 it('a verdict that arrives while the run is handed over is not lost, and nobody keeps it from being handed over', async () => {
   const asked = await finance().post('/issue', {
@@ -93,39 +93,60 @@ it('a verdict that arrives while the run is handed over is not lost, and nobody 
   const answers: string[] = [];
   const run = { handedOver: false };
   const asking = Array.from({ length: 3 }, async () => {
-    for (let tries = 0; !run.handedOver && tries < 1_000; tries++) {
+    while (!run.handedOver) {
       const { status, body } = await collect(id);
       answers.push(`${status} ${String(body.code)}`);
-      run.handedOver = (await sealed.describe()).runId !== first;
     }
   });
-  let word: Promise<Answer> | undefined;
-  for (let sent = 0; !run.handedOver && sent < JUNK; sent += AT_ONCE) {
-    await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => noise.signal('verdict', `junk ${sent + n}`)));
-    // The server suggests a new run after 4,096 events.
-    if (sent === 3_900) word = answered(() => bob.submit(id, statement));
+  const length = async () => {
+    const { runId, historyLength } = await sealed.describe();
+    if (runId !== first) run.handedOver = true;
+    return historyLength;
+  };
+  let word: ReturnType<typeof counted> | undefined;
+  try {
+    for (let sent = 0; !run.handedOver && sent < JUNK; sent += AT_ONCE) {
+      await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, n) => noise.signal('verdict', `junk ${sent + n}`)),
+      );
+      // The server suggests a new run after 4,096 events.
+      if ((await length()) > 3_800) word ??= counted(id, bob, statement);
+    }
+    await until(async () => {
+      await length();
+      return run.handedOver;
+    });
+  } finally {
+    run.handedOver = true;
   }
   await Promise.all(asking);
-  expect(run.handedOver).toBe(true);
-  expect(await word).toMatchObject({
-    status: 200,
-    body: { state: 'pending', outstanding: { approvals: 1 } },
-  });
+  word ??= counted(id, bob, statement);
+  expect(await word).toMatchObject({ state: 'pending', outstanding: { approvals: 1 } });
   expect(
     answers.filter((answer) => !/^(409 not_approved|429 too_many_requests|503 \w+)$/.test(answer)),
   ).toEqual([]);
 
-  expect(await answered(async () => carol.give(id))).toMatchObject({
-    status: 200,
-    body: { state: 'approved' },
-  });
+  expect(await counted(id, carol)).toMatchObject({ state: 'approved' });
   expect((await answered(() => collect(id))).status).toBe(200);
   const types = (await (await stack.ledger()).events({ requestId: id, limit: 1_000 })).map(
     ({ type }) => type,
   );
   expect(types.filter((type) => type === 'poa_verdict_recorded')).toHaveLength(2);
   expect(types.filter((type) => type === 'poa_issued_dual_control')).toHaveLength(1);
-}, 180_000);
+});
+
+/**
+ * Where a request stands once the word counts. An answer may be late, or be lost: then the word is sent again, and is told
+ * that it was counted before.
+ */
+async function counted(id: string, by: Approver, signed?: string): Promise<Answer['body']> {
+  const look = () => answered(() => finance().get(`/requests/${id}`));
+  await look();
+  const statement = signed ?? (await by.sign(id));
+  const { status, body } = await answered(() => by.submit(id, statement));
+  expect(status === 200 ? 'counted' : body.code).toMatch(/^(counted|verdict_already_used)$/);
+  return (await look()).body;
+}
 
 /**
  * The first answer that is final: what cannot be answered now (503), or because of the noise around it (429: the server
@@ -144,13 +165,13 @@ it('10,000 signals that come while no worker runs do not keep it from starting',
     await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => noise.signal('verdict', `junk ${sent + n}`)));
   }
   await stack.stack.parts.worker.start();
-  expect(await answered(() => bob.submit(id, statement))).toMatchObject({ body: { state: 'approved' } });
+  expect(await counted(id, bob, statement)).toMatchObject({ state: 'approved' });
   expect((await answered(() => collect(id))).status).toBe(200);
   const rejected = await (
     await stack.ledger()
   ).events({ requestId: id, type: 'poa_signal_rejected', limit: 1_000 });
   expect(rejected.length).toBeLessThan(40);
-}, 120_000);
+});
 
 it('a verdict that is being looked at when somebody resets the workflow counts once', async () => {
   const id = await pending();
@@ -168,7 +189,7 @@ it('a verdict that is being looked at when somebody resets the workflow counts o
   await database.query('begin');
   await database.query('select * from poa_request where request_id = $1 for update', [id]);
   await database.query('lock table verdict in share row exclusive mode');
-  const submitted = answered(() => bob.submit(id, statement));
+  const submitted = counted(id, bob, statement);
   await sleep(700);
   await client.workflowService.resetWorkflowExecution({
     ...{ namespace: 'atb', workflowExecution: { workflowId, runId }, workflowTaskFinishEventId: point },
@@ -177,12 +198,12 @@ it('a verdict that is being looked at when somebody resets the workflow counts o
   await database.query('rollback');
   await database.end();
 
-  expect(await submitted).toMatchObject({ status: 200, body: { state: 'approved' } });
+  expect(await submitted).toMatchObject({ state: 'approved' });
   expect((await answered(() => collect(id))).status).toBe(200);
   const types = await stack.auditTypes(id);
   expect(types.filter((type) => type === 'poa_verdict_recorded')).toHaveLength(1);
   expect(types.filter((type) => type === 'poa_issued')).toHaveLength(1);
-}, 60_000);
+});
 
 it('a word on a request whose workflow was terminated is refused with the reason', async () => {
   const id = await pending();
@@ -190,7 +211,11 @@ it('a word on a request whose workflow was terminated is refused with the reason
   await (await stack.insider()).workflow.getHandle(poaRequestWorkflowId(id)).terminate('noise');
   expect(await bob.submit(id, statement)).toMatchObject({
     status: 409,
-    body: { code: 'request_finished', detail: 'the request is cancelled', reasons: ['workflow_gone'] },
+    body: {
+      ...{ code: 'request_finished', detail: 'the request is cancelled' },
+      // Or what the worker found, which compares each minute.
+      reasons: [expect.stringMatching(/^workflow_(gone|terminated)$/)],
+    },
   });
 });
 
@@ -202,13 +227,13 @@ it('statements that count for nothing, sealed with stolen codec keys, are looked
       Array.from({ length: AT_ONCE }, (_, n) => handle.signal(verdictSignal, { verdict: `a.b.${sent + n}` })),
     );
   }
-  await answered(async () => bob.give(id));
+  await counted(id, bob);
   expect((await answered(() => collect(id))).status).toBe(200);
   const events = await (
     await stack.ledger()
   ).events({ requestId: id, type: 'poa_verdict_refused', limit: 1_000 });
   expect(events.length).toBeLessThanOrEqual(201);
-}, 120_000);
+});
 
 /** Reports whatever lets a request through, for every step, without doing any. */
 function forgedSteps(id: string) {
@@ -306,8 +331,8 @@ describe('a rogue worker that takes every step and reports what it likes', () =>
   it('with stolen codec keys makes a request look approved and issued, and there is no mandate', async () => {
     const id = await pending();
     await withRogue('stolen codec keys', id, async () => {
-      await stack.as('person/bob').post(`/requests/${id}/verdicts`, { verdict: 'a.b.c' });
-      const answer = await collect(id);
+      await answered(() => stack.as('person/bob').post(`/requests/${id}/verdicts`, { verdict: 'a.b.c' }));
+      const answer = await answered(() => collect(id));
       expect(answer.body.mandate).toBe('forged.forged.forged');
     });
     // It is a word without a signature: nothing was recorded, and no broker knows a key for it.
@@ -315,7 +340,7 @@ describe('a rogue worker that takes every step and reports what it likes', () =>
     expect(types).toEqual(['poa_requested']);
     const { body } = await finance().form('/introspect', { token: 'forged.forged.forged' });
     expect(body).toEqual({ active: false });
-  }, 90_000);
+  });
 
   it('with stolen codec keys that forges the approval alone gets none either: the signing step looks itself', async () => {
     const id = await pending();
@@ -324,14 +349,14 @@ describe('a rogue worker that takes every step and reports what it likes', () =>
       expect(answer.body).toMatchObject({ state: 'approved' });
     });
     // The real worker is back, and the history says "approved".
-    const answer = await collect(id);
+    const answer = await answered(() => collect(id));
     // Either the signing step saw it, or the request was classified again before, as its policy is unknown.
     expect(answer.status).toBe(409);
     expect(['approval_missing', 'not_approved']).toContain(answer.body.code);
     expect(await stack.auditTypes(id)).not.toContain('poa_issued');
-    await bob.give(id);
-    expect((await collect(id)).status).toBe(200);
-  }, 90_000);
+    await counted(id, bob);
+    expect((await answered(() => collect(id))).status).toBe(200);
+  });
 
   it('without the keys only delays: what it reports is refused, and the step is done by the real worker', async () => {
     const id = await pending();
@@ -361,7 +386,7 @@ describe('a rogue worker that takes every step and reports what it likes', () =>
       await connection.close();
     }
     expect(await stack.auditTypes(id)).toEqual(['poa_requested', 'poa_verdict_recorded', 'poa_issued']);
-  }, 90_000);
+  });
 });
 
 const until = (done: () => Promise<boolean>) => eventually(done, (isDone) => isDone, 200);

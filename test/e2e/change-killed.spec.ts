@@ -193,9 +193,10 @@ describe('a change whose processes are killed', () => {
     const waiting = await people.status(id);
     expect(waiting).toMatchObject({ state: 'completed', phase: 'review', reviewed_by: null });
     expect(Date.parse(waiting.review_until as string)).toBeGreaterThan(Date.now());
-    expect(await people.say(people.grace, id, change, 'review')).toMatchObject({
-      status: 200,
-      body: { phase: null, review_until: null, reviewed_by: 'spiffe://corp.example/person/grace' },
+    // Whatever came of its answer: it may have been sent twice.
+    await people.say(people.grace, id, change, 'review');
+    expect(await people.status(id)).toMatchObject({
+      ...{ phase: null, review_until: null, reviewed_by: 'spiffe://corp.example/person/grace' },
     });
     expect(await platform.done()).toEqual(onceThrough('1.4.0'));
     expect(await told('change_ended', id)).toHaveLength(1);
