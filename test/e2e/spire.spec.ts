@@ -19,7 +19,7 @@ import { Spire } from '../support/spire';
 import { freePortBase } from '../../apps/atb/dev/ports';
 import { TestStack } from '../support/stack';
 
-const SVID_TTL_SECONDS = 30;
+const SVID_TTL_SECONDS = 40;
 
 let directory: string;
 let stack: TestStack;
@@ -113,7 +113,7 @@ afterAll(async () => {
   await spire.stop();
   await stack.stop();
   await rm(directory, { recursive: true, force: true });
-}, 60_000);
+});
 
 it('does the whole main job on SVIDs of a real SPIRE, through two rotations', async () => {
   expect(own.svid.id.uri).toBe('spiffe://corp.example/agent/finance-bot');
@@ -127,7 +127,7 @@ it('does the whole main job on SVIDs of a real SPIRE, through two rotations', as
     expect(new Set(rounds.map((round) => round[who])).size).toBe(rounds.length);
   }
   expect(new Set(seen)).toEqual(new Set(['spiffe://corp.example/broker']));
-}, 180_000);
+});
 
 it('gives a process that has no registration entry no identity, and so it does not start', async () => {
   const stranger = await executableFor('stranger');
@@ -142,7 +142,7 @@ it('gives a process that has no registration entry no identity, and so it does n
     ATB_JWKS_FILE: join(directory, 'jwks.json'),
   });
   await expect(started).rejects.toThrow('no identity for this process');
-}, 60_000);
+});
 
 /** Low at once, high with two approvals, and both redeemed. Answers the serial numbers of who took part. */
 async function mainJob() {
@@ -192,7 +192,7 @@ async function mainJob() {
 /** Waits until everybody has another SVID than now: SPIRE renews at half of an SVID's life. */
 async function rotated(): Promise<void> {
   const before = [own.svid.certificatePem, await serialShownBy(agentauth), await serialShownBy(broker)];
-  for (let tries = 0; tries < 240; tries++) {
+  for (let tries = 0; tries < 360; tries++) {
     const now = [own.svid.certificatePem, await serialShownBy(agentauth), await serialShownBy(broker)];
     if (now.every((one, index) => one !== before[index])) return;
     await new Promise((done) => setTimeout(done, 250));

@@ -25,7 +25,11 @@ export class TemporalHop {
     });
     const hop = new TemporalHop(server);
     const [host, port] = temporalAddress.split(':');
-    server.on('tlsClientError', () => (hop.refused += 1));
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      // Whoever leaves before it is done was not refused; whoever is refused has a reason.
+      const isRefused = error.code !== 'ECONNRESET' || (socket.authorizationError as unknown) != null;
+      if (isRefused) hop.refused += 1;
+    });
     server.on('secureConnection', (socket) => {
       const certificate = socket.getPeerX509Certificate();
       hop.shown.push(certificate?.serialNumber ?? '');
