@@ -6,6 +6,7 @@ import { sha256Base64url } from '../../domain/digest';
 import { ATB_STATE, poaRequestWorkflowId } from '../../workflows/contract';
 import { Apart } from '../support/apart';
 import { Approver } from '../support/approver';
+import { eventually } from '../support/eventually';
 import { changedPolicy } from '../support/policy';
 
 const REQUESTS = Number(process.env.ATB_CHAOS_REQUESTS ?? 20);
@@ -155,7 +156,7 @@ beforeAll(async () => {
     ATB_POLLS_PER_INTERVAL: '100000',
     ATB_PENDING_PER_AGENT: '1000',
   });
-}, 180_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -353,9 +354,11 @@ it(`${REQUESTS} requests of all tiers end as their verdicts say, though worker, 
   );
   await stack.withTemporal(async (client) => {
     for (const { id } of lived) {
-      const { status, typedSearchAttributes } = await client.workflow
-        .getHandle(poaRequestWorkflowId(id))
-        .describe();
+      // Its end is recorded first.
+      const { status, typedSearchAttributes } = await eventually(
+        () => client.workflow.getHandle(poaRequestWorkflowId(id)).describe(),
+        (described) => described.status.name !== 'RUNNING',
+      );
       const state = typedSearchAttributes.get(ATB_STATE);
       if (status.name !== 'COMPLETED' || state !== stateOf.get(id))
         faults.push(`${id}: Temporal says ${status.name}, ${String(state)}`);

@@ -24,7 +24,7 @@ beforeAll(async () => {
   grace = new Signer(stack, 'person/grace', 'platform_ops');
   dave = new Signer(stack, 'person/dave', 'security_lead');
   frank = new Signer(stack, 'person/frank', 'legal');
-}, 120_000);
+});
 
 afterAll(() => stack.stop());
 
@@ -81,8 +81,10 @@ describe('onboarding a connector (operating model §2.4)', () => {
       proposal_id: id,
       outstanding: [{ name: 'egress_allowlist' }, { name: 'data_classification' }, { name: 'activation' }],
     });
-    const listed = (await stack.as('person/alice').get('/proposals')).body.proposals;
-    expect(listed).toContainEqual(expect.objectContaining({ proposal_id: id }));
+    await eventually(
+      () => stack.as('person/alice').get('/proposals'),
+      ({ body }) => (body.proposals as { proposal_id: string }[]).some((one) => one.proposal_id === id),
+    );
     expect((await stack.as('agent/explorer').get(`/proposals/${id}`)).status).toBe(403);
     expect((await stack.nobody().get('/proposals')).status).toBe(401);
   });
