@@ -19,6 +19,8 @@ import { eventually } from '../support/eventually';
 
 const JUNK = 10_000;
 const AT_ONCE = 100;
+// The server suggests a new run after 4,096 events.
+const ENOUGH = 5_000;
 
 let stack: TestStack;
 let bob: Approver;
@@ -92,24 +94,24 @@ it('a verdict that arrives while the run is handed over is not lost, and nobody 
   // An update is always under way, until the run was handed over.
   const answers: string[] = [];
   const run = { handedOver: false };
-  const asking = Array.from({ length: 3 }, async () => {
-    while (!run.handedOver) {
-      const { status, body } = await collect(id);
-      answers.push(`${status} ${String(body.code)}`);
-    }
-  });
   const length = async () => {
     const { runId, historyLength } = await sealed.describe();
     if (runId !== first) run.handedOver = true;
     return historyLength;
   };
+  const asking = Array.from({ length: 3 }, async () => {
+    while (!run.handedOver) {
+      const { status, body } = await collect(id);
+      answers.push(`${status} ${String(body.code)}`);
+      await length();
+    }
+  });
   let word: ReturnType<typeof counted> | undefined;
   try {
-    for (let sent = 0; !run.handedOver && sent < JUNK; sent += AT_ONCE) {
+    for (let sent = 0; !run.handedOver && sent < ENOUGH; sent += AT_ONCE) {
       await Promise.all(
         Array.from({ length: AT_ONCE }, (_, n) => noise.signal('verdict', `junk ${sent + n}`)),
       );
-      // The server suggests a new run after 4,096 events.
       if ((await length()) > 3_800) word ??= counted(id, bob, statement);
     }
     await until(async () => {
