@@ -133,12 +133,14 @@ async function counted(ports: ActivityPorts, { request, ...input }: VerdictInput
 
 async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: AtbError): Promise<void> {
   const { request, statement } = input;
+  const by = await signerOf(ports, statement);
   await ports.ledger.append({
     id: `${request.requestId}/poa_verdict_refused/${sha256Base64url(statement).slice(0, 22)}/${error.code}`,
     type: 'poa_verdict_refused',
     time: ports.clock(),
     requestId: request.requestId,
-    actor: null,
+    actor: by,
+    ...(by !== null && { personal: { '/actor': by } }),
     subject: null,
     action: request.asked.act,
     tier: null,
@@ -149,4 +151,14 @@ async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: A
       policy_revision: ports.policy.revision,
     },
   });
+}
+
+/** Whose key signed it; null where that is not proved. */
+async function signerOf(ports: ActivityPorts, statement: string): Promise<string | null> {
+  try {
+    return (await verifyVerdict(ports, statement, ports.clock())).by;
+  } catch (error) {
+    if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    return null;
+  }
 }

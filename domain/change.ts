@@ -4,6 +4,7 @@ import { isJsonObject } from './json';
 import type { Json, JsonObject } from './json';
 import { CHANGE_KINDS } from './proposal';
 import type { ChangeKind, Proposed } from './proposal';
+import { parseRfc3339 } from './rfc3339';
 import type { WordAnswer } from './word-answer';
 
 /** What is done, by its name in the allowlist of operations; the signed content names no program and no address. */
@@ -128,7 +129,6 @@ export interface ChangePlan {
 }
 
 const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
-const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 const MOST_TEXT = 4_096;
 const MOST_STEPS = 20;
 const MOST_CHECKS = 20;
@@ -197,10 +197,9 @@ function windowOf(value: Json | undefined): Change['window'] {
 }
 
 function momentOf(value: Json | undefined): number {
-  const milliseconds = typeof value === 'string' && RFC3339.test(value) ? Date.parse(value) : Number.NaN;
-  if (Number.isNaN(milliseconds))
-    throw malformed('its window is not from and until, as RFC 3339 writes them');
-  return Math.floor(milliseconds / 1000);
+  const time = typeof value === 'string' ? parseRfc3339(value) : undefined;
+  if (!time) throw malformed('its window is not from and until, as RFC 3339 writes them');
+  return Math.floor(time.getTime() / 1000);
 }
 
 function actionOf(value: Json | undefined, name: string): ChangeAction {

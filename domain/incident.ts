@@ -140,7 +140,7 @@ const MOST_CAUSE = 512;
 export function parseIncidentMatter(value: unknown): IncidentMatter {
   const { kind, cause, severity = null } = isJsonObject(value) ? value : {};
   if (typeof kind !== 'string' || !KIND.test(kind)) throw malformed('its kind is no name');
-  if (typeof cause !== 'string' || cause === '' || cause.length > MOST_CAUSE) {
+  if (typeof cause !== 'string' || cause.trim() === '' || cause.length > MOST_CAUSE) {
     throw malformed(`its cause is not a text of 1 to ${MOST_CAUSE} characters`);
   }
   const known = SEVERITIES.find((one) => one === severity);

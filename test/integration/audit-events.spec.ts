@@ -146,6 +146,8 @@ describe('the audit log, read at the command line', () => {
   it.each([
     [['ls', '--tier', 'extreme'], 64],
     [['ls', '--since', 'yesterday'], 64],
+    [['ls', '--since', '2026-02-31'], 64],
+    [['ls', '--until', '2026-11-01T12:00'], 64],
     [['ls', '--agent', 'spiffe://UPPER/agent'], 64],
     [['ls', '--type', 'poa_invented'], 64],
     [['export', '--format', 'xml'], 64],

@@ -152,6 +152,43 @@ function person(...replies: readonly string[]) {
   return { ask, questions, left };
 }
 
+describe('a drill', () => {
+  const ID = 'drill.AAAAAAAAAAAAAAAAAAAAAA';
+  const shown = (changes: JsonObject): JsonObject => ({
+    ...{ incident_id: ID, kind: 'drill', title: 'A drill', cause: 'c', severity: 'P1', state: 'open' },
+    ...{ count: 1, rung: 0, told: [], climbed: [], opened_at: '2026-01-01T00:00:00Z', opened_by: null },
+    ...{ opened_at_seconds: 1_767_225_600, acknowledged_at: null, resolved_at: null, words: [] },
+    ...{ containments: [], open_follow_ups: [], consultation: null, ...changes },
+  });
+
+  it('waits on while AgentAuth says that something behind it is out of reach', async () => {
+    let looks = 0;
+    routes['POST /incidents'] = () => ({ status: 201, body: shown({}) });
+    routes[`GET /incidents/${ID}`] = () =>
+      (looks += 1) === 1
+        ? { status: 503, body: { code: 'worker_unavailable', detail: 'no worker answers' } }
+        : { status: 200, body: shown({ state: 'resolved', resolved_at: '2026-01-01T00:02:00Z' }) };
+    const drill = ['drill', 'p1', '--as', 'person/bob', '--role', 'on_call', '--reason', 'why', '--yes'];
+    const { exitCode, stdout, stderr } = await atb(drill);
+    expect(stderr).toContain('trying again');
+    expect({ exitCode, stdout }).toEqual({
+      exitCode: 0,
+      stdout: expect.stringContaining('resolved after 120 s') as string,
+    });
+  });
+});
+
+describe('what nobody could mean', () => {
+  it.each([
+    [['proposal', 'ls', '--kind', 'conector']],
+    [['proposal', 'ls', '--state', 'aproved']],
+    [['incident', 'open', '--cause', ' ', '--reason', 'r', '--yes']],
+    [['verify', 'a.b.c', '--at', '2026-02-31T00:00:00Z', '--jwks', 'none']],
+  ])('%j is wrong use, and no empty answer', async (argv) => {
+    expect(await atb([...argv, '--as', 'person/bob'])).toMatchObject({ exitCode: 64, stdout: '' });
+  });
+});
+
 describe('the approver’s ten seconds', () => {
   const SECOND = 'KqzVb-second-123456789';
   const about = (id: string, changes: JsonObject = {}): JsonObject => ({

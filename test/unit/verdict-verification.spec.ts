@@ -71,6 +71,28 @@ describe('a verdict counts', () => {
   });
 });
 
+describe('the refusal of a verdict', () => {
+  const refusals = async ({ request }: Asked) =>
+    (await steps.ledger.events({ requestId: request.requestId, type: 'poa_verdict_refused', limit: 10 })).map(
+      ({ actor }) => actor,
+    );
+
+  it('tells whose it was, where signature and certificate prove it', async () => {
+    const asked = await steps.ask(ORDER);
+    await refused(asked, await steps.statement(asked, 'bob', 'security'), 'verdict_role_not_held');
+    expect(await refusals(asked)).toEqual([person('bob')]);
+  });
+
+  it('tells nobody where they do not', async () => {
+    const asked = await steps.ask(ORDER);
+    const statement = await steps.statement(asked, 'bob', 'compliance');
+    expect(await steps.record(asked, `${statement.slice(0, -8)}AAAAAAAA`)).toMatchObject({
+      outcome: 'refused',
+    });
+    expect(await refusals(asked)).toEqual([null]);
+  });
+});
+
 describe('a verdict needs no reason', () => {
   it('where the tier demands none', async () => {
     const asked = await steps.ask(ORDER);

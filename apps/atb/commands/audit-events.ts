@@ -9,6 +9,7 @@ import { EVENT_FORMS, eventJson, inForm } from '../../../domain/event-form';
 import type { EventForm } from '../../../domain/event-form';
 import { visible } from '../../../domain/foreign-text';
 import { TIERS } from '../../../domain/policy';
+import { parseDay, parseRfc3339 } from '../../../domain/rfc3339';
 import { writeMadeFile } from '../made-file';
 import { table } from '../output';
 import type { Surroundings } from '../output';
@@ -163,8 +164,8 @@ function withFilters(command: Command): Command {
 }
 
 function moment(text: string): Date {
-  const time = new Date(text);
-  if (!/^\d{4}-\d\d-\d\d/.test(text) || Number.isNaN(time.getTime())) {
+  const time = parseDay(text) ?? parseRfc3339(text);
+  if (!time) {
     throw new InvalidArgumentError('A time like 2026-11-01 or 2026-11-01T12:00:00Z, please.');
   }
   return time;

@@ -7,7 +7,7 @@ import { incidentOf, openIncident } from '../incident';
 import type { ShownIncident } from '../incident';
 import { parseMoment } from '../moment';
 import type { Surroundings } from '../output';
-import { Interrupted, Unreachable } from '../refusal';
+import { Interrupted, Refusal, Unreachable } from '../refusal';
 import { inSession, withCommonOptions } from '../session';
 import type { Session } from '../session';
 import type { SigningOptions } from '../signed-word';
@@ -87,7 +87,8 @@ async function resolved(session: Session, opened: ShownIncident, seconds: number
     while (shown.resolvedAt === null && Date.now() < deadline) {
       await sleep(LOOK_EVERY_MS, undefined, { signal: interruption.signal });
       shown = await incidentOf(session, opened.id).catch((error: unknown) => {
-        if (!(error instanceof Unreachable)) throw error;
+        const isAway = error instanceof Unreachable || (error instanceof Refusal && error.status >= 500);
+        if (!isAway) throw error;
         session.output.note(`${error.message}; trying again`);
         return shown;
       });

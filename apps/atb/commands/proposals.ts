@@ -1,6 +1,7 @@
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { visible } from '../../../domain/foreign-text';
-import { PROPOSAL_STATES } from '../../../domain/proposal';
+import { PROPOSAL_KINDS, PROPOSAL_STATES } from '../../../domain/proposal';
 import { table } from '../output';
 import type { Surroundings } from '../output';
 import { proposalInWords, proposalOf, proposalsOf, signOff } from '../proposal';
@@ -22,8 +23,8 @@ export function registerProposals(program: Command, surroundings: Surroundings):
 
   withCommonOptions(proposal.command('ls'))
     .description('list proposals, the newest first')
-    .option('--kind <kind>', 'connector, connector_retirement, policy_bundle, change, probe, suspension_lift')
-    .option('--state <state>', PROPOSAL_STATES.join(', '))
+    .addOption(new Option('--kind <kind>', 'of this kind').choices(PROPOSAL_KINDS))
+    .addOption(new Option('--state <state>', 'in this state').choices(PROPOSAL_STATES))
     .addHelpText('after', '\nExample:\n  atb proposal ls --state pending --as person/dave')
     .action(async (options: ListOptions) => {
       await inSession(surroundings, options, async (session) => {

@@ -10,6 +10,7 @@ import {
 } from '../../../adapters/spiffe';
 import type { Finding } from '../../../adapters/spiffe';
 import { visible } from '../../../domain/foreign-text';
+import { parseRfc3339 } from '../../../domain/rfc3339';
 import { EXIT } from '../exit';
 import { Output } from '../output';
 import type { Surroundings } from '../output';
@@ -139,8 +140,8 @@ function inWords({ rule, source, ok, detail }: Finding): string {
 }
 
 function parseTime(text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw new InvalidArgumentError('it is a time like 2026-01-31T12:00:00Z');
+  const time = parseRfc3339(text);
+  if (!time) throw new InvalidArgumentError('it is a time like 2026-01-31T12:00:00Z');
   return time;
 }
 

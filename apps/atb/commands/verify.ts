@@ -5,6 +5,7 @@ import type { MandateVerificationKeys } from '../../../adapters/jose/mandate-key
 import { verifyMandate } from '../../../adapters/jose/mandate-jws';
 import { isAtbError } from '../../../domain/error';
 import type { MandateClaims } from '../../../domain/mandate';
+import { parseRfc3339 } from '../../../domain/rfc3339';
 import { parseJson } from '../assignment';
 import { AgentAuthClient } from '../agentauth-client';
 import { visible } from '../../../domain/foreign-text';
@@ -134,8 +135,8 @@ function audienceOf(issuer: string): string {
 
 function asOf(at: string | undefined, now: Date): Date {
   if (at === undefined) return now;
-  const time = new Date(at);
-  if (Number.isNaN(time.getTime())) throw new UsageError('--at is a time like 2026-01-31T12:00:00Z');
+  const time = parseRfc3339(at);
+  if (!time) throw new UsageError('--at is a time like 2026-01-31T12:00:00Z');
   return time;
 }
 
