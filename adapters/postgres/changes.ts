@@ -6,6 +6,7 @@ import { PersonalData } from '../audit-log/personal-data';
 import type { KeptEvent } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
 import { eventWhere } from './event-where';
+import { dataOf } from './event-data';
 import { openPool } from './pool';
 import { rowsOf } from './rows';
 import { PostgresSubjectKeys } from './subject-keys';
@@ -37,7 +38,7 @@ const UNFINISHED = `
 
 const COUNT_UNDER_WAY = `
   select count(*)::int as under_way, count(*) filter (
-    where to_timestamp((begun.leaf::json -> 'data' ->> 'window_until')::float8) < now())::int as overdue
+    where to_timestamp((${dataOf('window_until', 'begun.leaf')})::float8) < now())::int as overdue
   from proposal p
   join audit_event begun on begun.id = p.id || '/change/begun'
   left join audit_event ended on ended.id = p.id || '/change/ended'

@@ -28,6 +28,7 @@ import type { CodecKeys } from '../temporal/codec-keys';
 import { PostgresSubjectKeys } from './subject-keys';
 import { AuditAppender } from './audit-appender';
 import { eventWhere } from './event-where';
+import { dataOf } from './event-data';
 import { openPool } from './pool';
 import { rowsOf } from './rows';
 import { underLock } from './transaction';
@@ -406,8 +407,8 @@ export class PostgresLedger implements Ledger {
     return rowsOf<WorkCount>(
       this.pool,
       'work-between',
-      `select type, leaf::json -> 'data' ->> 'kind' as kind, leaf::json -> 'data' ->> 'name' as name,
-         coalesce(leaf::json -> 'data' ->> 'severity', leaf::json -> 'data' ->> 'state') as state,
+      `select type, ${dataOf('kind')} as kind, ${dataOf('name')} as name,
+         coalesce(${dataOf('severity')}, ${dataOf('state')}) as state,
          count(*)::integer as count
        from audit_event where type in (${WORK_EVENT_TYPES.map((type) => `'${type}'`).join(', ')})
          and audit_member(leaf, 'time') >= $1 and audit_member(leaf, 'time') < $2

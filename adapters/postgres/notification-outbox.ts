@@ -64,7 +64,7 @@ export class NotificationOutbox {
       this.query(
         `insert into notification (id, channel, document, traceparent)
          select $1, channel, $2, $4 from unnest($3::text[]) as channel on conflict (id, channel) do nothing`,
-        [notification.id, JSON.stringify(notification), channels, traceparent],
+        [notification.id, JSON.stringify(notification, storable), channels, traceparent],
       ),
     );
   }
@@ -138,6 +138,11 @@ interface Row {
   readonly dead_at: Date | null;
   readonly last_error: string | null;
   readonly traceparent: string | null;
+}
+
+/** A NUL, which JSON can say, is in no text of PostgreSQL: what has one could never be changed again. */
+function storable(_: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.replaceAll('\0', '\ufffd') : value;
 }
 
 function standingOf(row: Row): ErrandStanding {

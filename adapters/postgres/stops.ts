@@ -5,6 +5,7 @@ import type { LiftProposal, ListedStop, StopTarget } from '../../domain/stop';
 import { PersonalData } from '../audit-log/personal-data';
 import type { KeptEvent } from '../audit-log/personal-data';
 import type { CodecKeys } from '../temporal/codec-keys';
+import { dataOf } from './event-data';
 import { openPool } from './pool';
 import { PostgresSubjectKeys } from './subject-keys';
 import { rowsOf } from './rows';
@@ -39,12 +40,12 @@ const LIST = `
   from stop where lifted_at is null order by stopped_at desc limit $1`;
 
 const OF_TARGET = `
-  leaf::json -> 'data' ->> 'scope' = $1 and leaf::json -> 'data' ->> 'value' = $2
+  ${dataOf('scope')} = $1 and ${dataOf('value')} = $2
     and audit_member(leaf, 'time') >= $3`;
 
 const INCIDENTS = `
-  select distinct leaf::json -> 'data' ->> 'incident' as incident from audit_event
-  where type = 'poa_stopped' and ${OF_TARGET} and leaf::json -> 'data' ->> 'incident' is not null`;
+  select distinct ${dataOf('incident')} as incident from audit_event
+  where type = 'poa_stopped' and ${OF_TARGET} and ${dataOf('incident')} is not null`;
 
 const LIFTED = `
   select leaf, personal from audit_event where type = 'poa_stop_lifted' and ${OF_TARGET}

@@ -213,6 +213,14 @@ describe('a signed webhook (Standard Webhooks)', () => {
     expect(server.received).toHaveLength(1);
   });
 
+  it('is told once, whatever an agent wrote: also what the database cannot make a text of', async () => {
+    const told = await webhooks();
+    const notification = aNotification({ facts: { justification: 'invoice\u0000 4711', ticket: '\\u0000' } });
+    await told.notify(notification);
+    await told.tellDue();
+    expect(await standing(notification.id)).toMatchObject([{ state: 'told' }]);
+  });
+
   it('waits for no receiver that is slow, however many wait for that one', async () => {
     const held: ServerResponse[] = [];
     server.handler = ({ url }, response) => {

@@ -273,6 +273,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
   });
 
   describe('what people worked on', () => {
+    // A cause is what somebody wrote, with a NUL too.
     it('is counted by kind, name and end from a moment up to, but without, another, and not beyond a number', async () => {
       const { ledger } = underTest();
       const kind = `ATB${randomUUID().replaceAll('-', '')}`;
@@ -280,7 +281,7 @@ export function itKeepsTheLedgerContract(underTest: () => LedgerUnderTest): void
       const told = (type: AuditEvent['type'], time: Date, data: AuditEvent['data']) =>
         ledger.append({ ...anEvent(type, randomUUID(), { id: randomUUID(), time, data }), requestId: null });
       const opened = {
-        ...{ incident: `${kind}.x`, kind, opened_at: 1, cause: 'c', severity: 'P1', source: 'alert' },
+        ...{ incident: `${kind}.x`, kind, opened_at: 1, cause: 'c\u0000', severity: 'P1', source: 'alert' },
         ...{ statement_digest: null, policy_revision: 'r' },
       };
       const ended = { proposal: 'change.x', kind: 'change', name, state: 'rolled_back', percent: 0 };
