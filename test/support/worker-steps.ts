@@ -169,7 +169,9 @@ export class WorkerSteps {
   }
 
   newCredential(spiffeId: string, profile: Partial<SvidProfile> = {}, ca = this.ca): Promise<Credential> {
-    return credentialOf(ca, { spiffeId, ttlHours: 72, ...profile });
+    // Its clock stands still, and so must not be before what is made later.
+    const notBefore = new Date(this.now.getTime() - 60_000);
+    return credentialOf(ca, { spiffeId, ttlHours: 72, notBefore, ...profile });
   }
 
   async requestOf(asking: Asking): Promise<PoaRequest> {
