@@ -197,12 +197,13 @@ describe('the audit log, read at the command line', () => {
     await until(() => stdout.includes('poa_expired'));
     await ledger.append(anEvent('poa_denied', 'four', { time: at(5) }));
     await until(() => stdout.includes('"four"'));
+    // In this order: nobody comes in again between the two.
+    await database.session((client) => client.query('alter role atb_service connection limit 0'));
     await database.session((client) =>
       client.query(
         "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'atb_service' and pid <> pg_backend_pid()",
       ),
     );
-    await database.session((client) => client.query('alter role atb_service connection limit 0'));
     await until(() => stderr.includes('does not answer'));
     await database.session((client) => client.query('alter role atb_service connection limit -1'));
     await ledger.append(anEvent('poa_denied', 'five', { time: at(6) })).catch(() => undefined);
