@@ -1,13 +1,12 @@
-import type { IncidentDecision, IncidentReport, IncidentStep, IncidentWord } from '../domain/incident';
+import type {
+  IncidentDecision,
+  IncidentRef,
+  IncidentReport,
+  IncidentStep,
+  IncidentWord,
+} from '../domain/incident';
 import type { StopTarget } from '../domain/stop';
 import type { Refused } from './proposal-types';
-
-/** Which incident: one of a kind and a cause, opened at that moment (epoch seconds). */
-export interface IncidentRef {
-  readonly id: string;
-  readonly kind: string;
-  readonly openedAt: number;
-}
 
 export interface IncidentOpening {
   readonly incident: IncidentRef;

@@ -3,7 +3,7 @@ import { AtbError } from '../domain/error';
 import { cutShort } from '../domain/foreign-text';
 import { INCIDENT_STEPS, OPEN_STEP } from '../domain/incident';
 import { incidentDigest, incidentId, openingDigest, openingSubject } from '../domain/incident-digest';
-import type { IncidentReport } from '../domain/incident';
+import type { IncidentRef, IncidentReport } from '../domain/incident';
 import { concerned, reasonsFor } from '../domain/incident-watch';
 import type { WatchedEvent } from '../domain/incident-watch';
 import type { Ledger, WatchedEvents } from '../domain/ports';
@@ -17,7 +17,6 @@ import type {
   IncidentActivities,
   IncidentClosing,
   IncidentOpening,
-  IncidentRef,
   IncidentReminder,
   IncidentReopening,
   IncidentRung,
@@ -26,6 +25,7 @@ import type {
   LiftedElsewhere,
   OpenedIncident,
 } from './incident-types';
+import type { Loss } from './lost-request';
 import type { ActivityPorts } from './ports';
 import { refusable, verify } from './proposal';
 import type { ProposalPorts, VerifiedWord } from './proposal';
@@ -275,6 +275,20 @@ function reopen(ports: IncidentPorts, { incident, reopening, count }: IncidentRe
     ...eventOf(incident, 'incident_reopened', String(reopening)),
     time: ports.clock(),
     data: { ...dataOf(incident), reopening, count },
+  });
+}
+
+/** Once for each incident: whoever ends its workflow runs no code of ours. */
+export function recordLostIncident(
+  { ledger, clock }: Pick<ActivityPorts, 'ledger' | 'clock'>,
+  incident: IncidentRef,
+  how: Loss,
+): Promise<void> {
+  return ledger.append({
+    ...eventOf(incident, 'incident_workflow_lost'),
+    time: clock(),
+    reasons: [how],
+    data: dataOf(incident),
   });
 }
 

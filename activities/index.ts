@@ -31,7 +31,7 @@ export { createConsultationActivities } from './consultation';
 export { recordLostChange } from './lost-change';
 export type { LostChangeRun } from './lost-change';
 export { createChangeExecution } from './change-execution';
-export { createIncidentActivities } from './incident';
+export { createIncidentActivities, recordLostIncident } from './incident';
 export { createProposalActivities, standing } from './proposal';
 export { createPolicyActivities, requirePolicyApproval } from './policy-approval';
 export type { PolicyApprovalPorts } from './policy-approval';

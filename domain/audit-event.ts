@@ -640,6 +640,14 @@ export const AUDIT_EVENTS = {
     severity: 'medium',
     data: data({ ...INCIDENT, code: NAME, statement_digest: DIGEST, policy_revision: NAME }),
   },
+  incident_workflow_lost: {
+    tells:
+      'The workflow of an incident that nobody had reviewed is gone (`reasons`): its ladder calls nobody any more.',
+    outcome: 'failure',
+    severity: 'high',
+    uncalled: true,
+    data: data(INCIDENT),
+  },
   incident_signal_rejected: {
     tells:
       'A signal that is no sealed report of ours reached the workflow of an incident, and changed nothing.',

@@ -35,6 +35,13 @@ export interface IncidentReport {
   readonly reporter: IncidentReporter;
 }
 
+/** Which incident: one of a kind and a cause, opened at that moment (epoch seconds). */
+export interface IncidentRef {
+  readonly id: string;
+  readonly kind: string;
+  readonly openedAt: number;
+}
+
 /** The steps in which people speak on an incident; `open` opens one by hand. */
 export const INCIDENT_STEPS = [
   'acknowledge',

@@ -13,8 +13,14 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { IncidentActivities, IncidentRef, OpenedIncident } from '../activities/incident-types';
-import type { IncidentAnswer, IncidentStatus, IncidentStep, IncidentWord } from '../domain/incident';
+import type { IncidentActivities, OpenedIncident } from '../activities/incident-types';
+import type {
+  IncidentAnswer,
+  IncidentRef,
+  IncidentStatus,
+  IncidentStep,
+  IncidentWord,
+} from '../domain/incident';
 import { isRefusedPayload } from '../domain/refused-payload';
 import type { StopTarget } from '../domain/stop';
 import type { CarriedIncident } from './carried-incident';

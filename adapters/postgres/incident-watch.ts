@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { Json, JsonObject } from '../../domain/json';
 import { watchedEventOf } from '../../domain/incident-watch';
+import type { IncidentRef } from '../../domain/incident';
 import type { WatchedEvent } from '../../domain/incident-watch';
 import { placedSize } from './audit-leaves';
 import { openPool } from './pool';
@@ -22,6 +23,15 @@ const READ = `
 const LAG = `
   select greatest(0, extract(epoch from now() - audit_member(leaf, 'time')::timestamptz))::float8 as lag
   from incident_watch join audit_leaf on leaf_index = next_index join audit_event using (seq)`;
+
+/** Neither reviewed nor known to be lost, the newest first. */
+const UNCLOSED = `
+  select opened.leaf from audit_event opened
+  where opened.type = 'incident_opened' and not exists (
+    select from audit_event later where later.id in (
+      regexp_replace(opened.id, 'incident_opened$', 'incident_closed'),
+      regexp_replace(opened.id, 'incident_opened$', 'incident_workflow_lost')))
+  order by opened.seq desc limit $1`;
 
 const FIND = 'select leaf from audit_event where id = any($1)';
 
@@ -76,6 +86,16 @@ export class PostgresIncidentWatch {
   async find(ids: readonly string[]): Promise<readonly WatchedEvent[]> {
     const rows = await rowsOf<{ leaf: string }>(this.pool, 'find-watched', FIND, [ids]);
     return rows.map(({ leaf }) => watchedEventOf(leaf));
+  }
+
+  /** Incidents that were opened, and neither reviewed nor lost, the newest first. Throws `audit_unavailable`. */
+  async unclosed(limit: number): Promise<readonly IncidentRef[]> {
+    const rows = await rowsOf<{ leaf: string }>(this.pool, 'unclosed-incidents', UNCLOSED, [limit]);
+    return rows.map(({ leaf }) => {
+      // What the database holds is in the vocabulary.
+      const { data } = JSON.parse(leaf) as { data: { incident: string; kind: string; opened_at: number } };
+      return { id: data.incident, kind: data.kind, openedAt: data.opened_at };
+    });
   }
 
   async end(): Promise<void> {

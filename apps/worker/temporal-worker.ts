@@ -18,6 +18,7 @@ import type { CodecKeys } from '../../adapters/temporal/codec-keys';
 import { DigestStart } from './digest-start';
 import { IncidentWatch, reporterOver } from './incident-watch';
 import { LostChanges } from './lost-changes';
+import { LostIncidents } from './lost-incidents';
 import { LostRequests } from './lost-requests';
 import type { WorkerMetrics } from './metrics';
 import { Polling } from './polling';
@@ -79,6 +80,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private digests: DigestStart | undefined;
   private lost: LostRequests | undefined;
   private lostChanges: LostChanges | undefined;
+  private lostIncidents: LostIncidents | undefined;
   private incidents: IncidentWatch | undefined;
   private schedules: Schedules | undefined;
 
@@ -101,6 +103,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.lost.start();
     this.lostChanges = new LostChanges(ports, connection, namespace, codecKeys);
     this.lostChanges.start();
+    this.lostIncidents = new LostIncidents(ports, connection, namespace, codecKeys);
+    this.lostIncidents.start();
     const report = reporterOver(connection, namespace, codecKeys);
     this.incidents = new IncidentWatch(ports.policy, ports.watched, report);
     this.incidents.start();
@@ -119,6 +123,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     await this.digests?.close();
     await this.lost?.close();
     await this.lostChanges?.close();
+    await this.lostIncidents?.close();
     await this.incidents?.close();
     await this.schedules?.close();
     await this.polling.stop();

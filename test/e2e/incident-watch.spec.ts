@@ -7,7 +7,7 @@ import { eventually, found } from '../support/eventually';
 import { INJECTIONS } from '../support/guardrail-texts';
 import { lengthenLadders, policyWithClocks, withBreakGlass } from '../support/policy';
 import { TestStack } from '../support/stack';
-import { poaRequestWorkflowId } from '../../workflows/contract';
+import { incidentWorkflowId, poaRequestWorkflowId } from '../../workflows/contract';
 
 /** As policy has it: policy/data/incidents.json. */
 const REJECTED_SIGNALS = 20;
@@ -133,5 +133,21 @@ describe('what the audit log really tells opens an incident (operating model §5
     expect(incident).toMatchObject({ severity: 'P2', state: 'open', count: 1, cause: `request ${id}` });
     expect(await openingOf(incident)).toMatchObject({ source: 'audit' });
     expect(await incidentsOf('break_glass')).toHaveLength(1);
+  });
+
+  it('an incident whose workflow somebody ended, so that it calls nobody any more: P1', async () => {
+    const silenced = await opened('break_glass');
+    const id = String(silenced.incident_id);
+    await (await stack.insider()).workflow.getHandle(incidentWorkflowId(id)).terminate('nothing to see');
+    const incident = await opened('incident_silenced');
+    expect(incident).toMatchObject({ severity: 'P1', state: 'open', count: 1 });
+    expect(await openingOf(incident)).toMatchObject({ source: 'audit' });
+    const lost = await (await stack.ledger()).events({ type: 'incident_workflow_lost', limit: 10 });
+    expect(lost).toEqual([
+      expect.objectContaining({
+        reasons: ['workflow_terminated'],
+        data: { incident: id, kind: 'break_glass', opened_at: silenced.opened_at_seconds },
+      }),
+    ]);
   });
 });

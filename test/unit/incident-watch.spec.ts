@@ -114,7 +114,7 @@ it('watches for events that there are', () => {
   expect(events.filter((type) => !Object.hasOwn(AUDIT_EVENTS, type))).toEqual([]);
   expect(new Set(events)).toEqual(
     new Set([
-      ...[REPLAY, 'security_event', 'poa_break_glass', 'change_rollback_failed'],
+      ...[REPLAY, 'security_event', 'poa_break_glass', 'change_rollback_failed', 'incident_workflow_lost'],
       ...['poa', 'proposal', 'change', 'incident', 'consultation'].map((what) => `${what}_signal_rejected`),
     ]),
   );
