@@ -13,8 +13,10 @@ export interface AskedRecord {
   readonly subjects: readonly string[];
 }
 
-// Half of what a leaf holds; above it the digest has to do.
-const MOST_BYTES = 32_768;
+// Three quarters of what a leaf holds; above it the digest has to do.
+const MOST_BYTES = 49_152;
+// Beside its place: a digest in base64url, and how JSON writes it.
+const COMMITMENT_BYTES = 64;
 
 // What of the legal ground names a person or tells a story; basis, jurisdiction and the kinds stay.
 const PERSONAL_CLAIMS = ['data_subject', 'ref', 'description'];
@@ -37,8 +39,12 @@ export function askedRecord(
     ...asked.approvers.map((id, index) => [`/approvers/${index}`, id] as const),
   ];
   const subjects = [...new Set(about.map(([, who]) => who))];
-  if (Buffer.byteLength(canonicalJson(body)) > MOST_BYTES) return { asked: null, personal: {}, subjects };
   const personal = Object.fromEntries(about.map(([at, who]) => [`/data/asked${at}`, who]));
+  const places = Object.keys(personal);
+  const committed = Buffer.byteLength(JSON.stringify(places)) + places.length * COMMITMENT_BYTES;
+  if (Buffer.byteLength(canonicalJson(body)) + committed > MOST_BYTES) {
+    return { asked: null, personal: {}, subjects };
+  }
   return { asked: body, personal, subjects };
 }
 

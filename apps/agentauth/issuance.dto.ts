@@ -14,12 +14,29 @@ import {
   Matches,
   MaxLength,
   Min,
+  ValidateBy,
   ValidateNested,
 } from 'class-validator';
+import type { ValidationOptions } from 'class-validator';
 import type { ErrorCode } from '../../domain/error';
 
 /** Says which code a broken rule has. */
 const as = (code: ErrorCode, message: string) => ({ context: { code }, message });
+
+/** Many times what any action has: what policy looks at, and the log keeps, is for nobody to make large. */
+export const MOST_MEMBERS = 64;
+
+const HasFewMembers = (options: ValidationOptions) =>
+  ValidateBy(
+    {
+      name: 'hasFewMembers',
+      validator: {
+        validate: (value: unknown) =>
+          typeof value !== 'object' || value === null || Object.keys(value).length <= MOST_MEMBERS,
+      },
+    },
+    options,
+  );
 
 const SPIFFE_ID = /^spiffe:\/\/[a-z0-9._-]+(\/[A-Za-z0-9._-]+)+$/;
 
@@ -27,10 +44,12 @@ const SPIFFE_ID = /^spiffe:\/\/[a-z0-9._-]+(\/[A-Za-z0-9._-]+)+$/;
 export class ConstraintsDto {
   @IsOptional()
   @IsObject(as('invalid_request', 'con.params must be an object'))
+  @HasFewMembers(as('invalid_request', `con.params must have at most ${MOST_MEMBERS} members`))
   params?: object;
 
   @IsOptional()
   @IsObject(as('limits_malformed', 'con.limits must be an object'))
+  @HasFewMembers(as('limits_malformed', `con.limits must have at most ${MOST_MEMBERS} members`))
   limits?: object;
 }
 

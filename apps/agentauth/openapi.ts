@@ -1,4 +1,5 @@
 import { ERROR_CODES } from '../../domain/error';
+import { MOST_MEMBERS } from './issuance.dto';
 import { STOP_SCOPES } from '../../domain/stop';
 import { TIERS } from '../../domain/policy';
 import { CHANGE_STEPS } from '../../domain/change';
@@ -192,8 +193,8 @@ const SCHEMAS = {
           description: "the action's name in the catalogue",
         },
         con: object({
-          params: { type: 'object' },
-          limits: { type: 'object', description: "narrows policy's ceilings" },
+          params: { type: 'object', maxProperties: MOST_MEMBERS },
+          limits: { type: 'object', maxProperties: MOST_MEMBERS, description: "narrows policy's ceilings" },
         }),
         leg: object({
           jurisdiction: { ...text, pattern: '^[A-Z]{2}$' },

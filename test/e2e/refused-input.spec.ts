@@ -28,6 +28,10 @@ const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
 const person = (name: string) => `spiffe://corp.example/person/${name}`;
 const READ = { act: 'crm.contact.read' };
 
+function members(count: number): Record<string, number> {
+  return Object.fromEntries(Array.from({ length: count }, (_, index) => [`m${index}`, index]));
+}
+
 function expectProblem(answer: Answer, status: number, code: string): void {
   expect(answer.body).toMatchObject({ status, code });
   expect(answer.status).toBe(status);
@@ -137,6 +141,18 @@ describe('the body', () => {
       '{"act":"crm.contact.read","con":{"params":{"amount":9007199254740993}}}',
       400,
       'number_not_exact',
+    ],
+    [
+      'with a thousand parameters',
+      JSON.stringify({ ...READ, con: { params: members(1_000) } }),
+      400,
+      'invalid_request',
+    ],
+    [
+      'with a thousand limits',
+      JSON.stringify({ ...READ, con: { limits: members(1_000) } }),
+      400,
+      'limits_malformed',
     ],
     ['with an unknown field', '{"act":"crm.contact.read","bypass_rate_limit":true}', 400, 'unknown_field'],
     ['a list', '[]', 400, 'invalid_request'],

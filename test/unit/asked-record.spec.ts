@@ -58,10 +58,15 @@ describe('what was asked, as its event tells it', () => {
   });
 
   it('is its digest alone where it is too long for a leaf', () => {
-    expect(record({ justification: 'é'.repeat(20_000) })).toEqual({
+    expect(record({ justification: 'é'.repeat(30_000) })).toEqual({
       asked: null,
       personal: {},
       subjects: ['request/r-1'],
     });
+  });
+
+  it('is its digest alone where what stands for its places would be too long for a leaf', () => {
+    const params = Object.fromEntries(Array.from({ length: 600 }, (_, index) => [`parameter_${index}`, 1]));
+    expect(record({ con: { params } })).toMatchObject({ asked: null, personal: {} });
   });
 });
