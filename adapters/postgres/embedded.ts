@@ -33,7 +33,7 @@ export interface EmbeddedPostgresOptions {
   readonly port: number;
   /** Created when missing; default `atb`. */
   readonly database?: string;
-  /** Further server settings (`-c name=value`). */
+  /** Further server settings (`-c name=value`). With `fsync=off` a power cut may cost the data, a kill nothing. */
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -74,7 +74,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const password = await passwordIn(stateDirectory, 'postgres-password');
   const servicePassword = await passwordIn(stateDirectory, 'postgres-service-password');
   const data = await dataDirectory(stateDirectory, account);
-  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(native, data, password, account);
+  const syncs = options.settings?.fsync !== 'off';
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(native, data, { password, syncs }, account);
 
   const connection = { host: '127.0.0.1', port, user: USER, password };
   const server = await startServerProcess({
@@ -149,7 +150,12 @@ async function passwordIn(stateDirectory: string, name: string): Promise<string>
   return (await readFile(file, 'utf8')).trim();
 }
 
-async function initialise(native: string, data: string, password: string, account?: Account): Promise<void> {
+async function initialise(
+  native: string,
+  data: string,
+  { password, syncs }: { readonly password: string; readonly syncs: boolean },
+  account?: Account,
+): Promise<void> {
   const folder = await mkdtemp(join(dirname(data), 'initdb-'));
   const passwordFile = join(folder, 'password');
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
@@ -162,6 +168,7 @@ async function initialise(native: string, data: string, password: string, accoun
       [
         ...['-D', data, '--username', USER, '--pwfile', passwordFile, '--auth', 'scram-sha-256'],
         ...['--encoding', 'UTF8', '--locale', 'C', '--no-instructions'],
+        ...(syncs ? [] : ['--no-sync']),
       ],
       { cwd: '/', ...account },
     );

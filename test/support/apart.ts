@@ -24,6 +24,7 @@ import { developmentEnvironment, developmentSettings } from '../../apps/atb/dev/
 import { stateFiles } from '../../apps/atb/dev/state';
 import type { StateFiles } from '../../apps/atb/dev/state';
 import { AuditorsLedger } from './auditors-ledger';
+import { KILLED_AT_MOST } from './database';
 import { HttpCaller } from './http';
 import type { Answer } from './http';
 
@@ -203,6 +204,7 @@ export class Apart {
     const postgres = await startEmbeddedPostgres({
       stateDirectory: join(directory, 'postgres'),
       port: ports.postgres,
+      settings: KILLED_AT_MOST,
     });
     await migrate(postgres.url);
     await writeFile(files.databaseUrl, `${postgres.serviceUrl}\n`, { mode: 0o600 });

@@ -32,7 +32,7 @@ import { sha256Base64url } from '../../domain/digest';
 import type { MandateClaims } from '../../domain/mandate';
 import { HttpCaller } from './http';
 import type { Answer, TlsIdentity } from './http';
-import { freePort } from './database';
+import { freePort, KILLED_AT_MOST } from './database';
 import { found } from './eventually';
 
 const ISSUER = 'spiffe://corp.example/agentauth';
@@ -107,6 +107,7 @@ export class TestBroker {
     const postgres = await startEmbeddedPostgres({
       stateDirectory: join(directory, 'postgres'),
       port: await freePort(),
+      settings: KILLED_AT_MOST,
     });
     const test = new TestBroker(directory, ca, keys, postgres, new Map(), options);
     test.options = options;
@@ -201,6 +202,7 @@ export class TestBroker {
     this.postgres = await startEmbeddedPostgres({
       stateDirectory: join(this.directory, 'postgres'),
       port: Number(new URL(this.postgres.url).port),
+      settings: KILLED_AT_MOST,
     });
   }
 

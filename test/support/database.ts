@@ -6,6 +6,9 @@ import { startEmbeddedPostgres } from '../../adapters/postgres/embedded';
 import type { EmbeddedPostgres } from '../../adapters/postgres/embedded';
 import { freePortBase } from '../../apps/atb/dev/ports';
 
+/** Of a server that is killed now and then, while the machine runs on: it does not wait for the disk. */
+export const KILLED_AT_MOST = { fsync: 'off' } as const;
+
 /** A PostgreSQL of a test's own, that forgets nothing while the machine runs. */
 export class TestDatabase {
   private constructor(
@@ -18,7 +21,11 @@ export class TestDatabase {
     const port = await freePort();
     return new TestDatabase(
       directory,
-      await startEmbeddedPostgres({ stateDirectory: directory, port, settings }),
+      await startEmbeddedPostgres({
+        stateDirectory: directory,
+        port,
+        settings: { ...KILLED_AT_MOST, ...settings },
+      }),
     );
   }
 

@@ -15,6 +15,7 @@ import { sealedDataConverterFrom } from '../../adapters/temporal/data-converter'
 import { NAMESPACE } from '../../adapters/temporal/server-settings';
 import { installTemporalSdk } from '../../apps/temporal-sdk';
 import { AuditorsLedger } from './auditors-ledger';
+import { KILLED_AT_MOST } from './database';
 import { HttpCaller } from './http';
 import { untracedEvents } from './untraced-events';
 
@@ -47,6 +48,7 @@ export class TestStack {
       stateDirectory: directory,
       ports: portsFrom(await freePortBase()),
       progress: SILENT,
+      postgresSettings: KILLED_AT_MOST,
       environment: {
         ...(await bundleWith(jwtKeys, directory)),
         // A slow machine is no outage, and a test that asks again and again no attack.

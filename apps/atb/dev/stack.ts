@@ -49,6 +49,8 @@ export interface StackOptions {
   readonly temporalAddress?: string | undefined;
   /** Settings that differ from a development stack's, by their ATB_* names. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Settings of the database server that differ, by their names in PostgreSQL. */
+  readonly postgresSettings?: Readonly<Record<string, string>>;
   /** Told when the worker or the log stops by itself. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -129,6 +131,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       const server = await startEmbeddedPostgres({
         stateDirectory: join(files.directory, 'postgres'),
         port: ports.postgres,
+        settings: options.postgresSettings ?? {},
       });
       databaseUrl = server.serviceUrl;
       ownerUrl = server.url;
