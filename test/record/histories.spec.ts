@@ -254,6 +254,14 @@ const OTHERS: Record<string, () => Promise<string>> = {
     await word('carol', 'security', 'contain', id, '--agent', agent, '--lift');
     return ended(id);
   },
+  'incident-seen-again-and-reviewed': async () => {
+    const { incident_id: id } = await opened('seen again');
+    await word('carol', 'on_call', 'ack', id);
+    await word('carol', 'security', 'resolve', id);
+    await opened('seen again');
+    await pause(4);
+    return ended(id);
+  },
   'incident-noise-then-reviewed': async () => {
     const { incident_id: id } = await opened('noise');
     await noise(incidentWorkflowId(id));

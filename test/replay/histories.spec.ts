@@ -42,6 +42,7 @@ describe('recorded histories', () => {
         ...['approved-and-expired', 'bare-signal-then-cancelled', 'store-down-for-a-while'],
         ...['reminded-and-expired', 'policy-moved', 'noise-then-rejected'],
         ...['incident-climbed-and-reviewed', 'incident-by-audit-contained', 'digest', 'retention'],
+        ...['incident-seen-again-and-reviewed'],
         ...['incident-noise-then-reviewed', 'consultation-noise-then-answered', 'consultation-unanswered'],
         ...['proposal-approved', 'proposal-climbed-and-rejected', 'proposal-retired'],
         ...['change-completed-and-reviewed', 'change-rolled-back-and-reviewed'],
