@@ -174,6 +174,17 @@ describe('the audit log, read at the command line', () => {
     }
   });
 
+  it.each(['ls', 'export', 'tail'])(
+    '%s goes on from no place that the log does not reach: it was restored from an older copy, or is mistyped',
+    async (command) => {
+      expect(await audit([command, '--from', '99'])).toMatchObject({
+        ...{ exitCode: 69, stdout: '' },
+        stderr: expect.stringContaining('does not reach the place 99') as string,
+      });
+      expect(await audit([command, '--from', '5'])).toMatchObject({ exitCode: 0 });
+    },
+  );
+
   it('tail shows the last ones that are asked for', async () => {
     const { stdout } = await audit(['tail', '-n', '2', '--agent', AGENT, '--json']);
     const types = stdout

@@ -59,7 +59,11 @@ Examples:
       await withEvents(surroundings, options, async (events, session) => {
         const filter = filterOf(options, session);
         const found: PlacedEvent[] = [];
-        for await (const event of events.read(filter, options.from ?? 0, await events.size())) {
+        for await (const event of events.read(
+          filter,
+          options.from ?? 0,
+          await sizeFrom(events, options.from),
+        )) {
           if (found.push(event) === options.limit) break;
         }
         session.output.answer({ events: found.map(eventJson) }, eventsInWords(found));
@@ -133,7 +137,7 @@ Examples:
         },
       ) => {
         await withEvents(surroundings, options, async (events, session) => {
-          const size = await events.size();
+          const size = await sizeFrom(events, options.from);
           const wanted = events.read(filterOf(options, session), options.from ?? 0, size);
           const lines = asLines(wanted, (event) => inForm(options.format, event, options.source));
           if (options.out === undefined) for await (const line of lines) surroundings.out(line);
@@ -197,6 +201,16 @@ async function withEvents(
   });
 }
 
+/** How many events there are. Throws `audit_log_diverged` where a place was told that the log does not reach any more. */
+async function sizeFrom(events: PostgresAuditEvents, from = 0): Promise<number> {
+  const size = await events.size();
+  if (from <= size) return size;
+  throw new AtbError(
+    'audit_log_diverged',
+    `the log has ${size} events, and does not reach the place ${from}: it was restored from an older copy, or the place is mistyped`,
+  );
+}
+
 async function tail(
   events: PostgresAuditEvents,
   session: Session,
@@ -214,7 +228,7 @@ async function tail(
     let away = false;
     do {
       try {
-        const size = await events.size();
+        const size = await sizeFrom(events, next);
         for await (const event of events.read(filter, next, size)) {
           if (signal.aborted) break;
           show(event);
