@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { AtbError } from '../../domain/error';
 import type { Guardrail, GuardrailFinding, GuardrailSubject } from '../../domain/guardrail';
 import { checkFindings, findingsOf } from './checks/guardrails';
+import { agentHeaders } from './headers';
 
 /** What can be read as text, and so be looked at. */
 const TEXT =
@@ -22,6 +23,8 @@ export class AnswerInspection {
   /** What was recorded and did not block, each rule once. */
   readonly findings: GuardrailFinding[] = [];
   private pending = Buffer.alloc(0);
+  /** What the agent gets before the body; empty once it was looked at. */
+  private head: ReadonlyMap<string, string>;
 
   /** Throws `answer_not_inspectable` where its headers say that it is no text. */
   constructor(
@@ -30,6 +33,9 @@ export class AnswerInspection {
     private readonly handling: GuardrailSubject['handling'],
   ) {
     requireText(headers);
+    const { location } = headers;
+    const handed = { ...agentHeaders(200, headers), ...(location !== undefined && { location }) };
+    this.head = new Map(Object.entries(handed).map(([name, value]) => [name, [value].flat().join(' ')]));
   }
 
   /** Takes bytes in, and answers those that may go out. */
@@ -52,10 +58,11 @@ export class AnswerInspection {
     const found = await findingsOf(this.guardrails, {
       path: '',
       query: new Map(),
-      headers: new Map(),
+      headers: this.head,
       body: this.pending.toString('utf8'),
       handling: this.handling,
     });
+    this.head = new Map();
     for (const finding of found) {
       const isKnown = this.findings.some(({ rule }) => rule === finding.rule);
       if (!isKnown && this.findings.length < MOST_FINDINGS) this.findings.push(finding);

@@ -194,6 +194,16 @@ describe('an answer of a connector that wants it looked at', () => {
     });
   });
 
+  it.each([
+    ['a header', 200, { 'x-note': ORDER }],
+    ['a header that it sends twice', 200, { 'x-note': ['a', ORDER] }],
+    ['where it redirects to', 303, { location: `/api/notes?text=${encodeURIComponent(ORDER)}` }],
+  ])('is stopped where the order stands in %s', async (_, status, headers) => {
+    test.answer = (__, ___, response) => response.writeHead(status, headers).end();
+    expect((await pay('looked-at')).answer).toMatchObject(blocked);
+    expect((await pay('erp')).answer.status).toBe(status);
+  });
+
   it('breaks off where it comes later, and nothing of it is handed on, also across chunks and windows', async () => {
     for (const at of [40_000, 32_760, 65_530]) {
       const text = `{"note":"${filler(at)} ${ORDER} ${filler(2_000)}"}`;
