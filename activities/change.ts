@@ -2,7 +2,7 @@ import type { AuditEvent } from '../domain/audit-event';
 import { isChangeKind, rollbackReason } from '../domain/change';
 import type { ChangeEnd, ChangePlan, RollbackReason } from '../domain/change';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError } from '../domain/error';
+import { AtbError, isAtbError, isRetryable } from '../domain/error';
 import { cutShort } from '../domain/foreign-text';
 import type { Changes, Notifier, OpenChange } from '../domain/ports';
 import { proposalDigest } from '../domain/proposal-digest';
@@ -268,8 +268,8 @@ async function remind(
  */
 async function holdCab(ports: ChangePorts, { cab }: { readonly cab: string }): Promise<'held'> {
   const plan = await ports.policy.changePlan();
-  const agenda = await agendaOf(ports, plan);
-  const lines: string[] = [];
+  const { agenda, unreadable } = await agendaOf(ports, plan);
+  const lines: string[] = [...unreadable];
   for (const { open, recorded } of agenda) {
     if (open.state !== 'review' && !recorded.event('on_agenda')) {
       await ports.changes.append(
@@ -297,18 +297,35 @@ interface AgendaItem {
 }
 
 /** What nobody ran in its window ends first, however much of that there is: it crowds out nothing that is still to come. */
-async function agendaOf(ports: ChangePorts, { teams }: ChangePlan): Promise<readonly AgendaItem[]> {
+async function agendaOf(
+  ports: ChangePorts,
+  { teams }: ChangePlan,
+): Promise<{ readonly agenda: readonly AgendaItem[]; readonly unreadable: readonly string[] }> {
   for (;;) {
     const agenda: AgendaItem[] = [];
+    const unreadable: string[] = [];
     for (const open of await ports.changes.open(MOST_ON_AGENDA)) {
-      agenda.push({ open, recorded: await changeOf(ports, open.id) });
+      const recorded = await orRefusal(() => changeOf(ports, open.id));
+      if (recorded instanceof AtbError)
+        unreadable.push(`- ${open.id}: it cannot be read (${recorded.message})`);
+      else agenda.push({ open, recorded });
     }
     const now = epochSeconds(ports.clock());
     const missed = agenda.filter(
       ({ open, recorded }) => open.state !== 'review' && recorded.change.window.until <= now,
     );
-    if (missed.length === 0) return agenda;
+    if (missed.length === 0) return { agenda, unreadable };
     for (const { recorded } of missed) await endUnrun(ports, teams, recorded);
+  }
+}
+
+/** What is wrong with one change keeps no other from the CAB. Throws what may be over the next time. */
+async function orRefusal<T>(work: () => Promise<T>): Promise<T | AtbError> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isAtbError(error) || isRetryable(error.code)) throw error;
+    return error;
   }
 }
 
@@ -337,7 +354,11 @@ async function agendaLine(
   { proposal, change: { window } }: RecordedChange,
 ): Promise<string> {
   if (state === 'review') return `- ${id}: an emergency that waits for its review`;
-  const { words, outstanding } = await standing(ports, id);
+  const stands = await orRefusal(() => standing(ports, id));
+  if (stands instanceof AtbError) {
+    return `- ${id}: ${proposal.kind.replaceAll('_', ' ')}; as it stands nobody can sign it off or run it (${stands.message}): propose it anew`;
+  }
+  const { words, outstanding } = stands;
   const signed = words.map(({ step, role }) => `${step} (${role})`);
   const missing = outstanding.map(({ name }) => name);
   const from = fromEpochSeconds(window.from).toISOString().replace('.000Z', 'Z');

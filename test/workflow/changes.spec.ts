@@ -1,3 +1,4 @@
+import { AtbError } from '../../domain/error';
 import type { JsonObject } from '../../domain/json';
 import type { Proposed } from '../../domain/proposal';
 import { CAB, TASK_QUEUE } from '../../workflows/contract';
@@ -100,6 +101,27 @@ describeSkippedTime('changes, with the weeks skipped (operating model §7)', () 
     expect(await cab()).toBeNull();
     expect(await steps.standing(id)).toMatchObject({ state: 'expired', reasons: ['not_signed_off_in_time'] });
     expect((await types(id)).filter((type) => type === 'change_on_agenda')).toHaveLength(1);
+  });
+
+  it('stands on the agenda beside one that nobody can judge any more: that keeps no other from its CAB', async () => {
+    const { svids } = steps.ports;
+    const forgotten = await steps.signedOff(await aChange(0, 8 * 24), [], ['alice', 'manager']);
+    const change = await aChange(0, 8 * 24);
+    const id = await steps.signedOff(change, BOTH);
+    // The authority that signed the certificate of its author is in the trust bundle no more.
+    const validate = svids.validate.bind(svids);
+    const rotated = jest.spyOn(svids, 'validate').mockImplementation((chain, at) => {
+      const valid = validate(chain, at);
+      if (!valid.spiffeId.endsWith('/person/alice')) return valid;
+      throw new AtbError('untrusted_svid', 'the certificate chain does not lead to its trust domain');
+    });
+    const agenda = await cab();
+    rotated.mockRestore();
+    expect(agenda).toContain(`- ${forgotten}: change; as it stands nobody can sign it off or run it`);
+    expect(agenda).toContain(`- ${id}: change`);
+    expect(await steps.run(id, change)).toEqual(done);
+    expect(await steps.change(id).result()).toMatchObject({ state: 'completed' });
+    await steps.time.sleep(8 * DAY);
   });
 
   it('is signed off before its window ends, or not at all', async () => {
