@@ -268,6 +268,10 @@ describe('Envoy', () => {
     expect(await overHttp({ mandate, headers: { 'x-forwarded-client-cert': two } })).toBe(
       'certificate_malformed',
     );
+    const hidden = `${await xfcc(CRM)};URI=spiffe://corp.example/x;${await xfcc()}`;
+    expect(await overHttp({ mandate, headers: { 'x-forwarded-client-cert': hidden } })).toBe(
+      'certificate_malformed',
+    );
     expect(await overHttp({ mandate, headers: { 'x-forwarded-client-cert': 'Hash=00' } })).toBe(
       'certificate_malformed',
     );

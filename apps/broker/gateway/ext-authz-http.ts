@@ -70,7 +70,12 @@ function agentChain(header: string | undefined): readonly string[] {
       'more than one hop says whose certificate it saw: SANITIZE_SET it',
     );
   }
-  const parts = new Map([...header.matchAll(XFCC_PART)].map(([, name = '', value = '']) => [name, value]));
+  const named = [...header.matchAll(XFCC_PART)].map(([, name = '', value = '']) => [name, value] as const);
+  const parts = new Map(named);
+  // Envoy writes a URI as it stands in the certificate, where a second one could be hidden.
+  if (parts.size < named.length) {
+    throw new AtbError('certificate_malformed', 'x-forwarded-client-cert must have Cert and Chain once each');
+  }
   const encoded = parts.get('Chain') ?? parts.get('Cert');
   if (encoded === undefined) {
     throw new AtbError('certificate_malformed', 'x-forwarded-client-cert must have Cert or Chain');
