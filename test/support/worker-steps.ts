@@ -170,7 +170,7 @@ export class WorkerSteps {
 
   newCredential(spiffeId: string, profile: Partial<SvidProfile> = {}, ca = this.ca): Promise<Credential> {
     // Its clock stands still, and so must not be before what is made later.
-    const notBefore = new Date(this.now.getTime() - 60_000);
+    const notBefore = new Date(Math.min(this.now.getTime(), Date.now()) - 60_000);
     return credentialOf(ca, { spiffeId, ttlHours: 72, notBefore, ...profile });
   }
 
