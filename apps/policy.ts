@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
@@ -7,6 +8,7 @@ import { BundlePolicy } from '../adapters/opa/bundle-policy';
 import { spanned, SpanKind } from '../adapters/tracing/span';
 import { PolicyRecorder } from '../adapters/opa/policy-recorder';
 import { SidecarPolicy } from '../adapters/opa/sidecar-policy';
+import { isAtbError } from '../domain/error';
 import type { PolicyChange, PolicyEngine, PolicyGate } from '../domain/ports';
 import type { Environment } from './environment';
 
@@ -36,6 +38,10 @@ interface SidecarConfiguration {
 // OPA asks for its bundle every second or two, and may have to be started yet.
 const SIDECAR_STARTS_WITHIN_MS = 30_000;
 const SIDECAR_POLL_SECONDS = 1;
+
+// The database, which says what was approved, may be busy coming up beside the process.
+const DATABASE_ANSWERS_WITHIN_MS = 30_000;
+const ASKED_AGAIN_MS = 500;
 
 /** A policy that can be let go of. */
 export type OpenPolicy = PolicyEngine & { close(): void | Promise<void> };
@@ -69,7 +75,26 @@ export async function openPolicy(
   /** Which bundles may decide. */
   gate: PolicyGate,
 ): Promise<OpenPolicy> {
-  return timedPolicy(await engineOf(configuration, gate), registry);
+  return timedPolicy(await engineOf(configuration, patientAtStart(gate)), registry);
+}
+
+/** Asks a gate that is out of reach again, while the process starts: later the policy that decides stays. */
+function patientAtStart(gate: PolicyGate): PolicyGate {
+  const end = Date.now() + DATABASE_ANSWERS_WITHIN_MS;
+  return {
+    async admit(delivered, judge) {
+      for (;;) {
+        try {
+          await gate.admit(delivered, judge);
+          return;
+        } catch (error) {
+          const isAway = isAtbError(error) && error.code === 'audit_unavailable';
+          if (!isAway || Date.now() > end) throw error;
+        }
+        await sleep(ASKED_AGAIN_MS);
+      }
+    },
+  };
 }
 
 async function engineOf(configuration: PolicyConfiguration, gate: PolicyGate): Promise<OpenPolicy> {

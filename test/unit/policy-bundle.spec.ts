@@ -1,9 +1,12 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { rm, writeFile } from 'node:fs/promises';
 import { createTar, parseTar } from 'nanotar';
+import { Registry } from 'prom-client';
 import { openBundle, openUnverifiedBundle, packBundle, signBundle } from '../../adapters/opa/bundle';
 import type { BundleSource } from '../../adapters/opa/bundle';
 import { BundlePolicy } from '../../adapters/opa/bundle-policy';
+import { openPolicy } from '../../apps/policy';
+import { AtbError } from '../../domain/error';
 import type { PolicyChange } from '../../domain/ports';
 import { eventually } from '../support/eventually';
 import { aDelivery, aPolicyKey, builtPolicy, signedBundle } from '../support/policy-bundle';
@@ -261,5 +264,26 @@ describe('the policy from a bundle', () => {
         code: 'configuration_invalid',
       });
     }
+  });
+
+  it('waits at a start for the store of approvals, and for nothing that was decided', async () => {
+    const configuration = {
+      ...(await aDelivery(key, signed)),
+      ...{ pollSeconds: 60, recordFile: undefined, sidecar: undefined },
+      ...{ candidateFile: undefined, shadowFile: undefined },
+    };
+    const away = new AtbError('audit_unavailable', 'the audit store cannot be reached');
+    const admit = jest.fn<Promise<void>, []>().mockRejectedValueOnce(away).mockRejectedValueOnce(away);
+    admit.mockResolvedValue();
+    const policy = await openPolicy(configuration, new Registry(), { admit });
+    expect(admit).toHaveBeenCalledTimes(3);
+    await policy.close();
+
+    const refused = jest.fn(() => Promise.reject(new AtbError('policy_not_approved', 'nobody approved it')));
+    await expect(openPolicy(configuration, new Registry(), { admit: refused })).rejects.toMatchObject({
+      code: 'configuration_invalid',
+      message: expect.stringContaining('nobody approved it'),
+    });
+    expect(refused).toHaveBeenCalledTimes(1);
   });
 });
