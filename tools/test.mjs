@@ -74,32 +74,48 @@ function outcomeOf({ code, stdout, stderr }) {
   return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1, output: stdout + stderr };
 }
 
+// One process keeps something of each file that it ran: after dozens, its pauses are longer than a server waits.
+const PROCESSES = { integration: 2, e2e: 4 };
+
 /** Every test counts; a file that cannot be loaded, and a suite without any test, count as one failure each. */
 function jest(name) {
   return async (env) => {
-    const results = join(root, '.cache', 'jest', `${name}.json`);
-    mkdirSync(join(root, '.cache', 'jest'), { recursive: true });
-    rmSync(results, { force: true });
-    const { code } = await run(
-      node,
-      [
-        ...[program('jest', 'bin/jest.js'), '--selectProjects', name, '--json', '--outputFile', results],
-        // Servers of their own beside two workers are more than two cores carry.
-        ...['--maxWorkers', name === 'unit' ? '2' : '1'],
-      ],
-      { env, show: true },
-    );
-    if (!existsSync(results)) return { passed: 0, failed: 1, output: `jest wrote no results for ${name}\n` };
-    const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(
-      readFileSync(results, 'utf8'),
-    );
-    const passed = numPassedTests;
-    const failed = numFailedTests + numRuntimeErrorTestSuites;
-    if (passed + failed === 0) return { passed, failed: 1, output: `${name}: no test ran\n` };
-    if (code !== 0 && failed === 0)
-      return { passed, failed: 1, output: `${name}: jest ended with ${code}\n` };
-    return { passed, failed };
+    const processes = PROCESSES[name] ?? 1;
+    const outcomes = [];
+    for (let number = 1; number <= processes; number++)
+      outcomes.push(await jestProcess(name, `${number}/${processes}`, env));
+    const sum = (kind) => outcomes.reduce((total, outcome) => total + outcome[kind], 0);
+    return {
+      passed: sum('passed'),
+      failed: sum('failed'),
+      output: outcomes.map(({ output = '' }) => output).join(''),
+    };
   };
+}
+
+/** A share of a suite's files, as jest divides them. */
+async function jestProcess(name, shard, env) {
+  const results = join(root, '.cache', 'jest', `${name}.json`);
+  mkdirSync(join(root, '.cache', 'jest'), { recursive: true });
+  rmSync(results, { force: true });
+  const { code } = await run(
+    node,
+    [
+      ...[program('jest', 'bin/jest.js'), '--selectProjects', name, '--json', '--outputFile', results],
+      // Servers of their own beside two workers are more than two cores carry.
+      ...['--maxWorkers', name === 'unit' ? '2' : '1', '--shard', shard],
+    ],
+    { env, show: true },
+  );
+  if (!existsSync(results)) return { passed: 0, failed: 1, output: `jest wrote no results for ${name}\n` };
+  const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(
+    readFileSync(results, 'utf8'),
+  );
+  const passed = numPassedTests;
+  const failed = numFailedTests + numRuntimeErrorTestSuites;
+  if (passed + failed === 0) return { passed, failed: 1, output: `${name}: no test ran\n` };
+  if (code !== 0 && failed === 0) return { passed, failed: 1, output: `${name}: jest ended with ${code}\n` };
+  return { passed, failed };
 }
 
 /** With a real Prometheus and Alertmanager beside the stack. */
