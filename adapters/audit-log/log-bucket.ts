@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { HeadObjectCommandOutput, ObjectVersion, PutObjectCommandInput, S3 } from '@aws-sdk/client-s3';
 import { sha256 } from '../../domain/digest';
 import { AtbError, isAtbError } from '../../domain/error';
@@ -9,6 +10,8 @@ const ANSWER_TIMEOUT_MS = 15_000;
 /** For one operation with its repeats: a store that drips is a store that is down. */
 const OPERATION_TIMEOUT_MS = 60_000;
 const ATTEMPTS = 3;
+const LOCK_TRIES = 3;
+const LOCKED_AGAIN_MS = 500;
 /** Nobody but an intruder gives one name so many versions: a thousand a page. */
 const MOST_VERSION_PAGES = 20;
 
@@ -137,7 +140,7 @@ export class LogBucket implements WormStore {
     retainUntil: Date,
     versionId?: string,
   ): Promise<void> {
-    const kept = await this.head(path, versionId);
+    let kept = await this.head(path, versionId);
     const found = kept.ChecksumSHA256 ?? base64(sha256(await this.content(path, versionId, bytes.length)));
     if (found !== base64(sha256(bytes))) {
       throw new AtbError(
@@ -145,20 +148,28 @@ export class LogBucket implements WormStore {
         `${path} was written to the bucket before, with other content`,
       );
     }
-    if (isLockedUntil(kept, retainUntil)) return;
-    // Written by a run that was told a shorter time, or put there without a lock: longer is always allowed.
+    for (let tries = 0; !isLockedUntil(kept, retainUntil); tries++) {
+      if (tries === LOCK_TRIES) {
+        throw unlocked(`the bucket took ${path}, but does not lock it until ${retainUntil.toISOString()}`);
+      }
+      // Another log may be writing the same: some stores lock what they took a moment later.
+      if (tries > 0) await sleep(LOCKED_AGAIN_MS);
+      await this.lockLonger(path, versionId ?? kept.VersionId, retainUntil);
+      kept = await this.head(path, versionId);
+    }
+  }
+
+  /** What was written by a run that was told a shorter time, or put there without a lock: longer is always allowed. */
+  private async lockLonger(path: string, versionId: string | undefined, retainUntil: Date): Promise<void> {
     await this.asked(path, (abortSignal) =>
       this.client.putObjectRetention(
         {
-          ...{ ...this.at(path), VersionId: versionId ?? kept.VersionId },
+          ...{ ...this.at(path), VersionId: versionId },
           Retention: { Mode: 'COMPLIANCE', RetainUntilDate: wholeSecond(retainUntil) },
         },
         { abortSignal },
       ),
     );
-    if (!isLockedUntil(await this.head(path, versionId), retainUntil)) {
-      throw unlocked(`the bucket took ${path}, but does not lock it until ${retainUntil.toISOString()}`);
-    }
   }
 
   private head(path: string, versionId: string | undefined): Promise<HeadObjectCommandOutput> {
