@@ -1,6 +1,6 @@
 import { rollbackReason } from '../domain/change';
 import type { RollbackReason } from '../domain/change';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError, isAtbError } from '../domain/error';
 import type { AuditEvent, AuditEventType } from '../domain/audit-event';
 import { isJsonObject } from '../domain/json';
 import type { Json } from '../domain/json';
@@ -10,7 +10,7 @@ import { requireInWindow } from './change';
 import { changeEvent, changeOf, reachedPercent, requireBegun, requireSignedOff } from './change-record';
 import type { ChangeEventName, ChangeRecordPorts, RecordedChange } from './change-record';
 import type { BehindAnother, ChangeExecution, ChangeStepInput, StepOutcome } from './change-types';
-import { byCode } from './failure';
+import { byCode, orRefusal } from './failure';
 import { refusable } from './proposal';
 
 /** What carries a change out. */
@@ -134,16 +134,14 @@ async function refusalOf(
       throw new AtbError('change_not_due', 'the step before this one has not passed its checks');
     }
   }
-  try {
+  const refusal = await orRefusal(async () => {
     requireInWindow(recorded, ports.clock());
     await requireSignedOff(ports, recorded);
     ports.operations.require(change);
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    const reason = error.code === 'change_outside_window' ? 'change_window_closed' : 'change_not_signed_off';
-    return { detail: error.message, reason };
-  }
-  return null;
+  });
+  if (!refusal) return null;
+  const reason = refusal.code === 'change_outside_window' ? 'change_window_closed' : 'change_not_signed_off';
+  return { detail: refusal.message, reason };
 }
 
 /** Asks every smoke test and SLO query once. What was said of a step is said of it for good. */

@@ -2,7 +2,7 @@ import type { AuditEvent } from '../domain/audit-event';
 import { isChangeKind, rollbackReason } from '../domain/change';
 import type { ChangeEnd, ChangePlan, RollbackReason } from '../domain/change';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import { cutShort } from '../domain/foreign-text';
 import type { Changes, Notifier, OpenChange } from '../domain/ports';
 import { proposalDigest } from '../domain/proposal-digest';
@@ -24,7 +24,7 @@ import type {
   ChangeWordInput,
   CountedChangeWord,
 } from './change-types';
-import { byCode } from './failure';
+import { byCode, orRefusal } from './failure';
 import { refusable, standing } from './proposal';
 import type { Refused } from './proposal-types';
 
@@ -305,6 +305,7 @@ async function agendaOf(
     const agenda: AgendaItem[] = [];
     const unreadable: string[] = [];
     for (const open of await ports.changes.open(MOST_ON_AGENDA)) {
+      // What is wrong with one change keeps no other from the CAB.
       const recorded = await orRefusal(() => changeOf(ports, open.id));
       if (recorded instanceof AtbError)
         unreadable.push(`- ${open.id}: it cannot be read (${recorded.message})`);
@@ -316,16 +317,6 @@ async function agendaOf(
     );
     if (missed.length === 0) return { agenda, unreadable };
     for (const { recorded } of missed) await endUnrun(ports, teams, recorded);
-  }
-}
-
-/** What is wrong with one change keeps no other from the CAB. Throws what may be over the next time. */
-async function orRefusal<T>(work: () => Promise<T>): Promise<T | AtbError> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    return error;
   }
 }
 

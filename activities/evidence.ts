@@ -1,6 +1,6 @@
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import type { ToApprove } from '../domain/mandate-request';
 import type { VerdictFact } from '../domain/policy';
 import type { VerdictEntry } from '../domain/ports';
@@ -8,6 +8,7 @@ import type { RecordedVerdict } from '../domain/request-status';
 import type { SignedVerdict } from '../domain/verdict';
 import { epochSeconds } from './assessment';
 import type { ActivityPorts } from './ports';
+import { orRefusal } from './failure';
 
 /** A statement, its signature and certificate verified, and the moment of its receipt. */
 export interface VerifiedVerdict {
@@ -46,12 +47,9 @@ export async function recordedVerdicts(
     const digest = sha256Base64url(statement);
     const entry = entries.find((known) => known.statementDigest === digest && known.requestId === requestId);
     if (!entry) continue;
-    try {
-      verified.push(await verifyVerdict(ports, statement, entry.receivedAt));
-    } catch (error) {
-      // It verified once and does not any more: an authority that is trusted no longer. It counts no longer either.
-      if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    }
+    const verdict = await orRefusal(() => verifyVerdict(ports, statement, entry.receivedAt));
+    // It verified once and does not any more: an authority that is trusted no longer. It counts no longer either.
+    if (!(verdict instanceof AtbError)) verified.push(verdict);
   }
   return verified;
 }

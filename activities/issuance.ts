@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from '../domain/audit-event';
 import { canonicalJson } from '../domain/canonical-json';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError, isAtbError } from '../domain/error';
 import { approversOf, mandateClaimsOf, reversalClaimsOf } from '../domain/mandate';
 import type { MandateClaims } from '../domain/mandate';
 import { reversalTold } from '../domain/reversal';
@@ -27,6 +27,7 @@ import type { VerifiedVerdict } from './evidence';
 import { identify, requireFresh } from './identity';
 import type { Call, ProvenCaller } from './identity';
 import type { ActivityPorts } from './ports';
+import { orRefusal } from './failure';
 import { requireNotStopped, tierStopped } from './stop';
 import type { Denial, IssuanceInput, IssuanceOutcome, WithdrawalInput } from './types';
 
@@ -56,13 +57,8 @@ export async function issueMandate(
   }
   const agent = requireRecorded(record, askedDigest(request));
 
-  let caller: ProvenCaller;
-  try {
-    caller = await identifyCollector(ports, input.collector, agent, call);
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    return { outcome: 'refused', code: error.code, message: error.message };
-  }
+  const caller = await orRefusal(() => identifyCollector(ports, input.collector, agent, call));
+  if (caller instanceof AtbError) return { outcome: 'refused', code: caller.code, message: caller.message };
   let stoppedTiers: readonly string[];
   try {
     stoppedTiers = await requireNotStopped(ports, { requestId: request.requestId, agent });

@@ -1,7 +1,7 @@
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import { parsePolicyApproval } from '../domain/policy-approval';
 import type { DeliveredPolicy, PolicyApprovals, Proposals } from '../domain/ports';
-import { byCode } from './failure';
+import { byCode, orRefusal } from './failure';
 import { standing } from './proposal';
 import type { JudgingPorts } from './proposal';
 import type { PolicyActivities } from './proposal-types';
@@ -38,11 +38,10 @@ export async function requirePolicyApproval(
 async function isApproval(ports: PolicyApprovalPorts, id: string, digest: string): Promise<boolean> {
   const { proposal } = await ports.proposals.recordOf(id);
   if (!proposal) return false;
-  try {
-    if (parsePolicyApproval(proposal).bundleDigest !== digest) return false;
-    return (await standing(ports, id)).effect === 'approved';
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    return false;
-  }
+  const approves = await orRefusal(
+    async () =>
+      parsePolicyApproval(proposal).bundleDigest === digest &&
+      (await standing(ports, id)).effect === 'approved',
+  );
+  return approves === true;
 }

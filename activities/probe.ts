@@ -1,5 +1,5 @@
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import type { AuditEvent, AuditEventType } from '../domain/audit-event';
 import type { PoaRequest } from '../domain/mandate-request';
 import { parseProbes, probeEvidenceOf } from '../domain/probe';
@@ -12,6 +12,7 @@ import type { VerifiedVerdict } from './evidence';
 import { judged } from './judgement';
 import { tellReleasers } from './escalation';
 import type { ActivityPorts } from './ports';
+import { orRefusal } from './failure';
 import { standing } from './proposal';
 import type { Admission, ClosingInput, Reclassification, ReclassificationInput, VerdictInput } from './types';
 import type { VerdictOutcome } from './types';
@@ -134,11 +135,8 @@ async function stillVerified(
 ): Promise<readonly VerifiedVerdict[]> {
   const verified: VerifiedVerdict[] = [];
   for (const statement of statements) {
-    try {
-      verified.push(await verifyVerdict(ports, statement, now));
-    } catch (error) {
-      if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    }
+    const verdict = await orRefusal(() => verifyVerdict(ports, statement, now));
+    if (!(verdict instanceof AtbError)) verified.push(verdict);
   }
   return verified;
 }

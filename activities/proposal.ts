@@ -1,7 +1,7 @@
 import type { AuditEvent } from '../domain/audit-event';
 import { isChangeKind, parseChange } from '../domain/change';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import { cutShort } from '../domain/foreign-text';
 import type {
   Clock,
@@ -31,7 +31,7 @@ import type {
 import { parseAtbSpiffeId } from '../domain/spiffe-id';
 import { uncounted } from '../domain/uncounted-verdict';
 import { codeOf, epochSeconds } from './assessment';
-import { byCode } from './failure';
+import { byCode, orRefusal } from './failure';
 import type {
   ConnectorForce,
   ProposalActivities,
@@ -447,13 +447,11 @@ export async function refusable<T>(
   work: () => Promise<T>,
   record: (error: AtbError) => Promise<void> = () => Promise.resolve(),
 ): Promise<T | Refused> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    await record(error);
-    return { effect: 'refused', code: error.code, message: error.message, reasons: error.reasons };
-  }
+  const outcome = await orRefusal(work);
+  if (!(outcome instanceof AtbError)) return outcome;
+  await record(outcome);
+  const { code, message, reasons } = outcome;
+  return { effect: 'refused', code, message, reasons };
 }
 
 export function denied(reasons: readonly string[]): AtbError {

@@ -8,10 +8,11 @@ import type {
   ReviewListing,
 } from '../domain/break-glass-review';
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import { epochSeconds } from './assessment';
 import { identify, identifyStatement, requireFresh } from './identity';
 import type { ActivityPorts } from './ports';
+import { orRefusal } from './failure';
 
 const MOST_LISTED = 200;
 
@@ -33,13 +34,10 @@ export async function openReviews(
 
 /** Closes a review by a statement that the closer signed over exactly what was shown. The first word stays. */
 export async function closeReview(ports: ActivityPorts, input: ReviewClosing): Promise<ReviewClosed> {
-  try {
-    return await closed(ports, input);
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    const { code, message, reasons } = error;
-    return { done: false, code, message, reasons };
-  }
+  const outcome = await orRefusal(() => closed(ports, input));
+  if (!(outcome instanceof AtbError)) return outcome;
+  const { code, message, reasons } = outcome;
+  return { done: false, code, message, reasons };
 }
 
 async function closed(ports: ActivityPorts, { requestId, evidence }: ReviewClosing): Promise<ReviewClosed> {

@@ -1,5 +1,5 @@
 import type { AuditEventType } from '../domain/audit-event';
-import { AtbError, isAtbError, isErrorCode, isRetryable } from '../domain/error';
+import { AtbError, isErrorCode } from '../domain/error';
 import type { Tier } from '../domain/policy';
 import type { StandingStop } from '../domain/ports';
 import { LIFT_PATH, parseStopOrder, STOP_PATH } from '../domain/stop';
@@ -15,6 +15,7 @@ import type {
 import { epochSeconds } from './assessment';
 import { identify, identifyStatement, requireFresh } from './identity';
 import type { ActivityPorts } from './ports';
+import { orRefusal } from './failure';
 
 /** An order, and the person of whom it is known that they signed it. */
 export interface SignedOrder extends StopOrder {
@@ -32,13 +33,9 @@ export interface SignedOrder extends StopOrder {
  * have to want it lifted. The word of each is their own signed statement: nobody who can write to Temporal can stop or lift.
  */
 export async function orderStop(ports: ActivityPorts, request: StopRequest): Promise<StopAnswer> {
-  let order: SignedOrder;
-  try {
-    order = signedOrder(ports, request);
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    return { done: false, code: error.code, message: error.message, reasons: [] };
-  }
+  const order = await orRefusal(() => signedOrder(ports, request));
+  if (order instanceof AtbError)
+    return { done: false, code: order.code, message: order.message, reasons: [] };
   return carryOut(ports, order);
 }
 

@@ -1,5 +1,5 @@
 import { sha256Base64url } from '../domain/digest';
-import { AtbError, isAtbError, isRetryable } from '../domain/error';
+import { AtbError } from '../domain/error';
 import { reversalTold } from '../domain/reversal';
 import { climbedBy } from './assessment';
 import { probeEvidenceOf } from '../domain/probe';
@@ -10,6 +10,7 @@ import { tellAgent } from './agent-callback';
 import { closeRequest, closedByNo, noOnRecord } from './closing';
 import { recordedVerdicts, recordOf, verifyVerdict } from './evidence';
 import { tellReleasers } from './escalation';
+import { orRefusal } from './failure';
 import type { ActivityPorts } from './ports';
 import { judged } from './judgement';
 import { answerProbe } from './probe';
@@ -17,13 +18,12 @@ import type { VerdictInput, VerdictOutcome } from './types';
 
 /** A verdict is recorded only when it counts; one that does not is refused with the reason, and changes nothing. */
 export async function recordVerdict(ports: ActivityPorts, input: VerdictInput): Promise<VerdictOutcome> {
-  try {
-    return await (probeEvidenceOf(input.request) === undefined ? counted : answerProbe)(ports, input);
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    await recordRefusal(ports, input, error);
-    return { outcome: 'refused', code: error.code, message: error.message, reasons: error.reasons };
-  }
+  const answer = probeEvidenceOf(input.request) === undefined ? counted : answerProbe;
+  const outcome = await orRefusal(() => answer(ports, input));
+  if (!(outcome instanceof AtbError)) return outcome;
+  await recordRefusal(ports, input, outcome);
+  const { code, message, reasons } = outcome;
+  return { outcome: 'refused', code, message, reasons };
 }
 
 const APPROVED_ALREADY: VerdictOutcome = {
@@ -155,10 +155,6 @@ async function recordRefusal(ports: ActivityPorts, input: VerdictInput, error: A
 
 /** Whose key signed it; null where that is not proved. */
 async function signerOf(ports: ActivityPorts, statement: string): Promise<string | null> {
-  try {
-    return (await verifyVerdict(ports, statement, ports.clock())).by;
-  } catch (error) {
-    if (!isAtbError(error) || isRetryable(error.code)) throw error;
-    return null;
-  }
+  const verified = await orRefusal(() => verifyVerdict(ports, statement, ports.clock()));
+  return verified instanceof AtbError ? null : verified.by;
 }
