@@ -1,17 +1,13 @@
-import { Logger } from '@nestjs/common';
-import { Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import type { ConnectionLike } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { recordLostChange } from '../../activities';
 import type { ChangePorts, LostChangeRun } from '../../activities';
-import type { CodecKeys } from '../../adapters/temporal/codec-keys';
-import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { listedExecutions } from '../../adapters/temporal/listed-workflows';
 import { isAtbError } from '../../domain/error';
 import { visible } from '../../domain/foreign-text';
 import { CHANGE, changeIdOf, changeStart, changeWorkflowId, TASK_QUEUE } from '../../workflows/contract';
 import type { ChangeWorkflow } from '../../workflows/contract';
-import { repeatedly } from './repeatedly';
-import type { Repeated } from './repeatedly';
+import { LostWorkflows } from './lost-workflows';
 import { lossOf } from './workflow-loss';
 
 const LOOK_EVERY_MS = 15_000;
@@ -24,39 +20,12 @@ const MOST = 500;
  * code of ours. It is recorded, and a change whose workflow is gone gets another, which rolls it back: never is it left
  * half. Visibility, which lags and can be edited, only says which runs ended; each run itself says how.
  */
-export class LostChanges {
-  private readonly log = new Logger(LostChanges.name);
-  private looking: Repeated | undefined;
+export class LostChanges extends LostWorkflows<ChangePorts> {
+  protected readonly what = 'changes under way';
+  protected readonly everyMs = LOOK_EVERY_MS;
   private since = new Date(Date.now() - LOOK_BACK_MS);
 
-  constructor(
-    private readonly ports: ChangePorts,
-    private readonly connection: { readonly current: ConnectionLike },
-    private readonly namespace: string,
-    private readonly codecKeys: CodecKeys,
-  ) {}
-
-  start(): void {
-    this.looking = repeatedly(
-      { everyMs: LOOK_EVERY_MS },
-      () => this.look(),
-      (error) => {
-        this.log.warn(`what became of changes under way is not known: ${String(error)}; looking again`);
-      },
-    );
-  }
-
-  /** Resolves when nothing is under way any more. */
-  async close(): Promise<void> {
-    await this.looking?.close();
-  }
-
-  private async look(): Promise<void> {
-    const client = new Client({
-      connection: this.connection.current,
-      namespace: this.namespace,
-      dataConverter: sealedDataConverter(this.codecKeys, 'mark'),
-    });
+  protected async lookWith(client: Client): Promise<void> {
     const began = this.ports.clock();
     for (const run of await this.endedRuns(client)) await this.record(run);
     // Visibility lags: what ended lately is looked at twice, and recorded once.

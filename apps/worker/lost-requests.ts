@@ -1,15 +1,10 @@
-import { Logger } from '@nestjs/common';
-import { Client } from '@temporalio/client';
-import type { ConnectionLike } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { closeLost, recordReset } from '../../activities';
 import type { ActivityPorts } from '../../activities';
-import type { CodecKeys } from '../../adapters/temporal/codec-keys';
-import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { listedExecutions } from '../../adapters/temporal/listed-workflows';
 import { POA_REQUEST, poaRequestWorkflowId } from '../../workflows/contract';
 import { resetsAmong } from './reset-requests';
-import { repeatedly } from './repeatedly';
-import type { Repeated } from './repeatedly';
+import { LostWorkflows } from './lost-workflows';
 import { lossOf } from './workflow-loss';
 
 const LOOK_EVERY_MS = 60_000;
@@ -26,42 +21,18 @@ type Ports = Pick<ActivityPorts, 'ledger' | 'clock' | 'policy' | 'notifier'>;
  * ours, and the audit log is to say what happened all the same. Visibility, which lags and can be edited, only chooses
  * what is looked at; each workflow itself says how it stands.
  */
-export class LostRequests {
-  private readonly log = new Logger(LostRequests.name);
-  private looking: Repeated | undefined;
+export class LostRequests extends LostWorkflows<Ports> {
+  protected readonly what = 'open requests';
+  protected readonly everyMs = LOOK_EVERY_MS;
   private resetsSince = new Date(Date.now() - LOOK_BACK_MS);
 
-  constructor(
-    private readonly ports: Ports,
-    private readonly connection: { readonly current: ConnectionLike },
-    private readonly namespace: string,
-    private readonly codecKeys: CodecKeys,
-  ) {}
-
-  start(): void {
-    this.looking = repeatedly(
-      { everyMs: LOOK_EVERY_MS },
-      () => this.look(),
-      (error) => {
-        this.log.warn(`what became of open requests is not known: ${String(error)}; looking again`);
-      },
-    );
-  }
-
-  /** Resolves when nothing is under way any more. */
-  async close(): Promise<void> {
-    await this.looking?.close();
-  }
-
   /** Ends every request whose workflow is gone, and records what was reset; answers how many were ended. */
-  async look(): Promise<number> {
+  look(): Promise<number> {
+    return this.lookWith(this.client());
+  }
+
+  protected async lookWith(client: Client): Promise<number> {
     const open = await this.ports.ledger.openRequests(MOST_OPEN);
-    const client = new Client({
-      connection: this.connection.current,
-      namespace: this.namespace,
-      // Not refused: a memo of somebody else's must not keep this from looking.
-      dataConverter: sealedDataConverter(this.codecKeys, 'mark'),
-    });
     const running = new Set<string>();
     const { workflowService } = client;
     const at = { workflowService, namespace: this.namespace };

@@ -20,6 +20,7 @@ import { IncidentWatch, reporterOver } from './incident-watch';
 import { LostChanges } from './lost-changes';
 import { LostIncidents } from './lost-incidents';
 import { LostRequests } from './lost-requests';
+import type { LostWorkflows } from './lost-workflows';
 import type { WorkerMetrics } from './metrics';
 import { Polling } from './polling';
 import { PolicyMoves } from './policy-moves';
@@ -78,9 +79,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private readonly polling: Polling;
   private moves: PolicyMoves | undefined;
   private digests: DigestStart | undefined;
-  private lost: LostRequests | undefined;
-  private lostChanges: LostChanges | undefined;
-  private lostIncidents: LostIncidents | undefined;
+  private lost: readonly LostWorkflows<unknown>[] = [];
   private incidents: IncidentWatch | undefined;
   private schedules: Schedules | undefined;
 
@@ -99,12 +98,9 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.moves.start();
     this.digests = new DigestStart(connection, namespace, codecKeys);
     this.digests.start();
-    this.lost = new LostRequests(ports, connection, namespace, codecKeys);
-    this.lost.start();
-    this.lostChanges = new LostChanges(ports, connection, namespace, codecKeys);
-    this.lostChanges.start();
-    this.lostIncidents = new LostIncidents(ports, connection, namespace, codecKeys);
-    this.lostIncidents.start();
+    const lost = [LostRequests, LostChanges, LostIncidents] as const;
+    this.lost = lost.map((Lost) => new Lost(ports, connection, namespace, codecKeys));
+    for (const watch of this.lost) watch.start();
     const report = reporterOver(connection, namespace, codecKeys);
     this.incidents = new IncidentWatch(ports.policy, ports.watched, report);
     this.incidents.start();
@@ -121,9 +117,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     this.polling.leave();
     await this.moves?.close();
     await this.digests?.close();
-    await this.lost?.close();
-    await this.lostChanges?.close();
-    await this.lostIncidents?.close();
+    for (const watch of this.lost) await watch.close();
     await this.incidents?.close();
     await this.schedules?.close();
     await this.polling.stop();
