@@ -23,6 +23,7 @@ import { changeTarget } from './0129-change-target';
 import { policyLoaded } from './0131-policy-loaded';
 import { notificationTrace } from './0135-notification-trace';
 import { reversalSent } from './0138-reversal-sent';
+import { incidentOpened } from './0139-incident-opened';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -52,4 +53,5 @@ export const MIGRATIONS: readonly Migration[] = [
   policyLoaded,
   notificationTrace,
   reversalSent,
+  incidentOpened,
 ];
