@@ -1,7 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packBundle, signBundle } from '../adapters/opa/bundle';
@@ -20,6 +18,7 @@ import { joined, measure, percentile, perSecond } from './measure';
 import type { Series } from './measure';
 import { say } from './report';
 import type { Row } from './report';
+import { freePort } from './free-port';
 
 /** The same policy in two engines, over the whole catalogue. */
 export const POLICY = ['policy-wasm', 'policy-sidecar'] as const;
@@ -138,17 +137,4 @@ async function delivered(folder: string) {
 
 function round4(value: number): number {
   return Math.round(value * 10_000) / 10_000;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => {
-        resolve(port);
-      });
-    });
-  });
 }

@@ -74,7 +74,7 @@ function outcomeOf({ code, stdout, stderr }) {
   return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1, output: stdout + stderr };
 }
 
-// One process keeps something of each file that it ran: after dozens, its pauses are longer than a server waits.
+// One process keeps some eighty megabytes of each whole-stack file that it ran: dozens come near the heap it may have.
 const PROCESSES = { integration: 2, e2e: 4 };
 
 /** Every test counts; a file that cannot be loaded, and a suite without any test, count as one failure each. */

@@ -13,6 +13,7 @@ import { migrate } from '../../adapters/postgres/schema';
 import { anEvent, aRequest, itKeepsTheLedgerContract, SOON } from '../support/ledger-contract';
 import { bestTime, timed } from '../support/best-time';
 import { found } from '../support/eventually';
+import { freePort } from '../support/database';
 
 const AUDIT_KEYS = { sealingKeyId: 'test', keys: new Map([['test', new Uint8Array(32)]]) };
 const ROOM = { perAgent: 100, total: 10_000 };
@@ -186,13 +187,4 @@ describe('the ledger in PostgreSQL', () => {
 
 function onlyBrokenConnections(error: unknown): void {
   if (!/terminat|ECONNRESET|EPIPE|not queryable/i.test(String(error))) throw error;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,7 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +18,7 @@ import { EXIT } from '../../apps/atb/exit';
 import { atbIn } from '../support/atb';
 import { HttpsServer } from '../support/https-server';
 import { eventually } from '../support/eventually';
+import { freePort } from '../support/database';
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const FINANCE_BOT = 'spiffe://corp.example/agent/finance-bot';
@@ -717,12 +717,4 @@ function readMail(source: string): { headers: string; text: string; html: string
     return /base64/i.test(found) ? Buffer.from(body, 'base64').toString('utf8') : body;
   };
   return { headers, text: part('text/plain'), html: part('text/html') };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -17,6 +17,7 @@ import { isJsonObject } from '../../domain/json';
 import type { PolicyChange } from '../../domain/ports';
 import { aDelivery, aPolicyKey, builtPolicy, signedBundle } from '../support/policy-bundle';
 import { eventually } from '../support/eventually';
+import { freePort } from '../support/database';
 
 const BOB = 'spiffe://corp.example/person/bob';
 const AT_ONCE = 8;
@@ -330,15 +331,3 @@ const until = (holds: () => boolean | Promise<boolean>) =>
     async () => Promise.resolve(holds()).catch(() => false),
     (held) => held,
   );
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.listen(0, '127.0.0.1', () => {
-      const { port: free } = probe.address() as AddressInfo;
-      probe.close(() => {
-        resolve(free);
-      });
-    });
-  });
-}
