@@ -39,8 +39,11 @@ describe('the audit log, read at the command line', () => {
     rmSync(directory, { recursive: true });
   });
 
+  const audit = (argv: readonly string[], seen?: (out: string, err: string) => void) =>
+    atb(['audit', ...argv], seen);
+
   /** Runs a command; `seen` is told of each piece that it writes. */
-  async function audit(argv: readonly string[], seen: (out: string, err: string) => void = () => undefined) {
+  async function atb(argv: readonly string[], seen: (out: string, err: string) => void = () => undefined) {
     let stdout = '';
     let stderr = '';
     const surroundings = {
@@ -61,7 +64,7 @@ describe('the audit log, read at the command line', () => {
         return () => undefined;
       },
     };
-    const exitCode = await run(createProgram(surroundings), ['audit', ...argv], surroundings);
+    const exitCode = await run(createProgram(surroundings), argv, surroundings);
     return { exitCode, stdout, stderr };
   }
 
@@ -172,6 +175,26 @@ describe('the audit log, read at the command line', () => {
       for (const event of events) expect(JSON.parse(event)).toHaveProperty(member);
       expect(stderr).toContain('--from 5');
     }
+  });
+
+  const month = NOON.toISOString().slice(0, 7);
+
+  it.each([
+    ['md', /^# .*\n/],
+    ['html', /^<!doctype html>/i],
+    ['csv', /^Mandates by action,crm\.contact\.read,count,1$/m],
+  ])('is reported by month as %s, to stdout and into a file', async (format, form) => {
+    const asked = ['report', 'monthly', '--month', month, '--format', format];
+    const shown = await atb(asked);
+    expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(form) as string });
+    expect(shown.stdout).toContain('crm.contact.read');
+    const file = join(directory, `report.${format}`);
+    for (const time of ['first', 'again'])
+      expect([time, await atb([...asked, '--out', file])]).toMatchObject([time, { exitCode: 0, stdout: '' }]);
+    expect(readFileSync(file, 'utf8')).toMatch(form);
+    // Of the month that is over, unless told.
+    expect((await atb(['report', 'monthly', '--format', format])).stdout).not.toContain('crm.contact.read');
+    expect(await atb(['report', 'monthly', '--month', '2026-13'])).toMatchObject({ exitCode: 64 });
   });
 
   it.each(['ls', 'export', 'tail'])(
