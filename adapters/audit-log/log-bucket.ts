@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HeadObjectCommandOutput, ObjectVersion, PutObjectCommandInput, S3 } from '@aws-sdk/client-s3';
 import { sha256 } from '../../domain/digest';
@@ -10,8 +11,9 @@ const ANSWER_TIMEOUT_MS = 15_000;
 /** For one operation with its repeats: a store that drips is a store that is down. */
 const OPERATION_TIMEOUT_MS = 60_000;
 const ATTEMPTS = 3;
-const LOCK_TRIES = 3;
-const LOCKED_AGAIN_MS = 500;
+const KEEP_TRIES = 4;
+/** At most so long, by chance: two that met do not meet again. */
+const KEEP_AGAIN_MS = 1_000;
 /** Nobody but an intruder gives one name so many versions: a thousand a page. */
 const MOST_VERSION_PAGES = 20;
 
@@ -99,13 +101,17 @@ export class LogBucket implements WormStore {
   }
 
   async create(path: string, bytes: Uint8Array, retainUntil: Date): Promise<void> {
-    await this.put(path, bytes, retainUntil, { IfNoneMatch: '*' });
-    await this.requireKept(path, bytes, retainUntil);
+    await untilKept(async () => {
+      await this.put(path, bytes, retainUntil, { IfNoneMatch: '*' });
+      await this.requireKept(path, bytes, retainUntil);
+    });
   }
 
   async replace(path: ReplacedPath, bytes: Uint8Array, retainUntil: Date): Promise<void> {
-    const versionId = await this.put(path, bytes, retainUntil, {});
-    await this.requireKept(path, bytes, retainUntil, versionId);
+    await untilKept(async () => {
+      const versionId = await this.put(path, bytes, retainUntil, {});
+      await this.requireKept(path, bytes, retainUntil, versionId);
+    });
   }
 
   /** Answers the version that was written; none where `IfNoneMatch` found one. */
@@ -140,7 +146,7 @@ export class LogBucket implements WormStore {
     retainUntil: Date,
     versionId?: string,
   ): Promise<void> {
-    let kept = await this.head(path, versionId);
+    const kept = await this.head(path, versionId);
     const found = kept.ChecksumSHA256 ?? base64(sha256(await this.content(path, versionId, bytes.length)));
     if (found !== base64(sha256(bytes))) {
       throw new AtbError(
@@ -148,28 +154,20 @@ export class LogBucket implements WormStore {
         `${path} was written to the bucket before, with other content`,
       );
     }
-    for (let tries = 0; !isLockedUntil(kept, retainUntil); tries++) {
-      if (tries === LOCK_TRIES) {
-        throw unlocked(`the bucket took ${path}, but does not lock it until ${retainUntil.toISOString()}`);
-      }
-      // Another log may be writing the same: some stores lock what they took a moment later.
-      if (tries > 0) await sleep(LOCKED_AGAIN_MS);
-      await this.lockLonger(path, versionId ?? kept.VersionId, retainUntil);
-      kept = await this.head(path, versionId);
-    }
-  }
-
-  /** What was written by a run that was told a shorter time, or put there without a lock: longer is always allowed. */
-  private async lockLonger(path: string, versionId: string | undefined, retainUntil: Date): Promise<void> {
+    if (isLockedUntil(kept, retainUntil)) return;
+    // Written by a run that was told a shorter time, or put there without a lock: longer is always allowed.
     await this.asked(path, (abortSignal) =>
       this.client.putObjectRetention(
         {
-          ...{ ...this.at(path), VersionId: versionId },
+          ...{ ...this.at(path), VersionId: versionId ?? kept.VersionId },
           Retention: { Mode: 'COMPLIANCE', RetainUntilDate: wholeSecond(retainUntil) },
         },
         { abortSignal },
       ),
     );
+    if (!isLockedUntil(await this.head(path, versionId), retainUntil)) {
+      throw unlocked(`the bucket took ${path}, but does not lock it until ${retainUntil.toISOString()}`);
+    }
   }
 
   private head(path: string, versionId: string | undefined): Promise<HeadObjectCommandOutput> {
@@ -259,6 +257,22 @@ export class LogBucket implements WormStore {
         { cause },
       );
     }
+  }
+}
+
+/**
+ * Writes once more where the store did not keep it so: where two logs write one name at once, after a failover, some
+ * stores mix up the locks and sums of their versions, for good.
+ */
+async function untilKept(write: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await write();
+      return;
+    } catch (error) {
+      if (tries === KEEP_TRIES || !isAtbError(error) || error.code === 'audit_unavailable') throw error;
+    }
+    await sleep(randomInt(KEEP_AGAIN_MS));
   }
 }
 

@@ -77,6 +77,18 @@ describe('what is in the bucket', () => {
     expect(await versions()).toHaveLength(1);
   });
 
+  it('is kept under lock whatever the store mixes up where two write the last checkpoint at once', async () => {
+    const two = [log, await LogBucket.at(`s3://${bucket}/audit`, store.environment)];
+    await Promise.all(
+      two.map(async (writer, which) => {
+        for (let round = 0; round < 400; round++) {
+          await writer.replace('checkpoint', Buffer.from(`${which} ${round}`), SEVEN_YEARS);
+        }
+      }),
+    );
+    expect((await log.read('checkpoint', 100))?.toString()).toMatch(/^[01] 399$/);
+  });
+
   it('is locked to the second that it was to be kept until, at the least', async () => {
     await log.create(PATH, bytes, SEVEN_YEARS);
     const { ObjectLockMode: mode, ObjectLockRetainUntilDate: until } = await head();
