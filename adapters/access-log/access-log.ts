@@ -143,6 +143,7 @@ export class AccessLog {
     const finished = () => {
       this.unfinished.delete(name);
       for (const exporter of this.exporters) exporter.wake();
+      this.tidyIn(folder);
     };
     this.unfinished.add(name);
     stream.on('drain', () => {
@@ -159,7 +160,7 @@ export class AccessLog {
       stream.destroy();
       finished();
     });
-    this.tidying = this.tidying.then(() => this.tidy(folder));
+    this.tidyIn(folder);
     return segment;
   }
 
@@ -170,13 +171,17 @@ export class AccessLog {
     return this.lastName;
   }
 
-  /** Removes the oldest files until the rest is within the bound; the one that is written stays. */
+  private tidyIn(folder: string): void {
+    this.tidying = this.tidying.then(() => this.tidy(folder));
+  }
+
+  /** Removes the oldest files until the rest is within the bound; what lines are still on their way to stays. */
   private async tidy(folder: string): Promise<void> {
     try {
       const segments = [...(await segmentsOf(folder))];
       let total = segments.reduce((sum, { bytes }) => sum + bytes, 0);
       for (const { name, bytes } of segments) {
-        if (total <= this.options.mostBytes || name === this.current?.name) break;
+        if (total <= this.options.mostBytes || this.unfinished.has(name)) break;
         for (const exporter of this.exporters) {
           const lost = await exporter.linesLeftIn(name);
           if (lost > 0) this.watch.dropped(exporter.name, lost);
