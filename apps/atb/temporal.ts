@@ -12,6 +12,7 @@ export interface TemporalLink {
 }
 
 const CONNECT_TIMEOUT = '5 seconds';
+const SLOW_MS = 2_000;
 
 /**
  * Connects as ATB_TEMPORAL_* or dev.json say. The packages are loaded here, for most commands need none of them.
@@ -29,6 +30,9 @@ export async function withTemporal<T>(
     throw new UsageError(`${noStack(stateDirectory, 'this')}, or set ATB_TEMPORAL_ADDRESS`);
   const { Connection: TemporalConnection } = await import('@temporalio/client');
   let connection: Connection | undefined;
+  const slow = setTimeout(() => {
+    session.output.note(`waiting for Temporal at ${address} …`);
+  }, SLOW_MS);
   try {
     connection = await TemporalConnection.connect({
       address,
@@ -42,6 +46,7 @@ export async function withTemporal<T>(
       cause: error,
     });
   } finally {
+    clearTimeout(slow);
     await connection?.close();
   }
 }

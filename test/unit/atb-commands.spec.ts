@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serverFault } from '../../apps/atb/agentauth-client';
@@ -519,6 +521,24 @@ describe('the server', () => {
     const ran = await atb(['approvals', '--as', 'person/bob']);
     expect(ran).toMatchObject({ exitCode: 0 });
     expect(ran.stderr).toMatch(/^waiting for https:\/\/localhost:\d+, for 30 s at the most …$/m);
+  });
+
+  it('of Temporal is said to be waited for too', async () => {
+    const silent = createTcpServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const open: Socket[] = [];
+    silent.on('connection', (socket) => open.push(socket));
+    try {
+      const ran = await atb(['ls'], {
+        environment: { ATB_STATE_DIR: folder, ATB_TEMPORAL_ADDRESS: address },
+      });
+      expect(ran).toMatchObject({ exitCode: 69, stdout: '' });
+      expect(ran.stderr).toMatch(new RegExp(`^waiting for Temporal at ${address} …$`, 'm'));
+    } finally {
+      for (const socket of open) socket.destroy();
+      silent.close();
+    }
   });
 
   it('is told apart from one that is not there', async () => {
