@@ -218,6 +218,12 @@ describe('atb audit verify --witness', () => {
     const told = argv.map((word) => (word === 'W' ? witness.vkey : word));
     expect((await verified(...told)).exitCode).toBe(exitCode);
   });
+
+  it.each([['--witness'], ['--tsa']])('says that %s is wrong before it reads a log', async (option) => {
+    writeFileSync(join(folder, 'nothing'), '');
+    expect((await verified()).exitCode).not.toBe(64);
+    expect((await verified(option, join(folder, 'nothing'))).exitCode).toBe(64);
+  });
 });
 
 describe('a cosignature', () => {

@@ -52,6 +52,8 @@ Examples:
     .action(async (options: Options) => {
       await inSession(surroundings, options, async (session) => {
         const { reader, keys } = await sealedLog(session, options);
+        const cosignersOf = await cosigners(options);
+        const authorities = await authoritiesOf(options);
         const named = await trustedBy(options, keys);
         const earlier = options.state === undefined ? undefined : await readState(options.state);
         const trusted = earlier && earlier.size > (named?.size ?? 0) ? earlier : named;
@@ -70,8 +72,8 @@ Examples:
             `the log was forked: it does not extend the trusted checkpoint of ${named.size} entries`,
           );
         }
-        const witnesses = (await cosigners(checkpoint.note, options)).map(({ name }) => name);
-        const stamped = await stampedBy(options.tsa, reader, keys, checkpoint);
+        const witnesses = cosignersOf(checkpoint.note).map(({ name }) => name);
+        const stamped = authorities && (await stampedBy(authorities, reader, keys, checkpoint));
         const { origin, size } = checkpoint;
         const root = Buffer.from(checkpoint.root).toString('base64');
         session.output.answer(
@@ -89,13 +91,11 @@ Examples:
 
 /** What an authority says was there, and when; the log has to extend it. */
 async function stampedBy(
-  file: string | undefined,
+  authorities: TimestampAuthorities,
   reader: LogReader,
   keys: readonly NoteVerifier[],
   checkpoint: Verified,
 ) {
-  if (file === undefined) return null;
-  const authorities = authoritiesOf((await readForeignFile(file, MAX_NOTE_BYTES)).toString(), file);
   const stamped = await reader.stamped(keys);
   if (!stamped) throw new AtbError('checkpoint_untrusted', 'the log has no checkpoint with a time-stamp');
   if (stamped.size > checkpoint.size)
@@ -110,7 +110,9 @@ async function stampedBy(
   return { size: stamped.size, time: time.toISOString(), authority: visible(authority) };
 }
 
-function authoritiesOf(pem: string, file: string): TimestampAuthorities {
+async function authoritiesOf({ tsa: file }: Options): Promise<TimestampAuthorities | null> {
+  if (file === undefined) return null;
+  const pem = (await readForeignFile(file, MAX_NOTE_BYTES)).toString();
   try {
     return parseTimestampAuthorities(pem);
   } catch (cause) {

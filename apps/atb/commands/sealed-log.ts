@@ -72,17 +72,20 @@ export function withWitnessOptions(command: Command): Command {
     .option('--quorum <n>', 'how many of the witnesses must have cosigned (all of them)', wholeNumber);
 }
 
-/** Which of the witnesses that were named cosigned a checkpoint. Throws `checkpoint_untrusted`, and `UsageError`. */
-export async function cosigners(
-  note: Uint8Array,
-  { witness = [], quorum = witness.length }: WitnessOptions,
-): Promise<readonly NoteVerifier[]> {
+/**
+ * Answers how to find which of the witnesses that were named cosigned a checkpoint, which throws `checkpoint_untrusted`.
+ * Throws `UsageError`.
+ */
+export async function cosigners({
+  witness = [],
+  quorum = witness.length,
+}: WitnessOptions): Promise<(note: Uint8Array) => readonly NoteVerifier[]> {
   const keys = await Promise.all(witness.map((one) => keyOf('--witness', one, parseWitnessKey)));
   const different = keys.filter((key, at) => keys.findIndex(({ keyId }) => keyId === key.keyId) === at);
   if (quorum > keys.length || (quorum < 1 && keys.length > 0)) {
     throw new UsageError(`--quorum is from 1 to the number of --witness, which is ${keys.length}`);
   }
-  return requireQuorum(note, different, quorum);
+  return (note) => requireQuorum(note, different, quorum);
 }
 
 function collect(one: string, before: readonly string[] = []): readonly string[] {
