@@ -161,6 +161,8 @@ const FINDINGS = {
 const USE = { ...DESTINATION, policy_revision: NAME };
 /** A commitment (`commitmentTo`), with the mandate's salt. */
 const PARAMS = { params_digest: DIGEST };
+/** By when the outcome is recorded, where it is the broker that makes the call. */
+const AWAITED = { outcome_by: EPOCH_SECONDS };
 /** The reversal mandate, and the mandate that it reverses. */
 const REVERSED = { jti: NAME, reverses: NAME };
 const STOP = data(
@@ -807,7 +809,7 @@ export const AUDIT_EVENTS = {
     tells: 'The broker let an action through with a mandate, which is used up by it.',
     outcome: 'success',
     severity: 'informational',
-    data: data({ jti: NAME, ...USE }, { ...PARAMS, findings: FINDINGS }),
+    data: data({ jti: NAME, ...USE }, { ...PARAMS, ...AWAITED, findings: FINDINGS }),
   },
   poa_redemption_outcome: {
     tells: 'What the system behind the broker answered.',
@@ -825,6 +827,13 @@ export const AUDIT_EVENTS = {
       },
       { findings: FINDINGS },
     ),
+  },
+  poa_redemption_outcome_missing: {
+    tells:
+      'A broker was to make a call, and did not record in time what came of it: nobody knows what the system did, people must look.',
+    outcome: 'failure',
+    severity: 'high',
+    data: data({ jti: orNull(NAME), connector: NAME, route: TEXT, ...AWAITED }),
   },
   poa_redemption_refused: {
     tells: 'The broker refused an action.',
@@ -878,7 +887,7 @@ export const AUDIT_EVENTS = {
     tells: 'A low-risk action went through without a mandate.',
     outcome: 'success',
     severity: 'low',
-    data: data(USE, { findings: FINDINGS }),
+    data: data(USE, { ...AWAITED, findings: FINDINGS }),
   },
   guardrail_blocked: {
     tells: 'A guardrail stopped an action or an answer.',

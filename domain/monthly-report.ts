@@ -84,6 +84,7 @@ const USES: Readonly<Record<string, string>> = {
   poa_single_use_replay_blocked: 'replays blocked',
   guardrail_blocked: 'stopped by a guardrail',
   poa_given_back: 'mandates given back',
+  poa_redemption_outcome_missing: 'let through, and nobody knows what came of it',
 };
 const UNKNOWN_PERSON = 'erased or unknown';
 

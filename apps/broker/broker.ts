@@ -162,6 +162,7 @@ export async function startBroker(configuration: BrokerConfiguration, parts: Bro
         personalData: rules.handling.personal_data[classification],
       }),
       pace: new CallPace(rules.limits.calls_per_minute),
+      outcomeGraceMs: configuration.outcomeGraceSeconds * 1000,
       store,
       policy,
       tickets,

@@ -43,6 +43,8 @@ export interface BrokerConfiguration {
   readonly revocationPollMs: number;
   readonly revocationMaxAgeMs: number;
   readonly reversals: ReversalPace;
+  /** How long after the longest that a call may take its outcome is missing. */
+  readonly outcomeGraceSeconds: number;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
@@ -97,6 +99,7 @@ export function brokerConfiguration(
         max: 86_400,
       }),
     },
+    outcomeGraceSeconds: environment.integer('ATB_OUTCOME_GRACE_SECONDS', 300, { min: 1, max: 86_400 }),
     maxConnections: environment.integer('ATB_BROKER_MAX_CONNECTIONS', 12_000, { min: 1, max: 1_000_000 }),
     maxHeaderBytes: environment.integer('ATB_BROKER_MAX_HEADER_BYTES', 32_768, {
       min: 4_096,

@@ -45,6 +45,8 @@ export interface RedemptionPorts extends PolicyPorts, Pick<PossessionPorts, 'tru
   /** What becomes of findings, where the connector does not say it. */
   readonly handling: (classification: Classification) => GuardrailSubject['handling'];
   readonly pace: CallPace;
+  /** After the longest that a call may take: when its outcome is recorded at the latest. */
+  readonly outcomeGraceMs: number;
   readonly store: RedemptionStore;
   /** Told what each check took, what came of each call, and where a refusal could not be recorded. */
   readonly watch: {
@@ -360,7 +362,10 @@ export class Redemptions {
     if (mandate === null) {
       const permission: Permission = { ...assessed, useId, claim: null };
       await this.ports.store.append(
-        this.eventOf(permission, 'poa_unmandated_low_risk', 'allowed', [], assessed.use),
+        this.eventOf(permission, 'poa_unmandated_low_risk', 'allowed', [], {
+          ...assessed.use,
+          ...this.outcomeBy(assessed),
+        }),
       );
       return permission;
     }
@@ -381,6 +386,7 @@ export class Redemptions {
     const event = this.eventOf(permission, 'poa_redeemed', 'redeemed', [], {
       jti: mandate.jti,
       ...assessed.use,
+      ...this.outcomeBy(assessed),
     });
     const marked = await this.timedAsync('single_use', () => this.ports.store.claim(claim, event));
     if (marked === 'claimed') return permission;
@@ -388,6 +394,14 @@ export class Redemptions {
       throw new AtbError('poa_single_use_replay_blocked', 'the mandate was used before: ask for a new one');
     }
     throw stopped('mandate, or something around it');
+  }
+
+  /** By when whoever watches may say that the outcome is missing; nothing where a gateway makes the call. */
+  private outcomeBy({ call, connector }: Assessed): JsonObject {
+    if (call.answeredElsewhere) return {};
+    const { clock, outcomeGraceMs } = this.ports;
+    const latest = clock().getTime() + connector.timeouts.totalMs + outcomeGraceMs;
+    return { outcome_by: Math.ceil(latest / 1000) };
   }
 
   private eventOf(

@@ -11,6 +11,7 @@ import { mandateOpener } from '../../adapters/jose/mandate-jws';
 import { signedRequestOpener } from '../../adapters/jose/signed-request';
 import { verdictOpener } from '../../adapters/jose/verdict-statement';
 import { PostgresIncidentWatch } from '../../adapters/postgres/incident-watch';
+import { PostgresOutcomeWatch } from '../../adapters/postgres/outcome-watch';
 import { PendingAges } from '../../adapters/postgres/pending-ages';
 import { PostgresLedger } from '../../adapters/postgres/ledger';
 import { PostgresProbes } from '../../adapters/postgres/probes';
@@ -40,6 +41,7 @@ export interface WorkerPorts extends ActivityPorts, ProposalPorts, Pick<ChangePo
   readonly ledger: PostgresLedger;
   readonly proposals: PostgresProposals;
   readonly watched: PostgresIncidentWatch;
+  readonly outcomes: PostgresOutcomeWatch;
   readonly metrics: WorkerMetrics;
   readonly jwks: MandateJwks;
   close(): Promise<void>;
@@ -63,6 +65,7 @@ export async function openWorkerPorts(
   const stops = new PostgresStops(databaseUrl, auditKeys);
   const probes = new PostgresProbes(databaseUrl, auditKeys);
   const watched = new PostgresIncidentWatch(databaseUrl);
+  const outcomes = new PostgresOutcomeWatch(databaseUrl);
   const judging = { ...recordedSignOffs(trust, proposals), probes };
   const stable = await openPolicy(configuration.policy, metrics.registry, signedOffPolicies(judging));
   const policy = await withCandidate(stable, configuration.policy, judging, metrics.candidate);
@@ -95,6 +98,7 @@ export async function openWorkerPorts(
     changes,
     stops,
     watched,
+    outcomes,
     metrics,
     policy,
     verdicts: verdictOpener,
@@ -123,6 +127,7 @@ export async function openWorkerPorts(
       trust.close();
       await policy.close();
       await watched.end();
+      await outcomes.end();
       await probes.end();
       await proposals.end();
       await changes.end();

@@ -12,6 +12,7 @@ import {
 } from '../../activities';
 import type { ActivityPorts, ChangePorts, PolicyApprovalPorts, ProposalPorts } from '../../activities';
 import type { PostgresIncidentWatch } from '../../adapters/postgres/incident-watch';
+import type { PostgresOutcomeWatch } from '../../adapters/postgres/outcome-watch';
 import { sealedDataConverter } from '../../adapters/temporal/data-converter';
 import { activityTraces, workflowTraces } from '../../adapters/temporal/traces';
 import type { CodecKeys } from '../../adapters/temporal/codec-keys';
@@ -22,6 +23,7 @@ import { LostIncidents } from './lost-incidents';
 import { LostRequests } from './lost-requests';
 import type { LostWorkflows } from './lost-workflows';
 import type { WorkerMetrics } from './metrics';
+import { OutcomeWatch } from './outcome-watch';
 import { Polling } from './polling';
 import { PolicyMoves } from './policy-moves';
 import { Schedules } from './schedules';
@@ -35,7 +37,10 @@ export interface TemporalWorkerOptions {
   readonly ports: ActivityPorts &
     ProposalPorts &
     ChangePorts &
-    PolicyApprovalPorts & { readonly watched: PostgresIncidentWatch };
+    PolicyApprovalPorts & {
+      readonly watched: PostgresIncidentWatch;
+      readonly outcomes: PostgresOutcomeWatch;
+    };
   readonly metrics: WorkerMetrics;
   readonly maxConcurrentWorkflowTasks: number;
   readonly maxCachedWorkflows: number;
@@ -81,6 +86,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
   private digests: DigestStart | undefined;
   private lost: readonly LostWorkflows<unknown>[] = [];
   private incidents: IncidentWatch | undefined;
+  private outcomes: OutcomeWatch | undefined;
   private schedules: Schedules | undefined;
 
   constructor(private readonly options: TemporalWorkerOptions) {
@@ -104,6 +110,8 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     const report = reporterOver(connection, namespace, codecKeys);
     this.incidents = new IncidentWatch(ports.policy, ports.watched, report);
     this.incidents.start();
+    this.outcomes = new OutcomeWatch(ports.outcomes, ports.clock);
+    this.outcomes.start();
     this.schedules = new Schedules(ports.policy, connection, namespace);
     this.schedules.start();
   }
@@ -119,6 +127,7 @@ export class TemporalWorker implements OnApplicationBootstrap, OnApplicationShut
     await this.digests?.close();
     for (const watch of this.lost) await watch.close();
     await this.incidents?.close();
+    await this.outcomes?.close();
     await this.schedules?.close();
     await this.polling.stop();
   }

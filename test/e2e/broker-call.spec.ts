@@ -5,7 +5,7 @@ import { runAtb } from '../support/atb';
 import { Approver } from '../support/approver';
 import { HttpCaller } from '../support/http';
 import { TestStack } from '../support/stack';
-import { eventually } from '../support/eventually';
+import { eventually, found } from '../support/eventually';
 
 let stack: TestStack;
 let bob: Approver;
@@ -197,6 +197,27 @@ describe('atb call', () => {
       exitCode: 1,
       answer: { state: 'redeemed', status: 404 },
     });
+  });
+});
+
+describe('the worker', () => {
+  it('records that an outcome is missing, of a call whose broker was killed', async () => {
+    const ledger = await stack.ledger();
+    await call('crm-assistant', ['crm', 'GET', '/contacts/C-42']);
+    const [used] = await ledger.events({ type: 'poa_redeemed', limit: 1 });
+    // What a broker leaves that dies here.
+    const [id, requestId] = ['redemption/killed/redeemed', 'killed'];
+    const event = used as NonNullable<typeof used>;
+    const data = { ...event.data, outcome_by: Math.floor(Date.now() / 1000) };
+    await ledger.append({ ...event, id, requestId, data });
+    const ofUse = await found(async () => {
+      const events = await ledger.events({ requestId, limit: 10 });
+      return events.length > 1 ? events : undefined;
+    });
+    expect(ofUse).toMatchObject([
+      { id },
+      { type: 'poa_redemption_outcome_missing', data: { jti: event.data.jti } },
+    ]);
   });
 });
 

@@ -24,6 +24,7 @@ import { policyLoaded } from './0131-policy-loaded';
 import { notificationTrace } from './0135-notification-trace';
 import { reversalSent } from './0138-reversal-sent';
 import { incidentOpened } from './0139-incident-opened';
+import { outcomeWatch } from './0140-outcome-watch';
 import type { Migration } from './migration';
 
 /** All steps, in order. Numbers may leave gaps; each stays what it was when it was released. */
@@ -54,4 +55,5 @@ export const MIGRATIONS: readonly Migration[] = [
   notificationTrace,
   reversalSent,
   incidentOpened,
+  outcomeWatch,
 ];
