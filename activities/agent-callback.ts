@@ -1,4 +1,3 @@
-import type { PoaRequest } from '../domain/mandate-request';
 import type { ActivityPorts } from './ports';
 
 /**
@@ -6,8 +5,8 @@ import type { ActivityPorts } from './ports';
  * request. Where the request stands is all that is told; the mandate is collected with the agent's own key.
  */
 export function tellAgent(
-  { notifier }: ActivityPorts,
-  { requestId, asked }: PoaRequest,
+  { notifier }: Pick<ActivityPorts, 'notifier'>,
+  { requestId, asked }: { readonly requestId: string; readonly asked: { readonly act: string | null } },
   decided: { readonly agent: string; readonly state: string; readonly id: string },
 ): Promise<void> {
   const { agent, state, id } = decided;
@@ -16,7 +15,7 @@ export function tellAgent(
     kind: 'decided',
     requestId,
     roles: [],
-    text: `${asked.act} is ${state}`,
+    text: `${asked.act ?? 'a request'} is ${state}`,
     facts: { agent, state, action: asked.act },
   });
 }

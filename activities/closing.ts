@@ -3,9 +3,11 @@ import { probeEvidenceOf } from '../domain/probe';
 import { tellAgent } from './agent-callback';
 import { AtbError } from '../domain/error';
 import type { PoaRequest } from '../domain/mandate-request';
+import type { Recollection } from '../domain/recollection';
 import type { ReceivedVerdict, RequestRecord } from '../domain/ports';
 import type { ActivityPorts } from './ports';
 import { closeProbe } from './probe';
+import { recollect } from './recollection';
 import type { ClosingInput, Denial } from './types';
 
 const EVENT_OF_STATE = {
@@ -16,22 +18,40 @@ const EVENT_OF_STATE = {
   cancelled: 'poa_cancelled',
 } as const satisfies Record<ClosingInput['state'], AuditEventType>;
 
-/**
- * Ends a request, whose time is over or which nobody wants any more; answers the denial where a recorded no should have
- * ended it before. False where a mandate was issued.
- */
-export async function endRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean | Denial> {
-  const { request, agent, tier } = input;
-  if (probeEvidenceOf(request) !== undefined) return closeProbe(ports, input);
-  // Also where it has ended the request by now: a repeat is answered alike.
-  const no = recordedNo(await ports.ledger.recordOf(request.requestId));
-  return no ? closedByNo(ports, request, no, { agent, tier }) : closeRequest(ports, input);
+type ClosingPorts = Pick<ActivityPorts, 'ledger' | 'clock' | 'policy' | 'notifier'>;
+
+/** What of a request its end needs; the action is null where nobody knows it. */
+interface Closing extends Omit<ClosingInput, 'request'> {
+  readonly request: { readonly requestId: string; readonly asked: { readonly act: string | null } };
 }
 
-export async function closeRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean> {
+/**
+ * Ends a request, whose time is over or which nobody wants any more. Answers how it ended by the log, where that is
+ * otherwise: a mandate was issued, or it was closed before, by a step whose answer was lost; or a recorded no should
+ * have ended it. False where the log has no such request.
+ */
+export async function endRequest(ports: ActivityPorts, input: ClosingInput): Promise<boolean | Recollection> {
+  const { request, agent, state } = input;
+  if (probeEvidenceOf(request) !== undefined) return closeProbe(ports, input);
+  const no = recordedNo(await ports.ledger.recordOf(request.requestId));
+  await recordEnd(ports, no ? { ...input, ...rejectedBy(no) } : input);
+  const end = await recollect(ports, request.requestId);
+  if (!end) return false;
+  if (end.state !== 'issued') await tellEnd(ports, { request, agent, state: end.state });
+  return end.state === state || end;
+}
+
+/** Ends a request and tells its agent. False where a mandate was issued. */
+export async function closeRequest(ports: ClosingPorts, input: Closing): Promise<boolean> {
+  const closed = await recordEnd(ports, input);
+  if (closed) await tellEnd(ports, input);
+  return closed;
+}
+
+function recordEnd(ports: ClosingPorts, input: Closing): Promise<boolean> {
   const { request, agent, tier, state, actor, code, reasons } = input;
   const type = EVENT_OF_STATE[state];
-  const closed = await ports.ledger.close(request.requestId, {
+  return ports.ledger.close(request.requestId, {
     id: `${request.requestId}/${type}`,
     type,
     time: ports.clock(),
@@ -45,8 +65,13 @@ export async function closeRequest(ports: ActivityPorts, input: ClosingInput): P
     ...(actor !== null && actor !== agent && { personal: { '/actor': actor } }),
     data: { code, policy_revision: ports.policy.revision },
   });
-  if (closed && agent !== null) await tellAgent(ports, request, { agent, state, id: state });
-  return closed;
+}
+
+async function tellEnd(
+  ports: ClosingPorts,
+  { request, agent, state }: Pick<Closing, 'request' | 'agent' | 'state'>,
+): Promise<void> {
+  if (agent !== null) await tellAgent(ports, request, { agent, state, id: state });
 }
 
 /**
@@ -55,6 +80,11 @@ export async function closeRequest(ports: ActivityPorts, input: ClosingInput): P
  */
 export function noOnRecord(record: RequestRecord): (ReceivedVerdict & { no: string }) | null {
   return record.closed ? null : recordedNo(record);
+}
+
+/** The end that such a no is. */
+export function rejectedBy({ by }: Pick<ReceivedVerdict, 'by'>) {
+  return { state: 'rejected', actor: by, code: 'rejected', reasons: ['rejected'] } as const;
 }
 
 function recordedNo({ verdicts }: RequestRecord): (ReceivedVerdict & { no: string }) | null {
@@ -69,9 +99,10 @@ export async function closedByNo(
   no: ReceivedVerdict,
   { agent, tier }: Pick<Denial, 'agent' | 'tier'>,
 ): Promise<Denial> {
-  const why = { code: 'rejected', reasons: ['rejected'] } as const;
-  if (!(await closeRequest(ports, { request, agent, tier, state: 'rejected', actor: no.by, ...why }))) {
+  const end = rejectedBy(no);
+  if (!(await closeRequest(ports, { request, agent, tier, ...end }))) {
     throw new AtbError('already_issued', 'a mandate was issued for this request before');
   }
-  return { effect: 'deny', agent, tier, policyRevision: ports.policy.revision, ...why };
+  const { code, reasons } = end;
+  return { effect: 'deny', agent, tier, policyRevision: ports.policy.revision, code, reasons };
 }

@@ -1,4 +1,3 @@
-import { AtbError } from '../domain/error';
 import type { AuditEvent } from '../domain/audit-event';
 import { probeEvidenceOf } from '../domain/probe';
 import { addressees } from './addressees';
@@ -15,8 +14,8 @@ import type { Reassessment, ReassessmentInput, Reclassification, Reclassificatio
 
 /**
  * Policy moved while people slept. Verdicts that still count stay, what is missing is asked for, and what is no longer
- * allowed is denied with the reason. The agent and those who are awaited are told. Null where a mandate was recorded:
- * policy may not take it back, and the request stands as it is.
+ * allowed is denied with the reason. The agent and those who are awaited are told. Null where a mandate was recorded, or
+ * an end: policy may not take it back, and the request stands as it is.
  */
 export async function reclassify(
   ports: ActivityPorts,
@@ -26,8 +25,7 @@ export async function reclassify(
   if (probeEvidenceOf(request) !== undefined) return reclassifyProbe(ports, input);
   const record = await ports.ledger.recordOf(request.requestId);
   // Its agent may not have it yet, where the answer was lost: it comes again for it.
-  if (record.mandate) return null;
-  if (record.closed) throw new AtbError('request_finished', 'the request is finished');
+  if (record.mandate || record.closed) return null;
   if (isForgotten(record)) {
     return { outcome: 'denied', denial: await closedAsForgotten(ports, request, record) };
   }

@@ -202,14 +202,15 @@ export interface Activities {
   recordVerdict(input: VerdictInput): Promise<VerdictOutcome>;
   /** The signing step: believes no history, verifies everything again, records, then signs. Once a request. */
   issueMandate(input: IssuanceInput): Promise<IssuanceOutcome>;
-  /** Records a request's end: another one where a recorded no is to end it. False where a mandate was issued before. */
-  closeRequest(input: ClosingInput): Promise<boolean | Denial>;
+  /** Records a request's end; answers another where the log has another. False where it has no such request. Earlier
+   *  versions answered false where a mandate was issued, and a denial where a recorded no ended it. */
+  closeRequest(input: ClosingInput): Promise<boolean | Recollection | Denial>;
   /** Records a rung of the escalation ladder and tells its people. */
   escalate(input: EscalationInput): Promise<void>;
   /** Reminds those who are awaited, half-way to the next rung. */
   remind(input: EscalationInput): Promise<void>;
   /** Asks another policy about a request that waits: keeps what still counts, asks for what is missing, or denies. Null
-   *  where its mandate was recorded before. */
+   *  where its mandate, or its end, was recorded before. */
   reclassify(input: ReclassificationInput): Promise<Reclassification | null>;
   /** Asks policy again who may approve a request that waits: a rung was climbed, or a day has passed. */
   reassess(input: ReassessmentInput): Promise<Reassessment>;

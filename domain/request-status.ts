@@ -75,7 +75,8 @@ export interface Approved extends Assessed {
 
 export interface Issued extends Assessed {
   readonly state: 'issued';
-  readonly mandate: string;
+  /** Absent where the answer that had it was lost, and nobody came again: the log tells the rest. */
+  readonly mandate?: string;
   readonly jti: string;
   /** Epoch seconds. */
   readonly expiresAt: number;

@@ -232,7 +232,9 @@ class RequestProcedure {
 
   private async collect({ evidence }: CallerSubmission): Promise<Answer> {
     if (this.status.state !== 'approved') {
-      if (this.status.state === 'issued') return { done: true, status: this.status };
+      if (this.status.state === 'issued' && this.status.mandate !== undefined) {
+        return { done: true, status: this.status };
+      }
       return this.status.state === 'pending'
         ? refused('not_approved', 'the request still waits for people')
         : refused(...notPending(this.status));
@@ -536,11 +538,14 @@ class RequestProcedure {
     const tier = this.assessment?.tier ?? null;
     const input = { request: this.request, agent, tier, state, actor, code, reasons };
     const closed = await this.step(() => later.closeRequest(input));
-    if (!closed) {
+    const isIssued = typeof closed === 'object' && 'state' in closed && closed.state === 'issued';
+    // Whoever withdraws is told, and may still collect it.
+    if (!closed || (isIssued && state === 'withdrawn')) {
       throw ApplicationFailure.nonRetryable('a mandate was issued for this request before', 'already_issued');
     }
     if (typeof closed === 'object') {
-      this.denied(closed);
+      if ('effect' in closed) this.denied(closed);
+      else this.become({ ...closed, ...this.asked() });
       return;
     }
     const policyRevision = this.assessment?.policyRevision ?? null;

@@ -60,9 +60,14 @@ export function statusJson(status: RequestStatus | Recollection): Record<string,
   }
 }
 
-/** What POST /issue and /collect answer with a mandate. */
+/** What POST /issue and /collect answer with a mandate. Throws `request_finished` where only the log knows of it. */
 export function mandateJson(status: Extract<RequestStatus, { state: 'issued' }>): Record<string, unknown> {
   const { requestId, state, tier, mandate, jti, expiresAt } = status;
+  if (mandate === undefined) {
+    throw new AtbError('request_finished', 'its mandate was issued, and the answer was lost: ask anew', {
+      requestId,
+    });
+  }
   return { request_id: requestId, state, tier, mandate, jti, expires_at: rfc3339(expiresAt) };
 }
 

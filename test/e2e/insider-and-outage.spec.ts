@@ -22,12 +22,14 @@ import {
   incidentWorkflowId,
   POA_REQUEST,
   poaRequestWorkflowId,
+  policyMovedSignal,
   PROPOSAL,
   proposalWorkflowId,
   TASK_QUEUE,
   verdictSignal,
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
+import { loseLastAnswer } from '../support/lost-answer';
 import { TestStack } from '../support/stack';
 import { eventually } from '../support/eventually';
 
@@ -381,6 +383,59 @@ describe('an insider with write access to the namespace', () => {
     expect(cancelled?.reasons).toEqual(['cancelled_by_operator']);
     expect(await standing(id)).toMatchObject({ state: 'cancelled' });
     expect((await collect(id)).status).toBeGreaterThanOrEqual(400);
+  });
+});
+
+describe('a request whose step was done, and whose workflow never heard of it', () => {
+  const security = () => new Approver(stack, 'person/carol', 'security');
+  const ended = async (handle: Awaited<ReturnType<typeof loseLastAnswer>>) => {
+    const { status, typedSearchAttributes } = await eventually(
+      () => handle.describe(),
+      (run) => run.status.name !== 'RUNNING',
+    );
+    return [status.name, typedSearchAttributes.get(ATB_STATE)];
+  };
+  const issued = async () => {
+    const id = await pending();
+    await bob.give(id);
+    const { status, body } = await collect(id);
+    expect(status).toBe(200);
+    return { id, body, handle: await loseLastAnswer(stack, id) };
+  };
+
+  it('is issued, as the log says, where an operator cancels it', async () => {
+    const { id, body, handle } = await issued();
+    expect(await standing(id)).toMatchObject({ state: 'approved' });
+    await handle.cancel();
+    expect(await ended(handle)).toEqual(['COMPLETED', 'issued']);
+    expect(await standing(id)).toMatchObject({ state: 'issued', jti: body.jti });
+    expect(await collect(id)).toMatchObject({ status: 409, body: { code: 'request_finished' } });
+    expect(await stack.auditTypes(id)).not.toContain('poa_cancelled');
+  });
+
+  it('can neither be withdrawn nor rejected any more, and gives its agent the one mandate', async () => {
+    const { id, body, handle } = await issued();
+    const withdrawn = await finance().post(`/requests/${id}/withdraw`);
+    expect(withdrawn).toMatchObject({ status: 409, body: { code: 'already_issued' } });
+    const rejected = await security().give(id, { verdict: 'reject', reason: 'too late' });
+    expect(rejected).toMatchObject({ status: 409, body: { code: 'request_finished' } });
+    expect(await collect(id)).toMatchObject({ status: 200, body: { mandate: body.mandate } });
+    expect(await ended(handle)).toEqual(['COMPLETED', 'issued']);
+    const types = await stack.auditTypes(id);
+    expect(types.filter((type) => type === 'poa_issued')).toHaveLength(1);
+    expect(types).not.toContain('poa_withdrawn');
+    expect(types).not.toContain('poa_rejected');
+  });
+
+  it('is rejected, as the log says, where policy moves and an operator cancels it', async () => {
+    const id = await pending();
+    await bob.give(id, { verdict: 'reject', reason: 'nobody ordered it' });
+    const handle = await loseLastAnswer(stack, id);
+    await handle.signal(policyMovedSignal, { revision: 'another' });
+    await handle.cancel();
+    expect(await ended(handle)).toEqual(['COMPLETED', 'rejected']);
+    expect(await standing(id)).toMatchObject({ state: 'rejected', reasons: ['rejected'] });
+    expect(await stack.auditTypes(id)).not.toContain('poa_cancelled');
   });
 });
 

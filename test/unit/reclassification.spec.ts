@@ -115,6 +115,16 @@ describe('a request that waits while policy moves', () => {
     });
   });
 
+  it('is left as it is where it was ended before, by a step whose answer was lost', async () => {
+    const asked = await steps.ask(ORDER);
+    await steps.record(asked, await steps.statement(asked, 'bob', 'compliance', { verdict: 'reject' }));
+    steps.told.length = 0;
+    await steps.movePolicy(() => undefined);
+    expect(await reclassified(asked, [])).toBeNull();
+    expect(steps.told).toEqual([]);
+    expect(await steps.eventTypes(asked)).not.toContain('poa_reclassified');
+  });
+
   it('is denied with the reason where it is not allowed any more, and gives no mandate', async () => {
     const asked = await steps.ask(ORDER);
     const counted = await steps.counted(asked, await steps.statement(asked, 'bob', 'compliance'));

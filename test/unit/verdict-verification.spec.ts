@@ -619,7 +619,7 @@ describe('a no of Security', () => {
         const { agent, tier } = asked.assessment;
         const over = { code: 'request_finished', reasons: ['not_collected_in_time'], actor: null } as const;
         const input = { request: asked.request, agent, tier, state, ...over };
-        const rejected = { effect: 'deny', code: 'rejected', reasons: ['rejected'] };
+        const rejected = { state: 'rejected', agent, tier, code: 'rejected', reasons: ['rejected'] };
         expect(await steps.activities.closeRequest(input)).toMatchObject(rejected);
         expect(await steps.activities.closeRequest(input)).toMatchObject(rejected);
         await ended(asked);

@@ -10,6 +10,7 @@ import {
   poaRequestWorkflowId,
 } from '../../workflows/contract';
 import { Approver } from '../support/approver';
+import { loseLastAnswer } from '../support/lost-answer';
 import { policyWithClocks, sendAway } from '../support/policy';
 import { TestStack } from '../support/stack';
 import { eventually, found } from '../support/eventually';
@@ -138,6 +139,21 @@ it('expires an approved request that nobody collects in time', async () => {
   await bob.give(id);
   expect(await ended(id)).toMatchObject({ state: 'expired', reasons: ['not_collected_in_time'] });
   expect((await finance().post(`/requests/${id}/collect`)).body).toMatchObject({ code: 'request_finished' });
+});
+
+it('ends as issued where the mandate was signed, its answer was lost, and nobody comes again', async () => {
+  const id = await pending('erp.order.create');
+  await bob.give(id);
+  const { jti } = (await finance().post(`/requests/${id}/collect`)).body;
+  const handle = await loseLastAnswer(stack, id);
+  const { status, typedSearchAttributes } = await eventually(
+    () => handle.describe(),
+    (run) => run.status.name !== 'RUNNING',
+  );
+  expect([status.name, typedSearchAttributes.get(ATB_STATE)]).toEqual(['COMPLETED', 'issued']);
+  expect((await finance().get(`/requests/${id}`)).body).toMatchObject({ state: 'issued', jti });
+  expect((await finance().post(`/requests/${id}/collect`)).body).toMatchObject({ code: 'request_finished' });
+  expect(await stack.auditTypes(id)).not.toContain('poa_expired');
 });
 
 it('tells an operator in the Temporal UI what a request waits for, and since when', async () => {
