@@ -1,4 +1,5 @@
 import type { RequestEntry } from '../domain/ports';
+import { closeRequest, noOnRecord, rejectedBy } from './closing';
 import type { ActivityPorts } from './ports';
 
 /** What became of the workflow of a request that has no end in the database. */
@@ -7,35 +8,20 @@ export type Loss =
 
 /**
  * Ends a request whose workflow will not: whoever terminates or deletes one runs no code of ours. Recorded once, and its
- * agent is told. False where a mandate was issued meanwhile.
+ * agent is told. It is rejected where somebody's no was recorded, else cancelled. False where a mandate was issued
+ * meanwhile.
  */
 export async function closeLost(
-  { ledger, clock, policy, notifier }: Pick<ActivityPorts, 'ledger' | 'clock' | 'policy' | 'notifier'>,
+  ports: Pick<ActivityPorts, 'ledger' | 'clock' | 'policy' | 'notifier'>,
   { requestId, subject }: Pick<RequestEntry, 'requestId' | 'subject'>,
   loss: Loss,
 ): Promise<boolean> {
-  const [requested] = await ledger.events({ requestId, type: 'poa_requested', limit: 1 });
-  const action = requested?.action ?? null;
-  const closed = await ledger.close(requestId, {
-    id: `${requestId}/poa_cancelled`,
-    type: 'poa_cancelled',
-    time: clock(),
-    requestId,
-    actor: null,
-    subject,
-    action,
-    tier: requested?.tier ?? null,
-    reasons: [loss],
-    data: { code: 'request_finished', policy_revision: policy.revision },
+  const [requested] = await ports.ledger.events({ requestId, type: 'poa_requested', limit: 1 });
+  const no = noOnRecord(await ports.ledger.recordOf(requestId));
+  const lost = { state: 'cancelled', actor: null, code: 'request_finished', reasons: [loss] } as const;
+  return closeRequest(ports, {
+    request: { requestId, asked: { act: requested?.action ?? null } },
+    ...{ agent: subject, tier: requested?.tier ?? null },
+    ...(no ? rejectedBy(no) : lost),
   });
-  if (!closed) return false;
-  await notifier.notify({
-    id: `${requestId}/decided/cancelled`,
-    kind: 'decided',
-    requestId,
-    roles: [],
-    text: `${action ?? 'a request'} is cancelled`,
-    facts: { agent: subject, state: 'cancelled', action },
-  });
-  return true;
 }

@@ -6,6 +6,7 @@ import {
   sign,
   X509Certificate,
 } from 'node:crypto';
+import { closeLost } from '../../activities';
 import { createDevelopmentCa } from '../../adapters/spiffe/development-ca';
 import { signVerdict } from '../../adapters/jose/verdict-statement';
 import { AtbError } from '../../domain/error';
@@ -626,6 +627,16 @@ describe('a no of Security', () => {
         expect(await steps.eventTypes(asked)).not.toContain(`poa_${state}`);
       },
     );
+
+    it('ends it as rejected when its workflow is terminated', async () => {
+      const asked = await steps.ask(PAYMENT);
+      await brokenOff(asked, await twoApproved(asked));
+      const { requestId } = asked.request;
+      const lost = { requestId, subject: asked.assessment.agent };
+      expect(await closeLost(steps.ports, lost, 'workflow_terminated')).toBe(true);
+      await ended(asked);
+      expect(await steps.eventTypes(asked)).not.toContain('poa_cancelled');
+    });
 
     it('ends it when policy moves, and no look again approves it', async () => {
       const asked = await steps.ask(PAYMENT);
