@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BenchAgent } from './agent';
 import { joined, measure, percentile, perSecond } from './measure';
@@ -16,6 +17,10 @@ const WAITING = 5_000;
 const ASKING_AT_ONCE = 16;
 const ROUNDS = 4;
 const SECONDS_A_ROUND = 3;
+// By whole seconds of CPU, so over a long while: under a fifth of a core.
+const LOOK_MS = 10_000;
+const RESTING_CPU_SECONDS = 1;
+const MOST_LOOKS = 60;
 
 const run = promisify(execFile);
 
@@ -56,6 +61,7 @@ async function benchOn(server: ServerName): Promise<Row> {
         }
       }),
     );
+    await atRest(server, stack.pid);
     const after = await memory();
     const busy = await lowTier();
     const each = (from: number, to: number) => `${round2((to - from) / WAITING)} KiB`;
@@ -92,8 +98,25 @@ async function low(server: ServerName, agent: BenchAgent): Promise<Series> {
   return joined(rounds);
 }
 
-/** The memory that a process holds. POSIX. */
-async function residentKib(pid: number): Promise<number> {
-  const { stdout } = await run('ps', ['-o', 'rss=', '-p', String(pid)]);
+/** Waits until what the asking set off is done: people told, advisers asked. Then they only wait. */
+async function atRest(server: ServerName, pid: number): Promise<void> {
+  for (let looks = 0; looks < MOST_LOOKS; looks++) {
+    const before = await ofProcess(pid, 'cputimes');
+    await sleep(LOOK_MS);
+    const used = (await ofProcess(pid, 'cputimes')) - before;
+    if (used <= RESTING_CPU_SECONDS) return;
+    say(`${server}: not at rest yet: ${used} s of CPU in the last ${LOOK_MS / 1000} s`);
+  }
+  throw new Error('the stack does not come to rest while requests wait');
+}
+
+/** The memory that a process holds. */
+function residentKib(pid: number): Promise<number> {
+  return ofProcess(pid, 'rss');
+}
+
+/** POSIX, but for `cputimes`, which is of Linux and the BSDs. */
+async function ofProcess(pid: number, what: 'rss' | 'cputimes'): Promise<number> {
+  const { stdout } = await run('ps', ['-o', `${what}=`, '-p', String(pid)]);
   return Number(stdout.trim());
 }
