@@ -70,6 +70,19 @@ async function usedByKilled(): Promise<MandateClaims> {
   return claims;
 }
 
+/** A call that the system behind has, and does not answer yet. */
+async function underWay() {
+  const claims = await test.claims();
+  const mandate = await test.keys.signer.sign(claims);
+  test.answer = hang;
+  const answer = test.pay(mandate);
+  const [response] = await eventually(
+    () => unanswered,
+    ({ length }) => length > 0,
+  );
+  return { claims, answer, response };
+}
+
 describe('a call that a killed broker made (a crash leaves no gap in the audit)', () => {
   it('is told as one with a missing outcome, when its time is over, once', async () => {
     const claims = await usedByKilled();
@@ -123,14 +136,7 @@ describe('a call that a killed broker made (a crash leaves no gap in the audit)'
 
 describe('an outcome that comes after all', () => {
   it('is recorded beside the event that it was missing', async () => {
-    const claims = await test.claims();
-    const mandate = await test.keys.signer.sign(claims);
-    test.answer = hang;
-    const answer = test.pay(mandate);
-    const [response] = await eventually(
-      () => unanswered,
-      ({ length }) => length > 0,
-    );
+    const { claims, answer, response } = await underWay();
     await look();
     expect(await told(claims)).toEqual(['poa_redeemed']);
     await look(HOURS);
@@ -147,14 +153,7 @@ describe('an outcome that comes after all', () => {
 
 describe('no outcome is missing', () => {
   it('of a call that is under way, nor when it has ended', async () => {
-    const claims = await test.claims();
-    const mandate = await test.keys.signer.sign(claims);
-    test.answer = hang;
-    const answer = test.pay(mandate);
-    const [response] = await eventually(
-      () => unanswered,
-      ({ length }) => length > 0,
-    );
+    const { claims, answer, response } = await underWay();
     // Half of the answer is out, and its time is not over.
     response?.write('{');
     await look();
