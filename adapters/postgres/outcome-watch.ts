@@ -61,6 +61,7 @@ export class PostgresOutcomeWatch {
       if (!taken) return { missing: 0, more: false };
       const from = Number(taken.next_index);
       const to = Math.max(from, Math.min(from + LOOKED_AT_ONCE, size));
+      if (to === from && taken.awaited.length === 0) return { missing: 0, more: false };
       const { rows: read } = await client.query<{ id: string; by: string }>(READ, [from, to]);
       const awaited = [...taken.awaited, ...read];
       const now = clock();
